@@ -54,7 +54,7 @@ class ManualClock:
 
 def backoff(attempt: int, *, first: timedelta, most: timedelta) -> timedelta:
     """The pause after the given failed attempt (counted from 1): doubling from ``first`` up to ``most``."""
-    return min(most, first * (2 ** min(max(attempt - 1, 0), 30)))
+    return min(most, first * int(2 ** min(max(attempt - 1, 0), 30)))
 
 
 def epoch_seconds(at: datetime) -> float:

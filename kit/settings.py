@@ -1,0 +1,110 @@
+"""Settings: one frozen object per process, read once from the environment and the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+
+class BadSetting(Exception):
+    """A setting that cannot be used; the message names it and says what would do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every field is read from ``BERTH_<FIELD IN CAPITALS>`` unless the command line gave it.
+
+    ``docs/settings.md`` is made from these fields and the text beside them in ``ABOUT``.
+    """
+
+    data: Path = Path("~/.berth")
+    store_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = 7070
+    registry_port: int = 5050
+    endpoint: str = ""
+    registry_address: str = ""
+    account: str = "123456789012"
+    region: str = "us-east-1"
+    secret_key: str = ""
+    root_access_key_id: str = ""
+    root_secret_access_key: str = ""
+    docker_host: str = ""
+    provisioner: str = "local"
+    availability_zone: str = ""
+    max_body: int = 64 * 1024 * 1024
+    threads: int = 24
+    task_retention_seconds: int = 3600
+    inject_endpoint: bool = False
+
+    @property
+    def store(self) -> str:
+        """The store's SQLAlchemy URL; without one, the SQLite file of the data directory."""
+        return self.store_url or f"sqlite:///{self.data / 'berth.db'}"
+
+    @property
+    def api_endpoint(self) -> str:
+        """How agents and clients reach the API."""
+        return self.endpoint or f"http://{self.host}:{self.port}"
+
+    @property
+    def registry(self) -> str:
+        """``host:port`` of the registry, as it stands in image URIs."""
+        return self.registry_address or f"{self.host}:{self.registry_port}"
+
+    @property
+    def zone(self) -> str:
+        """The availability zone given to hosts that name none."""
+        return self.availability_zone or f"{self.region}a"
+
+
+ABOUT: Mapping[str, str] = {
+    "data": "Directory for the embedded store, keys, blobs, logs and process files. Made with mode 0700.",
+    "store_url": "SQLAlchemy URL of the store: `sqlite:///…` or `postgresql+psycopg://…`. Empty: SQLite in the data directory.",
+    "host": "Address the API and the registry listen on.",
+    "port": "Port of the API.",
+    "registry_port": "Port of the registry.",
+    "endpoint": "How agents and clients reach the API, when that is not `http://HOST:PORT`.",
+    "registry_address": "`host:port` of the registry in image URIs, when that is not `HOST:REGISTRY_PORT`.",
+    "account": "AWS account id, twelve digits.",
+    "region": "AWS region.",
+    "secret_key": "Master key for secrets at rest, 32 bytes in URL-safe base64. Empty: made once, kept in the data directory.",
+    "root_access_key_id": "Access key id of the root key. Empty: made at the first start, kept in the data directory.",
+    "root_secret_access_key": "Secret access key of the root key; goes with `root_access_key_id`.",
+    "docker_host": "Docker Engine of local agents, as in `DOCKER_HOST`. Empty: the default socket.",
+    "provisioner": "Where Fargate capacity comes from.",
+    "availability_zone": "Zone of hosts that name none. Empty: the region's `a`.",
+    "max_body": "Largest API request body, in bytes.",
+    "threads": "Threads that answer API requests.",
+    "task_retention_seconds": "How long a stopped task is still described, in seconds.",
+    "inject_endpoint": "Whether tasks get `AWS_ENDPOINT_URL` and region in their environment.",
+}
+
+
+def read_settings(environ: Mapping[str, str], **given: Any) -> Settings:
+    """Settings from ``environ``, with ``given`` (those that are not None) on top; raises BadSetting."""
+    values: dict[str, Any] = {}
+    types = get_type_hints(Settings)
+    for field in fields(Settings):
+        text = environ.get(f"BERTH_{field.name.upper()}")
+        if given.get(field.name) is not None:
+            values[field.name] = given[field.name]
+        elif text:
+            values[field.name] = _convert(field.name, text, types[field.name])
+    settings = Settings(**values)
+    if not (settings.account.isdigit() and len(settings.account) == 12):
+        raise BadSetting(f"BERTH_ACCOUNT must be twelve digits, not {settings.account!r}")
+    return Settings(**{**values, "data": Path(settings.data).expanduser().absolute()})
+
+
+def _convert(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        if text.lower() not in ("1", "0", "true", "false", "yes", "no"):
+            raise BadSetting(f"BERTH_{name.upper()} must be true or false, not {text!r}")
+        return text.lower() in ("1", "true", "yes")
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise BadSetting(f"BERTH_{name.upper()} must be a whole number, not {text!r}") from None
+    return kind(text)

@@ -1,0 +1,5 @@
+"""The EventBridge Scheduler service on the wire; every file beside this one adds its noun's operations to it."""
+
+from kit.aws.service import Service
+
+scheduler = Service("scheduler")

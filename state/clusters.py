@@ -1,0 +1,45 @@
+"""Clusters: the names under which capacity, tasks and services meet."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from kit.lifecycle import Lifecycle
+from state.base import Base, Moves
+
+CLUSTER = Lifecycle("cluster", {"ACTIVE": ("INACTIVE",), "INACTIVE": ("ACTIVE",)})
+
+
+class Cluster(Moves, Base):
+    """One cluster. Every column's writer is the API."""
+
+    __tablename__ = "clusters"
+    lifecycle = CLUSTER
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    status: Mapped[str] = mapped_column(String(20), default="ACTIVE")
+    settings: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    configuration: Mapped[dict[str, Any] | None]
+    capacity_providers: Mapped[list[str]] = mapped_column(default=list)
+    default_strategy: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    created_at: Mapped[datetime]
+
+    def event_name(self) -> str:
+        return f"cluster/{self.name}"
+
+
+def get_cluster(session: Session, name: str) -> Cluster | None:
+    """The cluster, also an INACTIVE one, or None."""
+    return session.get(Cluster, name)
+
+
+def lock_cluster(session: Session, name: str) -> None:
+    """Hold the cluster until the transaction ends: placement in a cluster is serial.
+
+    Nobody else can then reserve room there between the snapshot and the reservation. SQLite's one writer
+    holds everything anyway; there the lock costs one key look-up.
+    """
+    session.execute(select(Cluster.name).where(Cluster.name == name).with_for_update())

@@ -1,0 +1,110 @@
+"""Container instances: registered hosts, what they have, and what is still free on them.
+
+``free_cpu`` and ``free_memory`` can never go below zero: the database itself refuses (CHECK), and a host port is a
+row with a unique key. Over-commitment is therefore impossible to write, whatever the scheduler believed.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from kit.lifecycle import Lifecycle
+from state.base import Base, Moves
+
+CONTAINER_INSTANCE = Lifecycle(
+    "container-instance",
+    {
+        "REGISTERING": ("ACTIVE", "INACTIVE"),
+        "ACTIVE": ("DRAINING", "DEREGISTERING", "INACTIVE"),
+        "DRAINING": ("ACTIVE", "DEREGISTERING", "INACTIVE"),
+        "DEREGISTERING": ("INACTIVE",),
+        "INACTIVE": (),
+    },
+)
+
+
+class ContainerInstance(Moves, Base):
+    """One host. ``status`` is written by the API, ``agent_connected`` by the agents' door,
+    ``free_*`` only by ``state.reservations``."""
+
+    __tablename__ = "container_instances"
+    __table_args__ = (
+        CheckConstraint("free_cpu >= 0", name="free_cpu_not_negative"),
+        CheckConstraint("free_memory >= 0", name="free_memory_not_negative"),
+        Index("ix_container_instances_cluster_status", "cluster", "status"),
+    )
+    lifecycle = CONTAINER_INSTANCE
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    cluster: Mapped[str] = mapped_column(ForeignKey("clusters.name"))
+    status: Mapped[str] = mapped_column(String(20), default="ACTIVE")
+    status_reason: Mapped[str | None]
+    # The name of the machine underneath, as the agent gave it (``i-…`` or a host name).
+    ec2_instance_id: Mapped[str] = mapped_column(String(255), default="")
+    # Set on a host that a provisioner launched; such hosts take only the tasks they were launched for.
+    capacity_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    capacity_provider: Mapped[str | None] = mapped_column(String(255))
+    registered_cpu: Mapped[int]
+    registered_memory: Mapped[int]
+    free_cpu: Mapped[int]
+    free_memory: Mapped[int]
+    # Every registered resource as the agent sent it (PORTS, PORTS_UDP, GPU…).
+    resources: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    attributes: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    version_info: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    agent_connected: Mapped[bool] = mapped_column(default=False)
+    # Which API process holds the agent's socket, so that a lost process' agents can be marked away.
+    connection_id: Mapped[str | None] = mapped_column(String(36))
+    health_status: Mapped[str] = mapped_column(String(30), default="OK")
+    registered_at: Mapped[datetime]
+    seen_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(default=1)
+
+    def event_name(self) -> str:
+        return f"container-instance/{self.cluster}/{self.id}"
+
+    def attribute(self, name: str) -> str | None:
+        """The value of the named attribute, or None."""
+        return next((a.get("value") for a in self.attributes if a["name"] == name), None)
+
+
+class HostPort(Base):
+    """One host port taken by one task. Written only by ``state.reservations``."""
+
+    __tablename__ = "host_ports"
+
+    container_instance_id: Mapped[str] = mapped_column(ForeignKey("container_instances.id"), primary_key=True)
+    protocol: Mapped[str] = mapped_column(String(3), primary_key=True)
+    port: Mapped[int] = mapped_column(primary_key=True)
+    task_id: Mapped[str] = mapped_column(String(36), index=True)
+
+
+class NetworkAddress(Base):
+    """One address of an ``awsvpc`` network taken by one task. Written only by ``state.reservations``."""
+
+    __tablename__ = "network_addresses"
+
+    network: Mapped[str] = mapped_column(String(50), primary_key=True)
+    address: Mapped[str] = mapped_column(String(50), primary_key=True)
+    task_id: Mapped[str] = mapped_column(String(36), index=True)
+
+
+def get_container_instance(session: Session, instance_id: str) -> ContainerInstance | None:
+    return session.get(ContainerInstance, instance_id)
+
+
+def list_hosts(session: Session, cluster: str, statuses: Collection[str] = ("ACTIVE",)) -> Sequence[ContainerInstance]:
+    """The cluster's shared hosts (not those launched for one task), oldest first."""
+    return session.scalars(
+        select(ContainerInstance)
+        .where(
+            ContainerInstance.cluster == cluster,
+            ContainerInstance.status.in_(statuses),
+            ContainerInstance.capacity_id.is_(None),
+        )
+        .order_by(ContainerInstance.registered_at, ContainerInstance.id)
+    ).all()

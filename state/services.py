@@ -1,0 +1,116 @@
+"""Services: a wanted number of tasks of one task definition, and the deployments that get them there."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from kit.lifecycle import Lifecycle
+from state.base import Base, Moves, Serial
+
+SERVICE = Lifecycle("service", {"ACTIVE": ("DRAINING", "INACTIVE"), "DRAINING": ("INACTIVE",), "INACTIVE": ("ACTIVE",)})
+DEPLOYMENT = Lifecycle(
+    "deployment",
+    {"IN_PROGRESS": ("COMPLETED", "FAILED"), "COMPLETED": ("IN_PROGRESS",), "FAILED": ()},
+)
+
+
+class Service(Moves, Base):
+    """One service. The API writes the wishes; the services loop writes ``status`` INACTIVE and ``steady_at``."""
+
+    __tablename__ = "services"
+    lifecycle = SERVICE
+
+    cluster: Mapped[str] = mapped_column(ForeignKey("clusters.name"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    status: Mapped[str] = mapped_column(String(20), default="ACTIVE")
+    family: Mapped[str] = mapped_column(String(255))
+    revision: Mapped[int]
+    desired_count: Mapped[int]
+    launch_type: Mapped[str] = mapped_column(String(20))
+    capacity_provider_strategy: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    platform_version: Mapped[str | None] = mapped_column(String(40))
+    scheduling_strategy: Mapped[str] = mapped_column(String(20), default="REPLICA")
+    # minimumHealthyPercent, maximumPercent, deploymentCircuitBreaker… as ECS spells them, defaults filled in.
+    deployment_configuration: Mapped[dict[str, Any]]
+    placement_constraints: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    placement_strategy: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    network_configuration: Mapped[dict[str, Any] | None]
+    health_check_grace_seconds: Mapped[int | None]
+    propagate_tags: Mapped[str] = mapped_column(String(20), default="NONE")
+    enable_ecs_managed_tags: Mapped[bool] = mapped_column(default=False)
+    enable_execute_command: Mapped[bool] = mapped_column(default=False)
+    # Members that Berth keeps and echoes but gives no effect yet (loadBalancers, serviceRegistries…).
+    extra: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(400))
+    # When the loop last said "has reached a steady state" with nothing changed since.
+    steady_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(default=1)
+
+    __mapper_args__ = {"version_id_col": version}
+
+    def event_name(self) -> str:
+        return f"service/{self.cluster}/{self.name}"
+
+
+class Deployment(Moves, Base):
+    """One rollout of a service; exactly one is PRIMARY. ``rollout_state`` is written by the services loop."""
+
+    __tablename__ = "deployments"
+    __table_args__ = (Index("ix_deployments_service", "cluster", "service_name"),)
+    lifecycle = DEPLOYMENT
+    status_column = "rollout_state"
+
+    id: Mapped[str] = mapped_column(String(60), primary_key=True)
+    cluster: Mapped[str] = mapped_column(String(255))
+    service_name: Mapped[str] = mapped_column(String(255))
+    # PRIMARY, ACTIVE (being replaced) or INACTIVE (gone from DescribeServices).
+    status: Mapped[str] = mapped_column(String(20))
+    rollout_state: Mapped[str] = mapped_column(String(20), default="IN_PROGRESS")
+    rollout_state_reason: Mapped[str]
+    family: Mapped[str] = mapped_column(String(255))
+    revision: Mapped[int]
+    desired_count: Mapped[int]
+    failed_tasks: Mapped[int] = mapped_column(default=0)
+    launch_type: Mapped[str] = mapped_column(String(20))
+    platform_version: Mapped[str | None] = mapped_column(String(40))
+    network_configuration: Mapped[dict[str, Any] | None]
+    # Starts are put off until then after repeated failures to start.
+    retry_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    def event_name(self) -> str:
+        return f"deployment/{self.id}"
+
+
+class ServiceEvent(Base):
+    """One line of a service's ``events[]``, newest 100 shown."""
+
+    __tablename__ = "service_events"
+    __table_args__ = (Index("ix_service_events_service", "cluster", "service_name", "number"),)
+
+    number: Mapped[int] = mapped_column(Serial, primary_key=True)
+    id: Mapped[str] = mapped_column(String(36))
+    cluster: Mapped[str] = mapped_column(String(255))
+    service_name: Mapped[str] = mapped_column(String(255))
+    at: Mapped[datetime]
+    message: Mapped[str]
+
+
+def get_service(session: Session, cluster: str, name: str) -> Service | None:
+    return session.get(Service, (cluster, name))
+
+
+def list_deployments(session: Session, cluster: str, name: str) -> Sequence[Deployment]:
+    """The service's deployments that still count, the PRIMARY one first."""
+    rows = session.scalars(
+        select(Deployment)
+        .where(Deployment.cluster == cluster, Deployment.service_name == name, Deployment.status != "INACTIVE")
+        .order_by(Deployment.created_at.desc(), Deployment.id)
+    ).all()
+    return sorted(rows, key=lambda deployment: deployment.status != "PRIMARY")

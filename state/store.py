@@ -1,0 +1,143 @@
+"""The store: one SQL database, SQLite or PostgreSQL, read and written in short transactions.
+
+``transact`` runs a function in one transaction and repeats it, with a fresh session, when another writer got in
+between; so the function must only read and write the session it is given. Wakes asked for inside are sent
+after the commit, never before it.
+"""
+
+import logging
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import orm as sa_orm
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm.exc import StaleDataError
+
+from state.wakes import CHANNEL, Wakes
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+ATTEMPTS = 12
+
+
+class StoreBusy(Exception):
+    """A transaction met other writers at every attempt; the caller may try again."""
+
+
+class Conflict(Exception):
+    """Raised inside a transaction whose premise no longer holds: it is rolled back and tried again."""
+
+
+class Session(sa_orm.Session):
+    """A SQLAlchemy session that also collects the wakes to send once the transaction is committed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.wakes: set[str] = set()
+
+    def wake(self, *names: str) -> None:
+        """Ask that the named loops (``services``) or doors (``agent:<id>``) look again after the commit."""
+        self.wakes.update(names)
+
+
+class Store:
+    """Opens sessions on one database."""
+
+    def __init__(self, url: str, *, wakes: Wakes | None = None, pool_size: int = 16) -> None:
+        self.url = make_url(url)
+        self.wakes = wakes or Wakes()
+        self.embedded = self.url.get_backend_name() == "sqlite"
+        self.engine = _sqlite(url) if self.embedded else _postgresql(url, pool_size)
+        # SQLite admits one writer; waiting for it here costs no polling, in its busy handler it would.
+        self._writer = threading.Lock() if self.embedded else None
+        self._write = sa_orm.sessionmaker(self.engine, class_=Session, expire_on_commit=False)
+        view = (
+            {"readonly": True} if self.embedded else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        )
+        self._read = sa_orm.sessionmaker(self.engine.execution_options(**view), class_=Session, expire_on_commit=False)
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        """Run ``work`` on one consistent view; nothing it changes is kept."""
+        with self._read() as session:
+            return work(session)
+
+    def transact(self, work: Callable[[Session], T]) -> T:
+        """Run ``work`` in one transaction; on a conflict roll back and run it again, at most ATTEMPTS times.
+
+        Raises StoreBusy when every attempt met another writer, and whatever ``work`` raises.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._once(work)
+            except (StaleDataError, Conflict) as conflict:
+                cause: Exception = conflict
+            except (OperationalError, IntegrityError) as error:
+                if not _worth_repeating(error):
+                    raise
+                cause = error
+            log.debug("transaction repeated", extra={"attempt": attempt, "because": str(cause)})
+            time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311
+        raise StoreBusy("the store was busy; try again") from cause
+
+    def _once(self, work: Callable[[Session], T]) -> T:
+        if self._writer is None:
+            return self._commit(work)
+        with self._writer:
+            return self._commit(work)
+
+    def _commit(self, work: Callable[[Session], T]) -> T:
+        with self._write() as session:
+            result = work(session)
+            if session.wakes and not self.embedded:
+                session.execute(
+                    text("SELECT pg_notify(:channel, :names)"),
+                    {"channel": CHANNEL, "names": "\n".join(sorted(session.wakes))},
+                )
+            session.commit()
+            wakes = session.wakes
+        self.wakes.send(wakes)
+        return result
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _worth_repeating(error: OperationalError | IntegrityError) -> bool:
+    """Whether the database refused because of another transaction rather than because of what was asked."""
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(error, IntegrityError):
+        # Two writers inserted the same key, or took the same room: the repeat sees the other's row.
+        return state in ("23505", "23514") or isinstance(error.orig, sqlite3.IntegrityError)
+    return state in ("40001", "40P01", "55P03") or "database is locked" in str(error.orig)
+
+
+def _sqlite(url: str) -> Engine:
+    path = make_url(url).database
+    if path and path != ":memory:" and not Path(path).exists():
+        # The file must never exist with wider rights, not even for an instant.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    engine = create_engine(url, pool_size=16, max_overflow=48, connect_args={"check_same_thread": False, "timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        readonly = connection.get_execution_options().get("readonly", False)
+        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: str, pool_size: int) -> Engine:
+    return create_engine(url, pool_size=pool_size, max_overflow=48, pool_pre_ping=True)

@@ -1,0 +1,114 @@
+"""Tasks: one-shot, forward-only. A stopped task is replaced, never restarted."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from kit.lifecycle import Lifecycle, forward
+from state.base import Base, Moves
+
+TASK = Lifecycle(
+    "task",
+    forward(
+        "PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"
+    ),
+)
+# Statuses in which a task no longer counts as wanted capacity.
+ENDING = ("DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED")
+
+
+class Task(Moves, Base):
+    """One task.
+
+    Writers: the API writes what was asked and ``desired_status``; loops write the assignment
+    (``container_instance_id``, ``attachments``) and ``desired_status`` of tasks they own; the agents' door
+    writes what was observed (``last_status``, ``containers``, ``health_status``, the instants of its course).
+    """
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        Index("ix_tasks_cluster_status", "cluster", "desired_status", "last_status"),
+        Index("ix_tasks_service", "cluster", "service_name", "desired_status"),
+        Index("ix_tasks_instance", "container_instance_id", "last_status"),
+        Index("ix_tasks_stopped_at", "stopped_at"),
+    )
+    lifecycle = TASK
+    status_column = "last_status"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    cluster: Mapped[str] = mapped_column(ForeignKey("clusters.name"))
+    family: Mapped[str] = mapped_column(String(255), index=True)
+    revision: Mapped[int]
+    launch_type: Mapped[str] = mapped_column(String(20))
+    capacity_provider: Mapped[str | None] = mapped_column(String(255))
+    platform_version: Mapped[str | None] = mapped_column(String(40))
+    group: Mapped[str | None] = mapped_column("group_name", String(255))
+    started_by: Mapped[str | None] = mapped_column(String(255), index=True)
+    service_name: Mapped[str | None] = mapped_column(String(255))
+    deployment_id: Mapped[str | None] = mapped_column(String(60))
+    # The Batch job attempt that this task is, if any.
+    job_id: Mapped[str | None] = mapped_column(String(80), index=True)
+
+    container_instance_id: Mapped[str | None] = mapped_column(ForeignKey("container_instances.id"))
+    capacity_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    # Reserved on the host: CPU units of 1/1024 vCPU, MiB.
+    cpu: Mapped[int]
+    memory: Mapped[int]
+
+    desired_status: Mapped[str] = mapped_column(String(20), default="RUNNING")
+    last_status: Mapped[str] = mapped_column(String(20))
+    stop_code: Mapped[str | None] = mapped_column(String(40))
+    stopped_reason: Mapped[str | None]
+    health_status: Mapped[str] = mapped_column(String(20), default="UNKNOWN")
+
+    overrides: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    network_configuration: Mapped[dict[str, Any] | None]
+    # Environment that Berth itself adds to every container (Batch's ``AWS_BATCH_*``).
+    extra_environment: Mapped[dict[str, str]] = mapped_column(default=dict)
+    # Log options that Berth itself chose (Batch's stream names), by container name.
+    containers: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    attachments: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    attributes: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    enable_execute_command: Mapped[bool] = mapped_column(default=False)
+
+    created_at: Mapped[datetime]
+    pull_started_at: Mapped[datetime | None]
+    pull_stopped_at: Mapped[datetime | None]
+    connectivity_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    stopping_at: Mapped[datetime | None]
+    execution_stopped_at: Mapped[datetime | None]
+    stopped_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(default=1)
+
+    __mapper_args__ = {"version_id_col": version}
+
+    def event_name(self) -> str:
+        return f"task/{self.cluster}/{self.id}"
+
+    def ask_to_stop(self, *, at: datetime, code: str, because: str) -> bool:
+        """Write that the task should stop, with the first asker's code and reason; say whether that was news."""
+        if self.desired_status == "STOPPED":
+            return False
+        self.desired_status = "STOPPED"
+        self.stop_code = code
+        self.stopped_reason = because
+        self.stopping_at = at
+        return True
+
+
+def get_task(session: Session, task_id: str) -> Task | None:
+    return session.get(Task, task_id)
+
+
+def list_tasks_on(session: Session, container_instance_id: str) -> Sequence[Task]:
+    """The host's tasks that have not stopped, oldest first."""
+    return session.scalars(
+        select(Task)
+        .where(Task.container_instance_id == container_instance_id, Task.last_status != "STOPPED")
+        .order_by(Task.created_at, Task.id)
+    ).all()
