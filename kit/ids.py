@@ -25,6 +25,29 @@ class Arns:
         """``Arns().of("ecs", "cluster/default")`` is ``arn:aws:ecs:us-east-1:123456789012:cluster/default``."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
+    def cluster(self, name: str) -> str:
+        return self.of("ecs", f"cluster/{name}")
+
+    def task(self, cluster: str, task_id: str) -> str:
+        return self.of("ecs", f"task/{cluster}/{task_id}")
+
+    def container(self, cluster: str, task_id: str, container_id: str) -> str:
+        return self.of("ecs", f"container/{cluster}/{task_id}/{container_id}")
+
+    def task_definition(self, family: str, revision: int) -> str:
+        return self.of("ecs", f"task-definition/{family}:{revision}")
+
+    def service(self, cluster: str, name: str) -> str:
+        return self.of("ecs", f"service/{cluster}/{name}")
+
+    def container_instance(self, cluster: str, instance_id: str) -> str:
+        return self.of("ecs", f"container-instance/{cluster}/{instance_id}")
+
+    def own(self, service: str, arn: str) -> str | None:
+        """The resource part of an ARN of this account, region and service; None for any other text."""
+        prefix = self.of(service, "")
+        return arn[len(prefix) :] if arn.startswith(prefix) and len(arn) > len(prefix) else None
+
 
 def resource_of(arn_or_name: str) -> str:
     """The part of an ARN after the account, or the text itself when it is no ARN."""
