@@ -44,8 +44,10 @@ class ContainerInstance(Moves, Base):
     status_reason: Mapped[str | None]
     # The name of the machine underneath, as the agent gave it (``i-…`` or a host name).
     ec2_instance_id: Mapped[str] = mapped_column(String(255), default="")
-    # Set on a host that a provisioner launched; such hosts take only the tasks they were launched for.
+    # Set on a host that a provisioner launched.
     capacity_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    # False on a host launched for one Fargate task: no placement considers it, no API shows it.
+    shared: Mapped[bool] = mapped_column(default=True)
     capacity_provider: Mapped[str | None] = mapped_column(String(255))
     registered_cpu: Mapped[int]
     registered_memory: Mapped[int]
@@ -98,13 +100,13 @@ def get_container_instance(session: Session, instance_id: str) -> ContainerInsta
 
 
 def list_hosts(session: Session, cluster: str, statuses: Collection[str] = ("ACTIVE",)) -> Sequence[ContainerInstance]:
-    """The cluster's shared hosts (not those launched for one task), oldest first."""
+    """The cluster's shared hosts, oldest first."""
     return session.scalars(
         select(ContainerInstance)
         .where(
             ContainerInstance.cluster == cluster,
             ContainerInstance.status.in_(statuses),
-            ContainerInstance.capacity_id.is_(None),
+            ContainerInstance.shared,
         )
         .order_by(ContainerInstance.registered_at, ContainerInstance.id)
     ).all()
