@@ -1,0 +1,78 @@
+"""Queueing: Batch's decisions, from a job's parameters and dependencies to its dispatch and retries. Pure."""
+
+from scheduler.queueing.arrays import ARRAY_CHILD_FAILED, parent_status, status_summary
+from scheduler.queueing.dependencies import (
+    DEPENDENT_JOB_FAILED,
+    BadDependency,
+    Doomed,
+    Ready,
+    Waiting,
+    check_submission,
+    child_id,
+    decide_dependencies,
+    find_cycle,
+    waits_for,
+)
+from scheduler.queueing.dispatch import Dispatch, DispatchPlan, Held, Hold, dispatch, order
+from scheduler.queueing.parameters import substitute
+from scheduler.queueing.resources import FARGATE_MEMORY, BadResources, JobDemand, demand_of_job
+from scheduler.queueing.retries import (
+    TIMED_OUT,
+    Again,
+    BadRetryStrategy,
+    Condition,
+    Exit,
+    GiveUp,
+    RetryStrategy,
+    check_retry_strategy,
+    check_timeout,
+    retry,
+    timeout_at,
+    timeout_due,
+)
+from scheduler.queueing.world import FINISHED, ComputeEnvironment, Dependency, Job, Queue, Status
+
+__all__ = [
+    "ARRAY_CHILD_FAILED",
+    "DEPENDENT_JOB_FAILED",
+    "FARGATE_MEMORY",
+    "FINISHED",
+    "TIMED_OUT",
+    "Again",
+    "BadDependency",
+    "BadResources",
+    "BadRetryStrategy",
+    "ComputeEnvironment",
+    "Condition",
+    "Dependency",
+    "Dispatch",
+    "DispatchPlan",
+    "Doomed",
+    "Exit",
+    "GiveUp",
+    "Held",
+    "Hold",
+    "Job",
+    "JobDemand",
+    "Queue",
+    "Ready",
+    "RetryStrategy",
+    "Status",
+    "Waiting",
+    "check_retry_strategy",
+    "check_submission",
+    "check_timeout",
+    "child_id",
+    "decide_dependencies",
+    "demand_of_job",
+    "dispatch",
+    "find_cycle",
+    "order",
+    "parent_status",
+    "retry",
+    "status_summary",
+    "substitute",
+    "timeout_at",
+    "timeout_due",
+    "waits_for",
+]
