@@ -60,7 +60,7 @@ class Settings:
 
 ABOUT: Mapping[str, str] = {
     "data": "Directory for the embedded store, keys, blobs, logs and process files. Made with mode 0700.",
-    "store_url": "SQLAlchemy URL of the store: `sqlite:///…` or `postgresql+psycopg://…`. Empty: SQLite in the data directory.",
+    "store_url": "SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…`. Empty: SQLite in the data directory.",
     "host": "Address the API and the registry listen on.",
     "port": "Port of the API.",
     "registry_port": "Port of the registry.",
@@ -68,7 +68,7 @@ ABOUT: Mapping[str, str] = {
     "registry_address": "`host:port` of the registry in image URIs, when that is not `HOST:REGISTRY_PORT`.",
     "account": "AWS account id, twelve digits.",
     "region": "AWS region.",
-    "secret_key": "Master key for secrets at rest, 32 bytes in URL-safe base64. Empty: made once, kept in the data directory.",
+    "secret_key": "Master key for secrets at rest, 32 bytes in URL-safe base64. Empty: made once, in the data directory.",
     "root_access_key_id": "Access key id of the root key. Empty: made at the first start, kept in the data directory.",
     "root_secret_access_key": "Secret access key of the root key; goes with `root_access_key_id`.",
     "docker_host": "Docker Engine of local agents, as in `DOCKER_HOST`. Empty: the default socket.",

@@ -195,6 +195,7 @@ def _container(task_id: str, definition: Mapping[str, Any]) -> dict[str, Any]:
         "id": new_id(),
         "name": definition["name"],
         "image": definition["image"],
+        **{size: str(definition[size]) for size in ("cpu", "memory", "memoryReservation") if size in definition},
         "lastStatus": "PENDING",
         "healthStatus": "UNKNOWN",
         "networkBindings": [],

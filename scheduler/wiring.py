@@ -5,9 +5,9 @@ task runs, and it is unique wherever hosts share that network.
 """
 
 import ipaddress
+import uuid
 from typing import Any
 
-from kit.ids import new_uuid
 from state.container_instances import ContainerInstance
 from state.reservations import reserve_address
 from state.store import Session
@@ -35,12 +35,20 @@ def attach_address(session: Session, task: Task, instance: ContainerInstance) ->
     }
     task.attachments = [
         {
-            "id": new_uuid(),
+            "id": str(uuid.UUID(task.id)),
             "type": "ElasticNetworkInterface",
             "status": "PRECREATED",
             "details": [{"name": name, "value": value} for name, value in details.items() if value],
         }
     ]
+
+
+def task_of_attachment(attachment_id: str) -> str | None:
+    """The id of the task that an attachment of ours belongs to; None for any other text."""
+    try:
+        return uuid.UUID(attachment_id).hex
+    except ValueError:
+        return None
 
 
 def interface_of(task: Task) -> dict[str, Any] | None:

@@ -1,0 +1,55 @@
+"""How a container instance looks to a client of the ECS API."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+
+from orchestrator.api.ecs.lookup import container_instance_arn
+from orchestrator.call import Call
+from state.container_instances import ContainerInstance, HostPort
+
+
+def render_container_instance(
+    call: Call, instance: ContainerInstance, tasks: Mapping[str, int], *, with_tags: bool = True
+) -> dict[str, Any]:
+    """The host as DescribeContainerInstances answers it; ``tasks`` counts its unstopped tasks by status."""
+    taken = call.session.execute(
+        select(HostPort.port, HostPort.protocol).where(HostPort.container_instance_id == instance.id)
+    ).all()
+    free = {"CPU": instance.free_cpu, "MEMORY": instance.free_memory}
+    view: dict[str, Any] = {
+        "containerInstanceArn": container_instance_arn(call, instance.cluster, instance.id),
+        "ec2InstanceId": instance.ec2_instance_id or None,
+        "capacityProviderName": instance.capacity_provider,
+        "version": instance.version,
+        "versionInfo": instance.version_info,
+        "registeredResources": [_resource(resource) for resource in instance.resources],
+        "remainingResources": [_remaining(_resource(resource), free, taken) for resource in instance.resources],
+        "status": instance.status,
+        "statusReason": instance.status_reason,
+        "agentConnected": instance.agent_connected,
+        "runningTasksCount": tasks.get("RUNNING", 0),
+        "pendingTasksCount": tasks.get("PENDING", 0) + tasks.get("ACTIVATING", 0),
+        "attributes": instance.attributes,
+        "attachments": [],
+        "registeredAt": instance.registered_at,
+        "tags": instance.tags if with_tags else [],
+    }
+    return {member: value for member, value in view.items() if value is not None}
+
+
+def _resource(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A resource with all the members clients read, also those its type leaves at zero."""
+    return {"doubleValue": 0.0, "longValue": 0, "integerValue": 0, **given}
+
+
+def _remaining(resource: dict[str, Any], free: Mapping[str, int], taken: Any) -> dict[str, Any]:
+    name = resource.get("name")
+    if name in free:
+        return {**resource, "integerValue": free[name]}
+    if name in ("PORTS", "PORTS_UDP"):
+        protocol = "udp" if name == "PORTS_UDP" else "tcp"
+        ports = [str(port) for port, of in taken if of == protocol]
+        return {**resource, "stringSetValue": [*resource.get("stringSetValue", ()), *ports]}
+    return resource

@@ -1,0 +1,218 @@
+"""The API of container instances: agents register them, people describe, drain and deregister them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kit.aws.paging import page_of_keys
+from sqlalchemy import func, select
+
+from kit.ids import last_part, new_id
+from orchestrator.api.ecs.container_instance_view import render_container_instance
+from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
+from orchestrator.api.ecs.lookup import find_cluster, tags_of
+from orchestrator.api.ecs.wire import ecs
+from orchestrator.call import Call
+from scheduler.capacity import capacity_arrived, expected_capacity
+from scheduler.ending import end_task
+from state.base import Event
+from state.clusters import Cluster, lock_cluster
+from state.container_instances import ContainerInstance, get_container_instance
+from state.tasks import Task, list_tasks_on
+
+MOST_DESCRIBED = 100
+MOST_UPDATED = 10
+CAPACITY_ATTRIBUTE = "berth.capacity-id"
+
+
+@ecs.operation("RegisterContainerInstance")
+def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Add a host to a cluster, or bring a known one (``containerInstanceArn``) up to date."""
+    cluster = find_cluster(call, request.get("cluster"))
+    resources = request.get("totalResources") or []
+    sizes = {resource.get("name"): int(resource.get("integerValue") or 0) for resource in resources}
+    if sizes.get("CPU", 0) <= 0 or sizes.get("MEMORY", 0) <= 0:
+        raise ClientException("totalResources must hold CPU (in units) and MEMORY (in MiB), each greater than 0.")
+    attributes = _attributes(call, request.get("attributes") or [])
+    if request.get("containerInstanceArn"):
+        instance = _find(call, cluster, request["containerInstanceArn"])
+        if instance.status == "INACTIVE":
+            raise ClientException("The container instance is INACTIVE; register it as a new one.")
+        instance.free_cpu += sizes["CPU"] - instance.registered_cpu
+        instance.free_memory += sizes["MEMORY"] - instance.registered_memory
+        if instance.free_cpu < 0 or instance.free_memory < 0:
+            raise ClientException("The container instance has tasks that need more than the resources it registers.")
+        known = {attribute["name"] for attribute in attributes}
+        attributes += [kept for kept in instance.attributes if kept["name"] not in known]
+    else:
+        instance = _new_instance(call, cluster, attributes, sizes, tags_of(request))
+    instance.registered_cpu = sizes["CPU"]
+    instance.registered_memory = sizes["MEMORY"]
+    instance.resources = resources
+    instance.attributes = attributes
+    instance.version_info = request.get("versionInfo") or {}
+    instance.seen_at = call.now
+    call.session.flush()
+    if instance.capacity_id is not None:
+        capacity_arrived(call.session, instance, now=call.now)
+    call.session.wake("services", "jobs")
+    return {"containerInstance": render_container_instance(call, instance, {})}
+
+
+@ecs.operation("DeregisterContainerInstance")
+def deregister_container_instance(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Take a host out of its cluster; with tasks on it only with ``force``, which ends them for Berth."""
+    cluster = find_cluster(call, request.get("cluster"))
+    instance = _find(call, cluster, request["containerInstance"])
+    lock_cluster(call.session, cluster.name)
+    tasks = list_tasks_on(call.session, instance.id)
+    if tasks and not request.get("force"):
+        raise InvalidParameterException("Found running tasks on the instance.")
+    for task in tasks:
+        task.ask_to_stop(at=call.now, code="TerminationNotice", because="The container instance was deregistered.")
+        end_task(call.session, task, now=call.now, because="The container instance was deregistered.")
+    if instance.status != "INACTIVE":
+        instance.advance("INACTIVE", at=call.now, because="deregistered by a user")
+    call.session.flush()
+    call.session.wake(f"agent:{instance.id}", "services", "jobs")
+    return {"containerInstance": render_container_instance(call, instance, {})}
+
+
+@ecs.operation("DescribeContainerInstances")
+def describe_container_instances(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Up to a hundred hosts by id or ARN; unknown ones are failures with reason MISSING."""
+    cluster = find_cluster(call, request.get("cluster"))
+    refs = request["containerInstances"]
+    if not 1 <= len(refs) <= MOST_DESCRIBED:
+        raise InvalidParameterException(f"You can describe from 1 to {MOST_DESCRIBED} container instances in one call.")
+    return _answer(call, cluster, refs, _found(call, cluster, refs), with_tags="TAGS" in request.get("include", ()))
+
+
+@ecs.operation("ListContainerInstances")
+def list_container_instances(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """ARNs of the cluster's hosts, of one status unless all but INACTIVE are wanted."""
+    cluster = find_cluster(call, request.get("cluster"))
+    if request.get("filter"):
+        raise ClientException("The cluster query language of 'filter' is not supported by Berth yet.")
+    query = select(ContainerInstance.id).where(ContainerInstance.cluster == cluster.name, ContainerInstance.shared)
+    if request.get("status"):
+        query = query.where(ContainerInstance.status == request["status"])
+    else:
+        query = query.where(ContainerInstance.status.in_(("ACTIVE", "DRAINING")))
+    ids, token = page_of_keys(
+        lambda after, limit: call.session.scalars(
+            (query.where(ContainerInstance.id > after) if after else query).order_by(ContainerInstance.id).limit(limit)
+        ).all(),
+        request,
+        scope="ecs:ListContainerInstances",
+        most=100,
+    )
+    arns = [call.arns.container_instance(cluster.name, instance_id) for instance_id in ids]
+    return {"containerInstanceArns": arns, **({"nextToken": token} if token else {})}
+
+
+@ecs.operation("UpdateContainerInstancesState")
+def update_container_instances_state(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Drain hosts (no new tasks, services move theirs) or make them ACTIVE again."""
+    cluster = find_cluster(call, request.get("cluster"))
+    refs = request["containerInstances"]
+    wanted = request["status"]
+    if not 1 <= len(refs) <= MOST_UPDATED:
+        raise InvalidParameterException(f"You can update from 1 to {MOST_UPDATED} container instances in one call.")
+    if wanted not in ("ACTIVE", "DRAINING"):
+        raise InvalidParameterException("Container instance status should be one of [ACTIVE, DRAINING]")
+    lock_cluster(call.session, cluster.name)
+    found = _found(call, cluster, refs)
+    for instance in found.values():
+        if instance.status not in (wanted, "INACTIVE"):
+            instance.advance(wanted, at=call.now, because="asked for by a user")
+    call.session.flush()
+    call.session.wake("services", "jobs")
+    return _answer(call, cluster, refs, found, with_tags=True)
+
+
+def _new_instance(
+    call: Call, cluster: Cluster, attributes: list[dict[str, Any]], sizes: Mapping[str, int], tags: list[dict[str, Any]]
+) -> ContainerInstance:
+    by_name = {attribute["name"]: attribute.get("value") for attribute in attributes}
+    capacity = None
+    if by_name.get(CAPACITY_ATTRIBUTE):
+        capacity = expected_capacity(call.session, by_name[CAPACITY_ATTRIBUTE] or "")
+        if capacity is None or capacity.cluster != cluster.name:
+            raise ClientException("No such capacity is expected in this cluster.")
+    instance = ContainerInstance(
+        id=new_id(),
+        cluster=cluster.name,
+        status="ACTIVE",
+        ec2_instance_id=by_name.get("berth.host") or "",
+        capacity_id=capacity.id if capacity else None,
+        shared=capacity is None or capacity.purpose != "task",
+        registered_cpu=sizes["CPU"],
+        registered_memory=sizes["MEMORY"],
+        free_cpu=sizes["CPU"],
+        free_memory=sizes["MEMORY"],
+        tags=tags,
+        registered_at=call.now,
+    )
+    call.session.add(instance)
+    call.session.add(
+        Event(
+            at=call.now,
+            kind="container-instance",
+            entity=instance.event_name(),
+            before=None,
+            after="ACTIVE",
+            because="registered by its agent",
+        )
+    )
+    return instance
+
+
+def _attributes(call: Call, given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the agent sent, unchanged, and the availability zone where it named none."""
+    attributes = [{name: attribute[name] for name in ("name", "value") if name in attribute} for attribute in given]
+    if not any(attribute["name"] == "ecs.availability-zone" for attribute in attributes):
+        attributes.append({"name": "ecs.availability-zone", "value": call.settings.zone})
+    return attributes
+
+
+def _find(call: Call, cluster: Cluster, ref: str) -> ContainerInstance:
+    instance = get_container_instance(call.session, last_part(ref))
+    if instance is None or instance.cluster != cluster.name:
+        raise InvalidParameterException("The referenced container instance was not found.")
+    return instance
+
+
+def _found(call: Call, cluster: Cluster, refs: Sequence[str]) -> dict[str, ContainerInstance]:
+    rows = call.session.scalars(
+        select(ContainerInstance).where(
+            ContainerInstance.cluster == cluster.name,
+            ContainerInstance.id.in_([last_part(ref) for ref in refs]),
+            ContainerInstance.shared,
+        )
+    )
+    return {row.id: row for row in rows}
+
+
+def _answer(
+    call: Call, cluster: Cluster, refs: Sequence[str], found: Mapping[str, ContainerInstance], *, with_tags: bool
+) -> dict[str, Any]:
+    counts: dict[str, dict[str, int]] = {}
+    for host, status, count in call.session.execute(
+        select(Task.container_instance_id, Task.last_status, func.count())
+        .where(Task.container_instance_id.in_(found), Task.last_status != "STOPPED")
+        .group_by(Task.container_instance_id, Task.last_status)
+    ):
+        counts.setdefault(host or "", {})[status] = count
+    wanted = dict.fromkeys(last_part(ref) for ref in refs)
+    return {
+        "containerInstances": [
+            render_container_instance(call, found[i], counts.get(i, {}), with_tags=with_tags)
+            for i in wanted
+            if i in found
+        ],
+        "failures": [
+            {"arn": call.arns.container_instance(cluster.name, i), "reason": "MISSING"}
+            for i in wanted
+            if i not in found
+        ],
+    }

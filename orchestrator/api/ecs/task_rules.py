@@ -1,0 +1,156 @@
+"""What RunTask and StartTask check before anything is launched, and how a request becomes a Launch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kit.fargate import FargateRefusal, check_fargate_size
+from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
+from orchestrator.api.ecs.lookup import find_cluster, find_task_definition, tags_of
+from orchestrator.call import Call
+from scheduler.launch import Launch
+from scheduler.placement import (
+    BadConstraint,
+    BadSize,
+    BadStrategy,
+    UnsupportedConstraint,
+    check_constraints,
+    check_strategies,
+    demand_of,
+)
+from state.task_definitions import TaskDefinition
+
+SERVERLESS = ("FARGATE", "FARGATE_SPOT")
+
+
+def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
+    """The Launch that a RunTask or StartTask request describes; raises ECS's errors for what it cannot be."""
+    cluster = find_cluster(call, request.get("cluster"))
+    definition = find_task_definition(call, request["taskDefinition"], active=True)
+    launch_type, provider = choose_launch_type(request, cluster.default_strategy)
+    overrides = check_overrides(definition, request.get("overrides") or {})
+    network = request.get("networkConfiguration")
+    check_network(definition, launch_type, network)
+    if request.get("volumeConfigurations"):
+        raise ClientException("volumeConfigurations is not supported by Berth yet.")
+    constraints = request.get("placementConstraints") or []
+    strategy = request.get("placementStrategy") or []
+    check_placement(launch_type, constraints, strategy)
+    try:
+        demand = demand_of(definition.body, overrides)
+    except BadSize as error:
+        raise ClientException(str(error)) from error
+    if launch_type == "FARGATE":
+        try:
+            check_fargate_size(demand.cpu, demand.memory)
+        except FargateRefusal as error:
+            raise ClientException(str(error)) from error
+    tags = tags_of(dict(request))
+    if request.get("propagateTags") == "TASK_DEFINITION":
+        own = {tag["key"] for tag in tags}
+        tags += [tag for tag in definition.tags if tag["key"] not in own]
+    return Launch(
+        cluster=cluster.name,
+        task_definition=definition,
+        launch_type=launch_type,
+        group=request.get("group"),
+        started_by=request.get("startedBy"),
+        capacity_provider=provider,
+        platform_version=platform_version(request, launch_type),
+        overrides=overrides,
+        network_configuration=network,
+        constraints=constraints,
+        # ECS scatters tasks of RunTask at random unless told otherwise.
+        strategy=strategy or [{"type": "random"}],
+        tags=tags,
+        enable_execute_command=bool(request.get("enableExecuteCommand")),
+    )
+
+
+def choose_launch_type(
+    request: Mapping[str, Any], default_strategy: Sequence[Mapping[str, Any]]
+) -> tuple[str, str | None]:
+    """``(launch type, capacity provider)`` from the request, else from the cluster's default strategy, else EC2."""
+    strategy = request.get("capacityProviderStrategy") or []
+    if strategy and request.get("launchType"):
+        raise InvalidParameterException(
+            "Specifying both a launch type and capacity provider strategy is not supported."
+        )
+    if request.get("launchType"):
+        return request["launchType"], None
+    strategy = strategy or default_strategy
+    if not strategy:
+        return "EC2", None
+    names = {item["capacityProvider"] for item in strategy}
+    unknown = sorted(names.difference(SERVERLESS))
+    if unknown:
+        raise InvalidParameterException(f"The specified capacity provider '{unknown[0]}' was not found.")
+    heaviest = max(strategy, key=lambda item: (item.get("base", 0), item.get("weight", 0)))
+    return "FARGATE", heaviest["capacityProvider"]
+
+
+def platform_version(request: Mapping[str, Any], launch_type: str) -> str | None:
+    """Fargate's platform version; ``LATEST`` is 1.4.0, and other launch types have none."""
+    asked = request.get("platformVersion")
+    if launch_type != "FARGATE":
+        if asked:
+            raise InvalidParameterException("The platform version must be null when specifying an EC2 launch type.")
+        return None
+    if asked not in (None, "", "LATEST", "1.4.0"):
+        raise InvalidParameterException(f"The specified platform version '{asked}' does not exist.")
+    return "1.4.0"
+
+
+def check_placement(
+    launch_type: str, constraints: Sequence[Mapping[str, Any]], strategy: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raise on placement rules that Berth cannot honour, and on any at all for Fargate."""
+    if launch_type == "FARGATE":
+        if constraints or strategy:
+            raise ClientException("Placement constraints and strategies are not supported with FARGATE launch type.")
+        return
+    try:
+        check_constraints(constraints)
+        check_strategies(strategy)
+    except (BadConstraint, BadStrategy) as error:
+        raise InvalidParameterException(str(error)) from error
+    except UnsupportedConstraint as error:
+        raise ClientException(str(error)) from error
+
+
+def check_overrides(definition: TaskDefinition, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides as they will be kept; raise on a container that the task definition does not have."""
+    names = {container["name"] for container in definition.body["containerDefinitions"]}
+    for container in overrides.get("containerOverrides") or ():
+        if container.get("name") not in names:
+            raise InvalidParameterException(
+                f"Override for container named {container.get('name')} is not a container in the TaskDefinition."
+            )
+        for unbuilt in ("environmentFiles", "resourceRequirements"):
+            if container.get(unbuilt):
+                raise ClientException(f"containerOverrides.{unbuilt} is not supported by Berth yet.")
+    for unbuilt in ("inferenceAcceleratorOverrides", "ephemeralStorage"):
+        if overrides.get(unbuilt):
+            raise ClientException(f"overrides.{unbuilt} is not supported by Berth yet.")
+    return {
+        "containerOverrides": [],
+        "inferenceAcceleratorOverrides": [],
+        **{name: value for name, value in overrides.items() if value not in (None, "")},
+    }
+
+
+def check_network(definition: TaskDefinition, launch_type: str, network: Mapping[str, Any] | None) -> None:
+    """Raise when the network configuration does not go with the task definition's network mode."""
+    mode = definition.body.get("networkMode") or "bridge"
+    given = bool((network or {}).get("awsvpcConfiguration"))
+    if launch_type == "FARGATE" and mode != "awsvpc":
+        raise ClientException("Fargate only supports network mode 'awsvpc'.")
+    if launch_type == "FARGATE" and "FARGATE" not in (definition.body.get("compatibilities") or ("FARGATE",)):
+        raise InvalidParameterException("Task definition does not support launch_type FARGATE.")
+    if mode == "awsvpc" and not given:
+        raise InvalidParameterException(
+            "Network Configuration must be provided when networkMode 'awsvpc' is specified."
+        )
+    if mode != "awsvpc" and given:
+        raise InvalidParameterException(
+            "Network Configuration is not valid for the given networkMode of this task definition."
+        )

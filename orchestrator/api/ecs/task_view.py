@@ -1,0 +1,81 @@
+"""How a task looks to a client of the ECS API."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.api.ecs.lookup import cluster_arn, container_instance_arn, task_arn, task_definition_arn
+from orchestrator.call import Call
+from scheduler.wiring import interface_of
+from state.tasks import Task
+
+INSTANTS = {
+    "createdAt": "created_at",
+    "pullStartedAt": "pull_started_at",
+    "pullStoppedAt": "pull_stopped_at",
+    "connectivityAt": "connectivity_at",
+    "startedAt": "started_at",
+    "stoppingAt": "stopping_at",
+    "executionStoppedAt": "execution_stopped_at",
+    "stoppedAt": "stopped_at",
+}
+
+
+def render_task(call: Call, task: Task, *, with_tags: bool = True) -> dict[str, Any]:
+    """The task as DescribeTasks answers it."""
+    arn = task_arn(call, task)
+    view: dict[str, Any] = {
+        "taskArn": arn,
+        "clusterArn": cluster_arn(call, task.cluster),
+        "taskDefinitionArn": task_definition_arn(call, task.family, task.revision),
+        "group": task.group,
+        "launchType": task.launch_type,
+        "lastStatus": task.last_status,
+        "desiredStatus": task.desired_status,
+        "healthStatus": task.health_status,
+        "cpu": str(task.cpu),
+        "memory": str(task.memory),
+        "version": task.version,
+        "containers": [_container(call, task, arn, c) for c in task.containers],
+        "overrides": task.overrides,
+        "attachments": [_attachment(attachment) for attachment in task.attachments],
+        "attributes": [{"name": "ecs.cpu-architecture", "value": "x86_64"}, *task.attributes]
+        if task.launch_type == "FARGATE"
+        else task.attributes,
+        "enableExecuteCommand": task.enable_execute_command,
+        "inferenceAccelerators": [],
+        "tags": task.tags if with_tags else [],
+        "startedBy": task.started_by,
+        "capacityProviderName": task.capacity_provider,
+        "platformVersion": task.platform_version,
+        "platformFamily": "Linux" if task.launch_type == "FARGATE" else None,
+        "stopCode": task.stop_code if task.desired_status == "STOPPED" else None,
+        "stoppedReason": task.stopped_reason if task.desired_status == "STOPPED" else None,
+    }
+    if task.launch_type == "FARGATE":
+        view["ephemeralStorage"] = {"sizeInGiB": 20}
+    elif task.container_instance_id:
+        view["containerInstanceArn"] = container_instance_arn(call, task.cluster, task.container_instance_id)
+    for member, column in INSTANTS.items():
+        view[member] = getattr(task, column)
+    return {member: value for member, value in view.items() if value is not None}
+
+
+def _container(call: Call, task: Task, arn: str, container: Mapping[str, Any]) -> dict[str, Any]:
+    view = {member: value for member, value in container.items() if member != "id"}
+    view |= {
+        "containerArn": call.arns.container(task.cluster, task.id, container["id"]),
+        "taskArn": arn,
+    }
+    interface = interface_of(task)
+    if interface is not None:
+        view["networkInterfaces"] = [
+            {"attachmentId": interface["attachmentId"], "privateIpv4Address": interface["privateIPv4Address"]}
+        ]
+    return view
+
+
+def _attachment(attachment: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **attachment,
+        "details": [detail for detail in attachment["details"] if not detail["name"].startswith("berth.")],
+    }

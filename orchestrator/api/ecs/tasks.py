@@ -1,0 +1,167 @@
+"""The API of tasks: run, start, stop, describe, list. Handlers write intent; loops and agents carry it out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kit.aws.paging import page_of_keys
+from sqlalchemy import select
+
+from kit.ids import last_part
+from orchestrator.api.ecs.errors import InvalidParameterException
+from orchestrator.api.ecs.lookup import (
+    container_instance_arn,
+    find_cluster,
+    find_service,
+    resource_name,
+)
+from orchestrator.api.ecs.task_rules import read_launch
+from orchestrator.api.ecs.task_view import render_task
+from orchestrator.api.ecs.wire import ecs
+from orchestrator.call import Call
+from scheduler.ending import stop_tasks
+from scheduler.launch import Launch, launch_on, launch_tasks
+from scheduler.placement import Refused
+from state.container_instances import get_container_instance
+from state.tasks import Task, get_task
+
+MOST_TASKS_PER_CALL = 10
+MOST_DESCRIBED = 100
+
+
+@ecs.operation("RunTask")
+def run_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Launch up to ten tasks wherever there is room; what finds none is a failure, not an error."""
+    count = request.get("count", 1)
+    if not 1 <= count <= MOST_TASKS_PER_CALL:
+        raise InvalidParameterException("Count should be between 1 and 10 (inclusive)")
+    launch = read_launch(call, request)
+    launched = launch_tasks(call.session, launch, count, now=call.now, seed=call.seed, settings=call.settings)
+    call.session.flush()
+    return {
+        "tasks": [render_task(call, task) for task in launched.tasks],
+        "failures": [failure for refused in launched.refused for failure in _failures(call, launch, refused)],
+    }
+
+
+@ecs.operation("StartTask")
+def start_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Launch one task on each of the named container instances."""
+    refs = request["containerInstances"]
+    if not 1 <= len(refs) <= MOST_TASKS_PER_CALL:
+        raise InvalidParameterException("Container instances should be between 1 and 10 (inclusive)")
+    launch = read_launch(call, {**request, "launchType": "EC2"})
+    tasks: list[Task] = []
+    failures: list[dict[str, Any]] = []
+    for ref in refs:
+        instance = get_container_instance(call.session, last_part(ref))
+        if instance is None or instance.cluster != launch.cluster or not instance.shared:
+            failures.append({"arn": ref, "reason": "MISSING"})
+            continue
+        if instance.status not in ("ACTIVE", "DRAINING"):
+            failures.append({"arn": ref, "reason": "INACTIVE"})
+            continue
+        match launch_on(call.session, launch, instance.id, now=call.now, settings=call.settings):
+            case Refused() as refused:
+                failures += _failures(call, launch, refused)
+            case task:
+                tasks.append(task)
+    call.session.flush()
+    return {"tasks": [render_task(call, task) for task in tasks], "failures": failures}
+
+
+@ecs.operation("StopTask")
+def stop_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Ask a task to stop. A task that has stopped is answered as it is."""
+    task = _find_task(call, request.get("cluster"), request["task"])
+    reason = request.get("reason") or "Task stopped by user"
+    stop_tasks(call.session, [task], now=call.now, code="UserInitiated", because=reason)
+    call.session.flush()
+    return {"task": render_task(call, task)}
+
+
+@ecs.operation("DescribeTasks")
+def describe_tasks(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Up to a hundred tasks by id or ARN; unknown ones are failures with reason MISSING."""
+    cluster = find_cluster(call, request.get("cluster"))
+    refs = request["tasks"]
+    if not refs:
+        raise InvalidParameterException("Tasks cannot be empty.")
+    if len(refs) > MOST_DESCRIBED:
+        raise InvalidParameterException(f"You can describe at most {MOST_DESCRIBED} tasks in one call.")
+    ids = {ref: _task_id(call, cluster.name, ref) for ref in refs}
+    found = {
+        task.id: task
+        for task in call.session.scalars(
+            select(Task).where(Task.cluster == cluster.name, Task.id.in_([i for i in ids.values() if i]))
+        )
+    }
+    tags = "TAGS" in request.get("include", ())
+    tasks = [found[i] for i in dict.fromkeys(ids.values()) if i in found]
+    return {
+        "tasks": [render_task(call, task, with_tags=tags) for task in tasks],
+        "failures": [
+            {"arn": _failure_arn(call, cluster.name, ref), "reason": "MISSING"}
+            for ref, task_id in ids.items()
+            if task_id not in found
+        ],
+    }
+
+
+@ecs.operation("ListTasks")
+def list_tasks(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """ARNs of the cluster's tasks, by what was asked of them (``desiredStatus`` RUNNING unless said otherwise)."""
+    cluster = find_cluster(call, request.get("cluster"))
+    wanted = request.get("desiredStatus", "RUNNING")
+    query = select(Task.id).where(Task.cluster == cluster.name, Task.desired_status == wanted)
+    if request.get("family"):
+        query = query.where(Task.family == request["family"])
+    if request.get("startedBy"):
+        query = query.where(Task.started_by == request["startedBy"])
+    if request.get("serviceName"):
+        service = find_service(call, cluster, request["serviceName"])
+        query = query.where(Task.service_name == service.name)
+    if request.get("launchType"):
+        query = query.where(Task.launch_type == request["launchType"])
+    if request.get("containerInstance"):
+        query = query.where(Task.container_instance_id == last_part(request["containerInstance"]))
+    ids, token = page_of_keys(
+        lambda after, limit: call.session.scalars(
+            (query.where(Task.id > after) if after else query).order_by(Task.id).limit(limit)
+        ).all(),
+        request,
+        scope="ecs:ListTasks",
+        most=100,
+    )
+    arns = [call.arns.task(cluster.name, task_id) for task_id in ids]
+    return {"taskArns": arns, **({"nextToken": token} if token else {})}
+
+
+def _find_task(call: Call, cluster_ref: str | None, ref: str) -> Task:
+    cluster = find_cluster(call, cluster_ref)
+    task_id = _task_id(call, cluster.name, ref)
+    task = get_task(call.session, task_id) if task_id else None
+    if task is None or task.cluster != cluster.name:
+        raise InvalidParameterException("The referenced task was not found.")
+    return task
+
+
+def _task_id(call: Call, cluster: str, ref: str) -> str | None:
+    """The id in a task's id or ARN; None when the ARN is of another cluster, account or noun."""
+    name = resource_name(call, ref, "task")
+    if name is None:
+        return None
+    owner, slash, task_id = name.rpartition("/")
+    return None if slash and owner != cluster else task_id
+
+
+def _failure_arn(call: Call, cluster: str, ref: str) -> str:
+    return ref if ref.startswith("arn:") else call.arns.task(cluster, ref)
+
+
+def _failures(call: Call, launch: Launch, refused: Refused) -> Sequence[dict[str, Any]]:
+    """ECS names each host that could not take the task; with no host at all, the cluster."""
+    failures = [
+        {**failure, "arn": container_instance_arn(call, launch.cluster, failure["arn"]), "detail": refused.text()}
+        for failure in refused.failures()
+    ]
+    return failures or [{"reason": "No Container Instances were found in your cluster.", "detail": refused.text()}]

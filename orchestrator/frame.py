@@ -1,0 +1,117 @@
+"""The frame around every operation: authorise, answer repeats, open the transaction, run, commit, log.
+
+Authentication, decoding, validation and encoding are the gateway's (``kit.aws``); this is what it calls for one
+decoded call. A request that carries a client token is answered once: its answer is kept in the same transaction as
+what it did, so a repeat, also after a crash, gets that answer and does nothing.
+"""
+
+import json
+import logging
+import secrets as randomness
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from kit.aws.gateway import Invocation
+
+from kit.aws.access import allows
+from kit.aws.errors import AccessDeniedException, AwsError, ServiceUnavailable
+from kit.clock import monotonic
+from kit.ids import Arns
+from kit.secrets import SecretBox
+from kit.settings import Settings
+from orchestrator.call import Call
+from state.client_tokens import ClientToken, get_client_token
+from state.store import Session, Store, StoreBusy
+
+log = logging.getLogger(__name__)
+TOKEN_LIFE = timedelta(hours=24)
+
+
+class ConflictException(AwsError):
+    """The provided clientToken is already in use with a different request."""
+
+
+def make_execute(store: Store, settings: Settings, secrets: SecretBox) -> Callable[[Invocation], dict[str, Any]]:
+    """The function that the gateway calls for each decoded call."""
+    arns = Arns(settings.account, settings.region)
+
+    def execute(invocation: Invocation) -> dict[str, Any]:
+        started = monotonic()
+        name = f"{invocation.service.name}:{invocation.operation}"
+        authorise(invocation, name)
+        seed = randomness.randbits(32)
+
+        def work(session: Session) -> dict[str, Any]:
+            call = Call(
+                session=session,
+                caller=invocation.caller,
+                now=invocation.at,
+                request_id=invocation.request_id,
+                seed=seed,
+                arns=arns,
+                settings=settings,
+                secrets=secrets,
+            )
+            return answer_once(call, invocation, name)
+
+        try:
+            answer = store.read(work) if invocation.readonly else store.transact(work)
+        except StoreBusy as busy:
+            raise ServiceUnavailable(str(busy)) from busy
+        log.debug(
+            "operation answered",
+            extra={"operation": name, "request": invocation.request_id, "ms": (monotonic() - started) * 1000},
+        )
+        return answer
+
+    return execute
+
+
+def authorise(invocation: Invocation, name: str) -> None:
+    """Raise AccessDeniedException unless the caller's key may call the operation."""
+    if not allows(invocation.caller.actions, name):
+        raise AccessDeniedException(f"User: {invocation.caller.principal_arn} is not authorized to perform: {name}")
+
+
+def answer_once(call: Call, invocation: Invocation, name: str) -> dict[str, Any]:
+    """Run the handler; with a client token, only if that token has not been answered before."""
+    token = invocation.client_token
+    if token is None or invocation.readonly:
+        return invocation.handler(call, invocation.params) or {}
+    kept = get_client_token(call.session, name, token, now=call.now)
+    if kept is not None:
+        if kept.fingerprint != invocation.fingerprint:
+            raise ConflictException
+        return _thaw(kept.answer)
+    answer = invocation.handler(call, invocation.params) or {}
+    call.session.merge(
+        ClientToken(
+            operation=name,
+            token=token,
+            fingerprint=invocation.fingerprint,
+            answer=_freeze(answer),
+            expires_at=call.now + TOKEN_LIFE,
+        )
+    )
+    return answer
+
+
+def _freeze(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer as plain JSON, instants marked."""
+
+    def mark(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return {"$at": value.isoformat()}
+        raise TypeError(f"an answer cannot hold {type(value).__name__}")
+
+    frozen: dict[str, Any] = json.loads(json.dumps(answer, default=mark))
+    return frozen
+
+
+def _thaw(answer: dict[str, Any]) -> dict[str, Any]:
+    def unmark(value: dict[str, Any]) -> Any:
+        return datetime.fromisoformat(value["$at"]) if value.keys() == {"$at"} else value
+
+    thawed: dict[str, Any] = json.loads(json.dumps(answer), object_hook=unmark)
+    return thawed
