@@ -1,0 +1,84 @@
+"""A service and its operations: where handlers are bound to the names in botocore's model.
+
+``@ecs.operation("StopTask")`` fails at import when the model has no such operation or it is bound twice. Creating a
+Service costs nothing; its model is loaded when the first operation is bound or looked at.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from botocore.model import OperationModel, ServiceModel
+
+from kit.aws.model import load_model
+
+Handler = Callable[[Any, dict[str, Any]], dict[str, Any] | None]
+
+_READS = ("Describe", "List", "Get", "BatchGet", "BatchCheck")
+
+
+class UnknownOperationName(Exception):
+    """A handler was bound to a name that the service's model does not have. Always a bug."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A bound operation; ``readonly`` tells whether it may run on a replica or without a write transaction."""
+
+    name: str
+    handler: Handler
+    readonly: bool
+
+
+class Service:
+    """One AWS service, by its botocore name, with the operations that Berth has built."""
+
+    def __init__(self, name: str, *, model: ServiceModel | None = None) -> None:
+        self.name = name
+        self._model = model
+        self._operations: dict[str, Operation] = {}
+
+    def __repr__(self) -> str:
+        return f"Service({self.name!r})"
+
+    @property
+    def model(self) -> ServiceModel:
+        if self._model is None:
+            self._model = load_model(self.name)
+        return self._model
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        return MappingProxyType(self._operations)
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """The bound handlers by operation name."""
+        return {name: operation.handler for name, operation in self._operations.items()}
+
+    def operation(self, name: str, *, readonly: bool | None = None) -> Callable[[Handler], Handler]:
+        """Bind a handler to an operation. Describe*, List*, Get*, BatchGet* and BatchCheck* count as read-only."""
+        if name not in self.model.operation_names:
+            raise UnknownOperationName(f"{self.name} has no operation {name!r}")
+        if name in self._operations:
+            raise UnknownOperationName(f"{self.name}:{name} is already bound")
+        reads = name.startswith(_READS) if readonly is None else readonly
+
+        def bind(handler: Handler) -> Handler:
+            self._operations[name] = Operation(name=name, handler=handler, readonly=reads)
+            return handler
+
+        return bind
+
+    def operation_model(self, name: str) -> OperationModel:
+        return self.model.operation_model(name)
+
+    def absent(self) -> list[str]:
+        """The operations of the model that nothing is bound to, sorted."""
+        return sorted(set(self.model.operation_names) - set(self._operations))
+
+    @property
+    def signing_name(self) -> str:
+        """The service's name in a SigV4 credential scope."""
+        return str(self.model.signing_name)
