@@ -1,0 +1,89 @@
+"""The texts of service events, stopped reasons and rollout states, as ECS words them.
+
+Source: ECS developer guide, "Service event messages". Clients take an event that contains "unable" for an error,
+so that word stands only where one is told.
+"""
+
+from collections.abc import Sequence
+
+_GUIDE = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+
+_CLOSEST = {
+    "RESOURCE:MEMORY": "has insufficient memory available",
+    "RESOURCE:CPU": "has insufficient CPU units available",
+    "RESOURCE:PORTS": "is already using a port required by your task",
+    "ATTRIBUTE": "is missing an attribute required by your task",
+}
+
+
+def started(service: str, task_ids: Sequence[str]) -> str:
+    return f"(service {service}) has started {len(task_ids)} tasks: {_tasks(task_ids)}."
+
+
+def stopped(service: str, task_ids: Sequence[str]) -> str:
+    return f"(service {service}) has stopped {len(task_ids)} running tasks: {_tasks(task_ids)}."
+
+
+def steady(service: str) -> str:
+    return f"(service {service}) has reached a steady state."
+
+
+def completed(service: str, deployment_id: str) -> str:
+    return f"(service {service}) (deployment {deployment_id}) deployment completed."
+
+
+def failed(service: str, deployment_id: str) -> str:
+    return f"(service {service}) (deployment {deployment_id}) deployment failed: tasks failed to start."
+
+
+def rolling_back(service: str, deployment_id: str) -> str:
+    return f"(service {service}) rolling back to deployment {deployment_id}."
+
+
+def unhealthy(service: str, task_id: str) -> str:
+    return f"(service {service}) (task {task_id}) failed container health checks."
+
+
+def unable_to_start(service: str) -> str:
+    return f"(service {service}) is unable to consistently start tasks successfully. {_GUIDE}"
+
+
+def unable_to_move(service: str) -> str:
+    return (
+        f"(service {service}) was unable to stop or start tasks during a deployment because of the service "
+        "deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+    )
+
+
+def unable_to_place(service: str, host: str | None, reason: str | None) -> str:
+    """``host`` and ``reason`` are the closest host and its failure code (``RESOURCE:MEMORY``); None without hosts."""
+    start = f"(service {service}) was unable to place a task because no container instance met all of its requirements."
+    if host is None or reason is None:
+        return f"{start} Reason: No Container Instances were found in your cluster. {_GUIDE}"
+    closest = _CLOSEST.get(reason, f'encountered error "{reason}"')
+    return f"{start} The closest matching (container-instance {host}) {closest}. {_GUIDE}"
+
+
+def scaling_reason(deployment_id: str) -> str:
+    """``stoppedReason`` of a task that a deployment no longer needs."""
+    return f"Scaling activity initiated by (deployment {deployment_id})"
+
+
+UNHEALTHY_REASON = "Task failed container health checks"
+
+
+def rollout_reason(deployment_id: str, rollout_state: str, *, rollback_to: str | None = None) -> str:
+    """``rolloutStateReason`` of a deployment."""
+    match rollout_state:
+        case "COMPLETED":
+            return f"ECS deployment {deployment_id} completed."
+        case "FAILED" if rollback_to is not None:
+            return f"ECS deployment circuit breaker: rolling back to deploymentId {rollback_to}."
+        case "FAILED":
+            return "ECS deployment circuit breaker: tasks failed to start."
+        case _:
+            return f"ECS deployment {deployment_id} in progress."
+
+
+def _tasks(task_ids: Sequence[str]) -> str:
+    return " ".join(f"(task {task_id})" for task_id in task_ids)

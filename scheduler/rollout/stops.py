@@ -1,0 +1,99 @@
+"""Stops: which tasks a rollout ends now, and why. The one place where tasks of a service are chosen to die.
+
+No stop made here takes the healthy tasks below the census's floor, so whatever else happens, the service's own
+scheduler never breaks ``minimumHealthyPercent``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from scheduler.rollout.census import Census
+from scheduler.rollout.events import UNHEALTHY_REASON, scaling_reason
+from scheduler.rollout.plan import StopTask
+from scheduler.rollout.world import DeploymentSeen, TaskSeen
+
+
+class Stops:
+    """The stops chosen so far, and the healthy tasks they leave."""
+
+    def __init__(self, census: Census, primary: DeploymentSeen) -> None:
+        self.census = census
+        self.primary = primary
+        self.chosen: dict[str, StopTask] = {}
+        self._healthy = len(census.healthy)
+
+    def allows(self, task: TaskSeen) -> bool:
+        """May this task be stopped without going below the floor?"""
+        return task.id not in self.census.healthy or self._healthy > self.census.floor
+
+    def add(self, task: TaskSeen) -> bool:
+        """Choose the task unless the floor forbids it; say whether it was chosen."""
+        if task.id in self.chosen or not self.allows(task):
+            return False
+        sick = task.id in self.census.sick
+        reason = UNHEALTHY_REASON if sick else scaling_reason(self.primary.id)
+        self.chosen[task.id] = StopTask(id=task.id, reason=reason)
+        self._healthy -= task.id in self.census.healthy
+        return True
+
+
+def stop_surplus(stops: Stops, tasks: Iterable[TaskSeen], count: int) -> None:
+    """Stop ``count`` of the tasks: those not healthy yet first, the newest of them first; then from the hosts that
+    hold most of the service's tasks, so that what stays is spread."""
+    census = stops.census
+    candidates = list(tasks)
+    load = Counter(task.host for task in candidates)
+
+    def preference(task: TaskSeen) -> tuple[bool, int, float, str]:
+        return (task.id in census.healthy, -load[task.host], -task.created_at.timestamp(), task.id)
+
+    for _ in range(count):
+        if not candidates:
+            return
+        victim = min(candidates, key=preference)
+        candidates.remove(victim)
+        if stops.add(victim):
+            load[victim.host] -= 1
+
+
+def stop_replaced(stops: Stops, *, wanting: int) -> None:
+    """Stop tasks that are to be replaced.
+
+    Those that never ran yet go at once. Of the others, as many go as healthy successors stand in for, and as many
+    more as there are ``wanting`` starts that ``maximumPercent`` or a full cluster holds up.
+    """
+    census = stops.census
+    running = []
+    for task in census.replace:
+        if task.last_status == "RUNNING":
+            running.append(task)
+        elif stops.add(task):
+            wanting -= 1
+    successors = sum(task.id in census.healthy and task.id not in stops.chosen for task in census.keep)
+    replaced = successors + len(running) - census.target
+    for task in sorted(running, key=lambda task: _usefulness(stops, task)):
+        if max(replaced, wanting) <= 0:
+            return
+        if stops.add(task):
+            replaced -= 1
+            wanting -= 1
+
+
+def stop_replaced_daemons(stops: Stops, eligible: frozenset[str], *, wanting: int) -> None:
+    """As ``stop_replaced``, host by host: a successor stands in only on its own host, and a task on a host that is
+    not eligible any more needs none."""
+    census = stops.census
+    covered = {task.host for task in census.keep if task.id in census.healthy}
+    awaited = {task.host for task in census.keep}
+    for task in sorted(census.replace, key=lambda task: _usefulness(stops, task)):
+        needless = task.last_status != "RUNNING" or task.host in covered or task.host not in eligible
+        if needless:
+            stops.add(task)
+        elif wanting > 0 and task.host not in awaited and stops.add(task):
+            wanting -= 1
+
+
+def _usefulness(stops: Stops, task: TaskSeen) -> tuple[bool, bool, float, str]:
+    """Least useful first: unhealthy, then on a draining host, then the oldest."""
+    healthy = task.id in stops.census.healthy
+    return (healthy, not task.draining, task.created_at.timestamp(), task.id)
