@@ -1,0 +1,21 @@
+"""What every test shares: the fixtures of ``tests.support``, and marks that follow from where and what a test is."""
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.support.engine", "tests.support.images", "tests.support.postgres"]
+
+TESTS = Path(__file__).parent
+
+# Whoever asks for one of these needs a Docker Engine, said or not.
+ENGINE_FIXTURES = {"docker_engine", "second_engine", "busybox_image"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests, so that ``make check`` can leave out the slow: everything under e2e/, everything with an engine."""
+    for item in items:
+        room = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        if room == "e2e" or ENGINE_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("docker")
