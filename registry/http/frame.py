@@ -1,0 +1,143 @@
+"""The frame of every request: authenticate, authorise, run the handler, and turn errors into the protocol's.
+
+A route is a path and, for each method, the ECR action it needs and its handler. There is no way to add a
+route that is not authenticated.
+"""
+
+import logging
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy.exc import OperationalError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from kit.clock import Clock
+from kit.settings import Settings
+from registry.access import USER, Authenticate, Grant
+from registry.errors import (
+    Denied,
+    RegistryError,
+    StorageFull,
+    Unauthorized,
+    Unavailable,
+    Unsupported,
+)
+from registry.names import check_name
+from registry.storage import Storage
+from registry.uploads import Uploads
+from state.store import Session, Store, StoreBusy
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What handlers work with; one for the process."""
+
+    store: Store
+    storage: Storage
+    uploads: Uploads
+    clock: Clock
+    settings: Settings
+    authenticate: Authenticate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One authenticated and authorised request."""
+
+    room: Room
+    request: Request
+    grant: Grant
+
+    @property
+    def name(self) -> str:
+        """The repository in the path; raises NameInvalid."""
+        return check_name(self.request.path_params["name"])
+
+    def part(self, name: str) -> str:
+        """Another variable part of the path."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str) -> str | None:
+        return self.request.query_params.get(name)
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        """Run ``work`` on one view of the store, in a thread."""
+        return await run_in_threadpool(self.room.store.read, work)
+
+    async def transact(self, work: Callable[[Session], T]) -> T:
+        """Run ``work`` in one transaction, in a thread."""
+        return await run_in_threadpool(self.room.store.transact, work)
+
+
+Handler = Callable[[Ask], Awaitable[Response]]
+Methods = Mapping[str, tuple[str | None, Handler]]
+"""For each method, the action it needs (None: a valid token is enough) and its handler."""
+
+
+def endpoint(room: Room, methods: Methods) -> Callable[[Request], Awaitable[Response]]:
+    """What answers one route."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            response = await _answer(room, methods, request)
+        except RegistryError as error:
+            response = render(error, room)
+        except ClientDisconnect:
+            # Nobody is there to hear it; what arrived is kept.
+            response = Response(status_code=400)
+        except StoreBusy:
+            response = render(Unavailable(), room)
+        except OperationalError as error:
+            log.warning("store failed", extra={"path": request.url.path, "because": str(error.orig)})
+            full = any(words in str(error.orig) for words in ("disk is full", "No space left"))
+            response = render(StorageFull() if full else Unavailable(), room)
+        except Exception:
+            log.exception("request failed", extra={"method": request.method, "path": request.url.path})
+            response = render(_Failure(), room)
+        response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+        return response
+
+    return answer
+
+
+async def _answer(room: Room, methods: Methods, request: Request) -> Response:
+    grant = await run_in_threadpool(room.authenticate, _credentials(request))
+    found = methods.get(request.method)
+    if found is None:
+        raise Unsupported(headers={"Allow": ", ".join(methods)})
+    action, handler = found
+    if grant.only_path is not None and (request.method not in ("GET", "HEAD") or request.url.path != grant.only_path):
+        raise Denied
+    if action is not None:
+        grant.check(action)
+    return await handler(Ask(room=room, request=request, grant=grant))
+
+
+def render(error: RegistryError, room: Room) -> Response:
+    """The error as a response."""
+    headers = dict(error.headers)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = f'Basic realm="http://{room.settings.registry}/",service="ecr.amazonaws.com"'
+    return JSONResponse(error.body(), status_code=error.status, headers=headers)
+
+
+def _credentials(request: Request) -> str | None:
+    """The Authorization header, or in its place the token of a download link."""
+    header = request.headers.get("authorization")
+    token = request.query_params.get("token")
+    if header is None and token is not None:
+        return "Basic " + b64encode(f"{USER}:{token}".encode()).decode()
+    return header
+
+
+class _Failure(RegistryError):
+    """the registry failed to serve the request; its log says why"""
+
+    code, status = "UNKNOWN", 500

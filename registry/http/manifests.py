@@ -1,0 +1,113 @@
+"""Manifests over HTTP: exact bytes in, exact bytes out."""
+
+from datetime import timedelta
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from registry.errors import DigestInvalid, ManifestTooLarge, TagInvalid, TooManyTags
+from registry.http.frame import Ask
+from registry.images import Push, find_image, find_repository, put_image, remove_image, remove_tag
+from registry.manifests import LARGEST, read_manifest
+from registry.names import algorithm_of, check_digest, digest_of, is_tag
+from state.images import Image, get_image
+from state.store import Session
+
+_MOST_TAGS = 100
+# How exact "last pulled" is: a pull by many at once must not be a queue of writers.
+_PULL_NOTED_EVERY = timedelta(hours=1)
+
+
+async def get_manifest(ask: Ask) -> Response:
+    """The manifest of a tag or digest, as it was pushed."""
+    name, reference = ask.name, ask.part("reference")
+    reading = ask.request.method == "GET"
+
+    def find(session: Session) -> Image:
+        find_repository(session, name, ask.room.settings.account)
+        return find_image(session, name, _checked(reference), body=reading)
+
+    image = await ask.read(find)
+    headers = {
+        "Content-Type": image.media_type,
+        "Docker-Content-Digest": image.digest,
+        "ETag": f'"{image.digest}"',
+    }
+    if not reading:
+        return Response(headers={**headers, "Content-Length": str(image.body_size)})
+    await _note_pull(ask, image)
+    return Response(image.body, headers=headers)
+
+
+async def put_manifest(ask: Ask) -> Response:
+    """Keep the manifest under its digest and point the tag, or the ``tag`` parameters, to it."""
+    name, reference = ask.name, ask.part("reference")
+    tags = list(dict.fromkeys(ask.request.query_params.getlist("tag")))
+    if len(tags) > _MOST_TAGS:
+        raise TooManyTags(f"at most {_MOST_TAGS} tags can be given at once")
+    body = await _body(ask)
+    if ":" in reference:
+        digest = digest_of(body, algorithm_of(check_digest(reference)))
+        if digest != reference:
+            raise DigestInvalid(detail={"provided": reference, "uploaded": digest})
+    else:
+        if not is_tag(reference):
+            raise TagInvalid(f"'{reference[:200]}' is not a valid tag")
+        digest, tags = digest_of(body), [reference, *(tag for tag in tags if tag != reference)]
+    manifest = await run_in_threadpool(read_manifest, body, ask.request.headers.get("content-type"))
+    push = Push(digest=digest, body=body, manifest=manifest, tags=tags)
+    now, account = ask.room.clock.now(), ask.room.settings.account
+    await ask.transact(lambda session: put_image(session, name, push, account=account, now=now))
+    response = Response(
+        status_code=201,
+        headers={"Location": f"/v2/{name}/manifests/{digest}", "Docker-Content-Digest": digest},
+    )
+    if manifest.subject is not None:
+        response.headers["OCI-Subject"] = manifest.subject
+    for tag in ask.request.query_params.getlist("tag"):
+        response.headers.append("OCI-Tag", tag)
+    return response
+
+
+async def delete_manifest(ask: Ask) -> Response:
+    """By tag take the tag away; by digest the manifest with every tag on it."""
+    name, reference = ask.name, ask.part("reference")
+
+    def remove(session: Session) -> None:
+        find_repository(session, name, ask.room.settings.account)
+        if ":" in reference:
+            remove_image(session, name, check_digest(reference))
+        else:
+            remove_tag(session, name, reference)
+
+    await ask.transact(remove)
+    return Response(status_code=202)
+
+
+def _checked(reference: str) -> str:
+    return check_digest(reference) if ":" in reference else reference
+
+
+async def _body(ask: Ask) -> bytes:
+    said = ask.request.headers.get("content-length", "")
+    if said.isdigit() and int(said) > LARGEST:
+        raise ManifestTooLarge(f"a manifest may have {LARGEST} bytes at most")
+    body = bytearray()
+    async for piece in ask.request.stream():
+        body += piece
+        if len(body) > LARGEST:
+            raise ManifestTooLarge(f"a manifest may have {LARGEST} bytes at most")
+    return bytes(body)
+
+
+async def _note_pull(ask: Ask, image: Image) -> None:
+    now = ask.room.clock.now()
+    if image.pulled_at is not None and now - image.pulled_at < _PULL_NOTED_EVERY:
+        return
+
+    def note(session: Session) -> None:
+        found = get_image(session, image.repository, image.digest)
+        if found is not None:
+            found.pulled_at = now
+
+    await ask.transact(note)

@@ -1,0 +1,24 @@
+"""Pages: ``n`` and ``last`` in, a ``Link`` to the next page out (RFC 8288)."""
+
+from urllib.parse import urlencode
+
+from registry.errors import PageInvalid
+from registry.http.frame import Ask
+
+LARGEST_PAGE = 1000
+
+
+def page_size(ask: Ask) -> int:
+    """How many results the client wants, LARGEST_PAGE at most; raises PageInvalid."""
+    said = ask.query("n")
+    if said is None:
+        return LARGEST_PAGE
+    if not (said.isascii() and said.isdigit()):
+        raise PageInvalid(f"n must be a whole number, not '{said[:50]}'")
+    return min(int(said[:9]), LARGEST_PAGE)
+
+
+def link(path: str, **query: str | int | None) -> dict[str, str]:
+    """The header that points to the next page."""
+    given = urlencode({name: value for name, value in query.items() if value is not None}, safe=":")
+    return {"Link": f'<{path}?{given}>; rel="next"'}

@@ -1,0 +1,38 @@
+"""Lists over HTTP: the tags of a repository, and the repositories."""
+
+from starlette.responses import JSONResponse, Response
+
+from registry.http.frame import Ask
+from registry.http.pages import link, page_size
+from registry.images import find_repository
+from state.images import list_tags
+from state.repositories import list_repositories
+from state.store import Session
+
+
+async def get_tags(ask: Ask) -> Response:
+    """The repository's tags in the order of their bytes, a page at a time."""
+    name, size, last = ask.name, page_size(ask), ask.query("last")
+
+    def find(session: Session) -> list[str]:
+        find_repository(session, name, ask.room.settings.account)
+        # One more than asked for tells whether there is another page.
+        return [tag.name for tag in list_tags(session, name, after=last, limit=size + 1)] if size else []
+
+    found = await ask.read(find)
+    tags, more = found[:size], len(found) > size
+    headers = link(f"/v2/{name}/tags/list", n=size, last=tags[-1]) if more else {}
+    return JSONResponse({"name": name, "tags": tags}, headers=headers)
+
+
+async def get_catalog(ask: Ask) -> Response:
+    """The repositories' names, a page at a time. Not of the specification, but known to many clients."""
+    size, last = page_size(ask), ask.query("last")
+
+    def find(session: Session) -> list[str]:
+        return [found.name for found in list_repositories(session, after=last, limit=size + 1)] if size else []
+
+    found = await ask.read(find)
+    names, more = found[:size], len(found) > size
+    headers = link("/v2/_catalog", n=size, last=names[-1]) if more else {}
+    return JSONResponse({"repositories": names}, headers=headers)

@@ -1,0 +1,162 @@
+"""Images: putting, finding and deleting them, alike for ``docker push`` and for the ECR API.
+
+Everything here runs inside the caller's transaction. Deleting hides an image at once; the bytes of its
+layers are left to the garbage collector.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from sqlalchemy.orm import Session
+
+from registry.errors import (
+    ManifestBlobUnknown,
+    ManifestUnknown,
+    NameUnknown,
+    TagImmutable,
+    TagInvalid,
+)
+from registry.manifests import Manifest
+from registry.names import is_digest, is_tag
+from state.blobs import linked_sizes
+from state.images import (
+    Image,
+    Reference,
+    Tag,
+    delete_image,
+    delete_tag,
+    get_image,
+    get_tag,
+    known_images,
+)
+from state.repositories import Repository, get_repository, lock_repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """One manifest on its way into a repository under one digest and any number of tags."""
+
+    digest: str
+    body: bytes
+    manifest: Manifest
+    tags: Sequence[str]
+
+
+def find_repository(session: Session, name: str, account: str) -> Repository:
+    """The repository; raises NameUnknown in ECR's words."""
+    return _existing(get_repository(session, name), name, account)
+
+
+def find_image(session: Session, repository: str, reference: str, *, body: bool = False) -> Image:
+    """The image of a tag or digest; raises ManifestUnknown."""
+    digest: str | None = reference
+    if not is_digest(reference):
+        tag = get_tag(session, repository, reference) if is_tag(reference) else None
+        digest = tag.digest if tag is not None else None
+    image = get_image(session, repository, digest, body=body) if digest is not None else None
+    if image is None:
+        raise ManifestUnknown(
+            f"Requested image not found: '{reference[:300]}' in repository '{repository}'",
+            detail={"reference": reference[:300]},
+        )
+    return image
+
+
+def put_image(session: Session, repository: str, push: Push, *, account: str, now: datetime) -> Image:
+    """Keep the manifest and point its tags to it; a repeat changes nothing.
+
+    Raises NameUnknown, ManifestBlobUnknown (once for every missing part), TagInvalid, TagImmutable.
+    """
+    # The lock makes "is this tag taken" and taking it one step.
+    home = _existing(lock_repository(session, repository), repository, account)
+    for tag in push.tags:
+        if not is_tag(tag):
+            raise TagInvalid(f"'{tag[:200]}' is not a valid tag")
+    image = get_image(session, repository, push.digest)
+    if image is None:
+        image = _add(session, repository, push, now)
+    for name in push.tags:
+        _point(session, home, name, push.digest, now)
+    return image
+
+
+def is_immutable(repository: Repository, tag: str) -> bool:
+    """Whether the tag, once given, stays with its image."""
+    excluded = any(fnmatchcase(tag, each["filter"]) for each in repository.mutability_filters)
+    match repository.tag_mutability:
+        case "IMMUTABLE":
+            return True
+        case "IMMUTABLE_WITH_EXCLUSION":
+            return not excluded
+        case "MUTABLE_WITH_EXCLUSION":
+            return excluded
+        case _:
+            return False
+
+
+def remove_tag(session: Session, repository: str, tag: str) -> None:
+    """Take the tag away, and nothing else; raises ManifestUnknown."""
+    if not is_tag(tag) or get_tag(session, repository, tag) is None:
+        raise ManifestUnknown(f"tag '{tag[:200]}' is not known in repository '{repository}'")
+    delete_tag(session, repository, tag)
+
+
+def remove_image(session: Session, repository: str, digest: str) -> None:
+    """Take the image and every tag on it away; raises ManifestUnknown."""
+    find_image(session, repository, digest)
+    delete_image(session, repository, digest)
+
+
+def _existing(found: Repository | None, name: str, account: str) -> Repository:
+    if found is None:
+        raise NameUnknown(
+            f"The repository with name '{name}' does not exist in the registry with id '{account}'",
+            detail={"name": name},
+        )
+    return found
+
+
+def _add(session: Session, repository: str, push: Push, now: datetime) -> Image:
+    manifest = push.manifest
+    layers = linked_sizes(session, repository, manifest.blobs)
+    children = known_images(session, repository, manifest.images)
+    missing = [digest for digest in manifest.blobs if digest not in layers]
+    missing += [digest for digest in manifest.images if digest not in children]
+    if missing:
+        raise ManifestBlobUnknown(each=[{"digest": digest} for digest in missing])
+    image = Image(
+        repository=repository,
+        digest=push.digest,
+        media_type=manifest.media_type,
+        artifact_type=manifest.artifact_type,
+        subject=manifest.subject,
+        annotations=manifest.annotations,
+        body=push.body,
+        body_size=len(push.body),
+        size=sum(children.values()) if manifest.images else manifest.listed_size,
+        pushed_at=now,
+    )
+    session.add(image)
+    session.flush()
+    for kind, targets in (("blob", manifest.blobs), ("image", manifest.images)):
+        session.add_all(
+            Reference(repository=repository, image=push.digest, target=target, kind=kind) for target in targets
+        )
+    session.flush()
+    return image
+
+
+def _point(session: Session, repository: Repository, name: str, digest: str, now: datetime) -> None:
+    tag = get_tag(session, repository.name, name)
+    if tag is None:
+        session.add(Tag(repository=repository.name, name=name, digest=digest, tagged_at=now))
+        session.flush()
+    elif tag.digest != digest:
+        if is_immutable(repository, name):
+            raise TagImmutable(
+                f"The image tag '{name}' already exists in the '{repository.name}' repository "
+                "and cannot be overwritten because the tag is immutable."
+            )
+        tag.digest, tag.tagged_at = digest, now

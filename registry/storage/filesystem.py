@@ -1,0 +1,172 @@
+"""Blobs as files: ``blobs/<algorithm>/<two digits>/<hex>`` and ``uploads/<id>`` beneath one directory.
+
+A blob's file is a second name (link) of the spool it arrived in, given after fsync, so it appears whole; the
+spool's own name goes away once the store knows the blob. Writers of one spool exclude each other by flock.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from registry.storage import Busy, NoRoom, NotStored, WrongOffset
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UPLOAD = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+
+class FilesystemStorage:
+    """Keeps blobs beneath ``root``, which is made with mode 0700 when absent."""
+
+    def __init__(self, root: Path) -> None:
+        self._blobs = root / "blobs"
+        self._uploads = root / "uploads"
+        for directory in (root, self._blobs, self._uploads):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def size(self, digest: str) -> int | None:
+        try:
+            return self._blob(digest).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def open(self, digest: str) -> BinaryIO:
+        try:
+            # Unbuffered: readers ask for chunks of their own size.
+            return self._blob(digest).open("rb", buffering=0)
+        except FileNotFoundError:
+            raise NotStored(digest) from None
+
+    def delete(self, digest: str) -> None:
+        self._blob(digest).unlink(missing_ok=True)
+
+    def start(self, upload: str) -> None:
+        with _full_disk():
+            os.close(os.open(self._spool(upload), os.O_CREAT | os.O_WRONLY, 0o600))
+
+    def offset(self, upload: str) -> int:
+        try:
+            return self._spool(upload).stat().st_size
+        except FileNotFoundError:
+            raise NotStored(upload) from None
+
+    @contextmanager
+    def append(self, upload: str, *, at: int | None = None) -> Iterator["FileSpool"]:
+        try:
+            handle = os.open(self._spool(upload), os.O_WRONLY | os.O_APPEND)
+        except FileNotFoundError:
+            raise NotStored(upload) from None
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Busy(upload) from None
+            spool = FileSpool(handle)
+            if at is not None and at != spool.offset:
+                raise WrongOffset(spool.offset)
+            yield spool
+        finally:
+            os.close(handle)
+
+    def read_upload(self, upload: str) -> BinaryIO:
+        try:
+            return self._spool(upload).open("rb", buffering=0)
+        except FileNotFoundError:
+            raise NotStored(upload) from None
+
+    def keep(self, upload: str, digest: str) -> None:
+        spool, blob = self._spool(upload), self._blob(digest)
+        try:
+            handle = os.open(spool, os.O_RDONLY)
+        except FileNotFoundError:
+            raise NotStored(upload) from None
+        try:
+            with _full_disk():
+                os.fsync(handle)
+                blob.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._give_name(spool, blob, os.fstat(handle).st_size)
+                for directory in (blob.parent, blob.parent.parent, self._blobs):
+                    _fsync_directory(directory)
+        finally:
+            os.close(handle)
+
+    def drop(self, upload: str) -> None:
+        self._spool(upload).unlink(missing_ok=True)
+
+    def uploads(self) -> Iterator[tuple[str, datetime]]:
+        with os.scandir(self._uploads) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(found.st_mode):
+                        yield entry.name, datetime.fromtimestamp(found.st_mtime, UTC)
+
+    def _give_name(self, spool: Path, blob: Path, size: int) -> None:
+        try:
+            os.link(spool, blob)
+        except FileExistsError:
+            with suppress(FileNotFoundError):
+                if blob.stat().st_size == size:
+                    return
+            # Damaged from outside: the verified bytes take its place in one step.
+            with tempfile.TemporaryDirectory(dir=self._uploads) as directory:
+                os.link(spool, Path(directory) / "blob")
+                (Path(directory) / "blob").replace(blob)
+
+    def _blob(self, digest: str) -> Path:
+        algorithm, _, digits = digest.partition(":")
+        # Callers check digests; a path is never built from anything else.
+        if not (algorithm.isalnum() and len(digits) >= 32 and digits.isalnum()):
+            raise NotStored(digest)
+        return self._blobs / algorithm / digits[:2] / digits
+
+    def _spool(self, upload: str) -> Path:
+        if not _UPLOAD.fullmatch(upload):
+            raise NotStored(upload)
+        return self._uploads / upload
+
+
+class FileSpool:
+    """One locked, open spool."""
+
+    def __init__(self, handle: int) -> None:
+        found = os.fstat(handle)
+        self._handle = handle
+        # After a crash the spool and its blob may be one file still; nothing may be added to a blob.
+        self._sealed = found.st_nlink > 1
+        self.offset = found.st_size
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._sealed and data:
+            raise Busy("these bytes are a blob already")
+        rest = memoryview(data)
+        with _full_disk():
+            while rest:
+                written = os.write(self._handle, rest)
+                self.offset += written
+                rest = rest[written:]
+
+
+@contextmanager
+def _full_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoRoom(os.strerror(error.errno)) from error
+        raise
+
+
+def _fsync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

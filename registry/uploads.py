@@ -1,0 +1,270 @@
+"""Uploads: bytes arriving in pieces, verified, and made a blob of a repository.
+
+The order that survives a crash anywhere: the spool, its fsync, its name as a blob, one transaction with the
+blob's row and link and without the session's, and last the spool's removal. A repeat of any step is harmless.
+"""
+
+import threading
+from collections import OrderedDict
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+
+from kit.clock import Clock
+from kit.ids import new_uuid
+from registry.errors import (
+    BlobUploadUnknown,
+    DigestInvalid,
+    OutOfOrder,
+    StorageFull,
+    UploadBusy,
+)
+from registry.images import find_repository
+from registry.names import Hasher, algorithm_of, check_digest, new_hasher
+from registry.storage import CHUNK, Busy, NoRoom, NotStored, Spool, Storage, WrongOffset
+from state.blobs import get_blob_anywhere, keep_blob
+from state.repositories import share_repository
+from state.store import Session, Store
+from state.uploads import (
+    Upload,
+    delete_upload,
+    get_upload,
+    list_known_uploads,
+    list_uploads_started_before,
+)
+
+# How long a session may lie untouched, and a spool without a session may lie at all.
+ABANDONED_AFTER = timedelta(hours=24)
+_REMEMBERED = 1024
+
+
+class Uploads:
+    """The upload sessions of one store and storage. Every method may be called from any thread."""
+
+    def __init__(self, store: Store, storage: Storage, *, clock: Clock, account: str) -> None:
+        self._store = store
+        self._storage = storage
+        self._clock = clock
+        self._account = account
+        # Hashes of what has arrived here so far, by session: (offset, sha256). A session that continues in
+        # another process, or falls out of this, is hashed again from its spool at the end.
+        self._hashes: OrderedDict[str, tuple[int, Hasher]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def begin(self, repository: str) -> str:
+        """A new session's id; raises NameUnknown, StorageFull."""
+        self._store.read(lambda session: find_repository(session, repository, self._account))
+        upload = new_uuid()
+        try:
+            self._storage.start(upload)
+        except NoRoom:
+            raise StorageFull from None
+        now = self._clock.now()
+
+        def record(session: Session) -> None:
+            share_repository(session, repository)
+            find_repository(session, repository, self._account)
+            session.add(Upload(id=upload, repository=repository, started_at=now))
+
+        self._store.transact(record)
+        return upload
+
+    def offset(self, repository: str, upload: str) -> int:
+        """How many bytes have arrived; raises BlobUploadUnknown."""
+        self._check(repository, upload)
+        try:
+            return self._storage.offset(upload)
+        except NotStored:
+            raise _unknown(upload) from None
+
+    def cancel(self, repository: str, upload: str) -> None:
+        """End the session and forget its bytes; raises BlobUploadUnknown."""
+        self._check(repository, upload)
+        self._store.transact(lambda session: delete_upload(session, upload))
+        self._forget(upload)
+
+    def write(self, repository: str, upload: str, *, at: int | None = None) -> "Incoming":
+        """Open the session for more bytes, which begin at ``at`` when given.
+
+        Raises BlobUploadUnknown, OutOfOrder, UploadBusy.
+        """
+        self._check(repository, upload)
+        with ExitStack() as held:
+            try:
+                spool = held.enter_context(self._storage.append(upload, at=at))
+            except NotStored:
+                raise _unknown(upload) from None
+            except WrongOffset as error:
+                raise OutOfOrder(headers=self.progress(repository, upload, error.offset)) from None
+            except Busy:
+                raise UploadBusy from None
+            with self._lock:
+                known = self._hashes.pop(upload, None)
+            hasher = known[1] if known is not None and known[0] == spool.offset else None
+            if spool.offset == 0:
+                hasher = new_hasher("sha256")
+            return Incoming(self, repository, upload, spool=spool, hasher=hasher, held=held.pop_all())
+
+    def mount(self, repository: str, digest: str) -> bool:
+        """Make a blob that some repository shows visible in this one too; say whether there is one.
+
+        Raises NameUnknown. Whether the caller may read the other repository is asked before.
+        """
+
+        blob = self._store.read(lambda session: get_blob_anywhere(session, digest))
+        # A row whose bytes were lost outside must not spread.
+        held = blob is not None and self._storage.size(digest) == blob.size
+        now = self._clock.now()
+
+        def link(session: Session) -> bool:
+            share_repository(session, repository)
+            find_repository(session, repository, self._account)
+            blob = get_blob_anywhere(session, digest)
+            if blob is None or not held:
+                return False
+            keep_blob(session, repository, digest, blob.size, now=now)
+            return True
+
+        return self._store.transact(link)
+
+    def sweep(self) -> int:
+        """Forget what was abandoned, sessions and spools; say how much."""
+        long_ago = self._clock.now() - ABANDONED_AFTER
+        swept = [upload for upload, touched_at in self._storage.uploads() if touched_at < long_ago]
+        old = self._store.read(lambda session: list_uploads_started_before(session, long_ago))
+        swept += [upload for upload in old if upload not in swept and not self._has_spool(upload)]
+        known = self._store.read(lambda session: list_known_uploads(session, swept))
+        for upload in swept:
+            if upload in known:
+                self._store.transact(partial(delete_upload, upload=upload))
+            self._forget(upload)
+        return len(swept)
+
+    @staticmethod
+    def progress(repository: str, upload: str, offset: int) -> dict[str, str]:
+        """The headers that tell where a session is and how far: an empty one says ``0-0``, as clients expect."""
+        return {
+            "Location": f"/v2/{repository}/blobs/uploads/{upload}",
+            "Range": f"0-{max(offset - 1, 0)}",
+            "Docker-Upload-UUID": upload,
+        }
+
+    def _check(self, repository: str, upload: str) -> None:
+        def known(session: Session) -> bool:
+            find_repository(session, repository, self._account)
+            return get_upload(session, repository, upload) is not None
+
+        if not self._store.read(known):
+            raise _unknown(upload)
+
+    def remember(self, upload: str, offset: int, hasher: Hasher) -> None:
+        """Keep the hash of what has arrived, for the request that brings more."""
+        with self._lock:
+            self._hashes[upload] = (offset, hasher)
+            while len(self._hashes) > _REMEMBERED:
+                self._hashes.popitem(last=False)
+
+    def finish(self, repository: str, upload: str, digest: str, *, size: int) -> None:
+        """Make the spool, whose bytes were verified, a blob of the repository and end the session.
+
+        Raises NameUnknown, BlobUploadUnknown, StorageFull.
+        """
+        try:
+            self._storage.keep(upload, digest)
+        except NoRoom:
+            raise StorageFull from None
+        except NotStored:
+            raise _unknown(upload) from None
+        now = self._clock.now()
+
+        def record(session: Session) -> None:
+            share_repository(session, repository)
+            find_repository(session, repository, self._account)
+            keep_blob(session, repository, digest, size, now=now)
+            delete_upload(session, upload)
+
+        self._store.transact(record)
+        self._forget(upload)
+
+    def hash_again(self, upload: str, algorithm: str) -> str:
+        """The digest of all that has arrived, read back from the spool."""
+        hasher = new_hasher(algorithm)
+        with self._storage.read_upload(upload) as spool:
+            while chunk := spool.read(CHUNK):
+                hasher.update(chunk)
+        return f"{algorithm}:{hasher.hexdigest()}"
+
+    def _forget(self, upload: str) -> None:
+        with self._lock:
+            self._hashes.pop(upload, None)
+        self._storage.drop(upload)
+
+    def _has_spool(self, upload: str) -> bool:
+        try:
+            return self._storage.offset(upload) >= 0
+        except NotStored:
+            return False
+
+
+class Incoming:
+    """One request's bytes on their way into a session. Used by one thread at a time; ``close`` it always."""
+
+    def __init__(
+        self,
+        uploads: Uploads,
+        repository: str,
+        upload: str,
+        *,
+        spool: Spool,
+        hasher: Hasher | None,
+        held: ExitStack,
+    ) -> None:
+        self._uploads = uploads
+        self._repository = repository
+        self._upload = upload
+        self._spool = spool
+        self._hasher = hasher
+        self._held = held
+
+    @property
+    def progress(self) -> dict[str, str]:
+        return Uploads.progress(self._repository, self._upload, self._spool.offset)
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Append ``data``; raises StorageFull, after which the session can be resumed, and UploadBusy."""
+        hasher, self._hasher = self._hasher, None
+        try:
+            self._spool.write(data)
+        except NoRoom:
+            raise StorageFull(headers=self.progress) from None
+        except Busy:
+            raise UploadBusy from None
+        if hasher is not None:
+            hasher.update(data)
+            self._hasher = hasher
+
+    def finish(self, digest: str) -> None:
+        """Verify that all that has arrived is ``digest`` and make it a blob of the repository.
+
+        Raises DigestInvalid, which ends the session: its bytes are of no use to anyone.
+        """
+        algorithm = algorithm_of(check_digest(digest))
+        if algorithm == "sha256" and self._hasher is not None:
+            actual = f"sha256:{self._hasher.hexdigest()}"
+        else:
+            actual = self._uploads.hash_again(self._upload, algorithm)
+        if actual != digest:
+            self._uploads.cancel(self._repository, self._upload)
+            raise DigestInvalid(detail={"provided": digest, "uploaded": actual})
+        self._uploads.finish(self._repository, self._upload, digest, size=self._spool.offset)
+        self._hasher = None
+
+    def close(self) -> None:
+        """Let others write; what has arrived stays."""
+        if self._hasher is not None:
+            self._uploads.remember(self._upload, self._spool.offset, self._hasher)
+        self._held.close()
+
+
+def _unknown(upload: str) -> BlobUploadUnknown:
+    return BlobUploadUnknown(f"blob upload '{upload[:64]}' is not known to this registry")

@@ -1,0 +1,56 @@
+"""Repositories: the names images are pushed under. The API makes and changes them; a push never does."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import String, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from state.base import Base
+
+# Names, tags and digests sort by their bytes on every database, as the OCI specification and paging want it.
+SORTED_NAME = String(256).with_variant(String(256, collation="C"), "postgresql")
+
+
+class Repository(Base):
+    """One repository. Every column's writer is the API."""
+
+    __tablename__ = "repositories"
+
+    name: Mapped[str] = mapped_column(SORTED_NAME, primary_key=True)
+    tag_mutability: Mapped[str] = mapped_column(String(30), default="MUTABLE")
+    # The wildcards of an ``…_WITH_EXCLUSION`` mutability, as the client gave them.
+    mutability_filters: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    scanning: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    encryption: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    created_at: Mapped[datetime]
+
+
+def get_repository(session: Session, name: str) -> Repository | None:
+    return session.get(Repository, name)
+
+
+def lock_repository(session: Session, name: str) -> Repository | None:
+    """The repository, held against its deletion and other pushes' tags until the transaction ends."""
+    return session.scalar(select(Repository).where(Repository.name == name).with_for_update())
+
+
+def share_repository(session: Session, name: str) -> Repository | None:
+    """The repository, held against its deletion alone until the transaction ends."""
+    query = select(Repository).where(Repository.name == name)
+    return session.scalar(query.with_for_update(read=True, key_share=True))
+
+
+def list_repositories(session: Session, *, after: str | None, limit: int) -> Sequence[Repository]:
+    """At most ``limit`` repositories in the order of their names, those beyond ``after`` alone."""
+    query = select(Repository).order_by(Repository.name).limit(limit)
+    if after is not None:
+        query = query.where(Repository.name > after)
+    return session.scalars(query).all()
+
+
+def delete_repository(session: Session, name: str) -> None:
+    """Forget the repository with its images, tags, layer links and uploads; blobs stay for the collector."""
+    session.execute(delete(Repository).where(Repository.name == name))

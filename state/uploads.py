@@ -1,0 +1,50 @@
+"""Uploads: sessions in which a blob arrives piece by piece.
+
+The row says that the session exists and whose it is. How many bytes have arrived is not here: that is
+the size of the session's spool in the storage, so that no crash can make the two disagree.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from state.base import Base
+from state.repositories import SORTED_NAME
+
+
+class Upload(Base):
+    """One upload session. Its writer is the registry."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    repository: Mapped[str] = mapped_column(
+        SORTED_NAME, ForeignKey("repositories.name", ondelete="CASCADE"), index=True
+    )
+    started_at: Mapped[datetime] = mapped_column(index=True)
+
+
+def get_upload(session: Session, repository: str, upload: str) -> Upload | None:
+    """The session, when it is of this repository."""
+    row = session.get(Upload, upload)
+    return row if row is not None and row.repository == repository else None
+
+
+def delete_upload(session: Session, upload: str) -> None:
+    session.execute(delete(Upload).where(Upload.id == upload))
+
+
+def list_uploads_started_before(session: Session, instant: datetime, *, limit: int = 1000) -> Sequence[str]:
+    """The ids of sessions that began before ``instant``, the oldest first."""
+    query = select(Upload.id).where(Upload.started_at < instant).order_by(Upload.started_at).limit(limit)
+    return session.scalars(query).all()
+
+
+def list_known_uploads(session: Session, ids: Sequence[str]) -> set[str]:
+    """Those of ``ids`` that are sessions."""
+    found: set[str] = set()
+    for start in range(0, len(ids), 500):
+        found.update(session.scalars(select(Upload.id).where(Upload.id.in_(ids[start : start + 500]))))
+    return found
