@@ -1,8 +1,8 @@
-"""The frame around every operation: authorise, answer repeats, open the transaction, run, commit, log.
+"""The frame around every operation: answer repeats, open the transaction, run, commit, log.
 
-Authentication, decoding, validation and encoding are the gateway's (``kit.aws``); this is what it calls for one
-decoded call. A request that carries a client token is answered once: its answer is kept in the same transaction as
-what it did, so a repeat, also after a crash, gets that answer and does nothing.
+Authentication, authorisation, decoding, validation and encoding are the gateway's (``kit.aws``); this is what it calls
+for one decoded call. A request that carries a client token is answered once: its answer is kept in the same
+transaction as what it did, so a repeat, also after a crash, gets that answer and does nothing.
 """
 
 import json
@@ -12,10 +12,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from kit.aws.errors import AwsError, ServiceUnavailable
 from kit.aws.gateway import Invocation
-
-from kit.aws.access import allows
-from kit.aws.errors import AccessDeniedException, AwsError, ServiceUnavailable
 from kit.clock import monotonic
 from kit.ids import Arns
 from kit.secrets import SecretBox
@@ -39,7 +37,6 @@ def make_execute(store: Store, settings: Settings, secrets: SecretBox) -> Callab
     def execute(invocation: Invocation) -> dict[str, Any]:
         started = monotonic()
         name = f"{invocation.service.name}:{invocation.operation}"
-        authorise(invocation, name)
         seed = randomness.randbits(32)
 
         def work(session: Session) -> dict[str, Any]:
@@ -66,12 +63,6 @@ def make_execute(store: Store, settings: Settings, secrets: SecretBox) -> Callab
         return answer
 
     return execute
-
-
-def authorise(invocation: Invocation, name: str) -> None:
-    """Raise AccessDeniedException unless the caller's key may call the operation."""
-    if not allows(invocation.caller.actions, name):
-        raise AccessDeniedException(f"User: {invocation.caller.principal_arn} is not authorized to perform: {name}")
 
 
 def answer_once(call: Call, invocation: Invocation, name: str) -> dict[str, Any]:

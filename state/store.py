@@ -105,6 +105,11 @@ class Store:
         self.wakes.send(wakes)
         return result
 
+    def ping(self) -> None:
+        """Raise when the database does not answer."""
+        with self.engine.execution_options(readonly=True).connect() as connection:
+            connection.execute(text("SELECT 1"))
+
     def close(self) -> None:
         self.engine.dispose()
 

@@ -51,8 +51,8 @@ class Loop(ABC):
     """One concern of the scheduler. Subclasses name it and fill in the four beats.
 
     ``observe`` reads in one short transaction; ``decide`` is pure and answers None when there is nothing to do;
-    ``act`` talks to the world with no transaction open, may be slow, and can be repeated; ``record`` writes in one
-    transaction that the lease guards. ``next_look`` says when to look again without being woken.
+    ``act`` talks to the world with no transaction open, may be slow, can be repeated, and answers None when there is
+    nothing to record; ``record`` writes in one transaction that the lease guards. ``next_look`` says when to look again without being woken.
     """
 
     name: ClassVar[str]
@@ -73,7 +73,8 @@ class Loop(ABC):
         plan = self.decide(seen, now)
         if plan is not None:
             outcome = self.act(plan)
-            self.record_guarded(lease, outcome)
+            if outcome is not None:
+                self.record_guarded(lease, outcome)
         return self.next_look(seen, now)
 
     def record_guarded(self, lease: Lease, outcome: Any) -> None:
@@ -92,7 +93,7 @@ class Loop(ABC):
     @abstractmethod
     def decide(self, seen: Any, now: datetime) -> Any | None: ...
 
-    def act(self, plan: Any) -> Any:
+    def act(self, plan: Any) -> Any | None:
         return plan
 
     @abstractmethod

@@ -1,22 +1,50 @@
 """How a container instance looks to a client of the ECS API."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from orchestrator.api.ecs.lookup import container_instance_arn
 from orchestrator.call import Call
 from state.container_instances import ContainerInstance, HostPort
+from state.tasks import Task
 
 
-def render_container_instance(
-    call: Call, instance: ContainerInstance, tasks: Mapping[str, int], *, with_tags: bool = True
+def render_container_instance(call: Call, instance: ContainerInstance, *, with_tags: bool = True) -> dict[str, Any]:
+    """One host as the calls about a single one answer it."""
+    return render_container_instances(call, [instance], with_tags=with_tags)[0]
+
+
+def render_container_instances(
+    call: Call, instances: Sequence[ContainerInstance], *, with_tags: bool = True
+) -> list[dict[str, Any]]:
+    """Hosts as DescribeContainerInstances answers them, with their counts and ports in two set-based reads."""
+    ids = [instance.id for instance in instances]
+    ports: dict[str, list[tuple[int, str]]] = {}
+    for host, port, protocol in call.session.execute(
+        select(HostPort.container_instance_id, HostPort.port, HostPort.protocol).where(
+            HostPort.container_instance_id.in_(ids)
+        )
+    ):
+        ports.setdefault(host, []).append((port, protocol))
+    counts: dict[str | None, dict[str, int]] = {}
+    for owner, status, count in call.session.execute(
+        select(Task.container_instance_id, Task.last_status, func.count())
+        .where(Task.container_instance_id.in_(ids), Task.last_status != "STOPPED")
+        .group_by(Task.container_instance_id, Task.last_status)
+    ):
+        counts.setdefault(owner, {})[status] = count
+    return [_render(call, i, counts.get(i.id, {}), ports.get(i.id, []), with_tags) for i in instances]
+
+
+def _render(
+    call: Call,
+    instance: ContainerInstance,
+    tasks: Mapping[str, int],
+    taken: Sequence[tuple[int, str]],
+    with_tags: bool,
 ) -> dict[str, Any]:
-    """The host as DescribeContainerInstances answers it; ``tasks`` counts its unstopped tasks by status."""
-    taken = call.session.execute(
-        select(HostPort.port, HostPort.protocol).where(HostPort.container_instance_id == instance.id)
-    ).all()
     free = {"CPU": instance.free_cpu, "MEMORY": instance.free_memory}
     view: dict[str, Any] = {
         "containerInstanceArn": container_instance_arn(call, instance.cluster, instance.id),
@@ -44,8 +72,8 @@ def _resource(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"doubleValue": 0.0, "longValue": 0, "integerValue": 0, **given}
 
 
-def _remaining(resource: dict[str, Any], free: Mapping[str, int], taken: Any) -> dict[str, Any]:
-    name = resource.get("name")
+def _remaining(resource: dict[str, Any], free: Mapping[str, int], taken: Sequence[tuple[int, str]]) -> dict[str, Any]:
+    name = str(resource.get("name"))
     if name in free:
         return {**resource, "integerValue": free[name]}
     if name in ("PORTS", "PORTS_UDP"):

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kit.aws.paging import page_of_keys
-from sqlalchemy import func, select
+from sqlalchemy import select
 
+from kit.aws.paging import scope_of
 from kit.ids import last_part, new_id
-from orchestrator.api.ecs.container_instance_view import render_container_instance
+from orchestrator.api.ecs.container_instance_view import render_container_instance, render_container_instances
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
 from orchestrator.api.ecs.lookup import find_cluster, tags_of
+from orchestrator.api.ecs.pages import page
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
 from scheduler.capacity import capacity_arrived, expected_capacity
@@ -17,7 +18,7 @@ from scheduler.ending import end_task
 from state.base import Event
 from state.clusters import Cluster, lock_cluster
 from state.container_instances import ContainerInstance, get_container_instance
-from state.tasks import Task, list_tasks_on
+from state.tasks import list_tasks_on
 
 MOST_DESCRIBED = 100
 MOST_UPDATED = 10
@@ -55,7 +56,7 @@ def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str
     if instance.capacity_id is not None:
         capacity_arrived(call.session, instance, now=call.now)
     call.session.wake("services", "jobs")
-    return {"containerInstance": render_container_instance(call, instance, {})}
+    return {"containerInstance": render_container_instance(call, instance)}
 
 
 @ecs.operation("DeregisterContainerInstance")
@@ -74,7 +75,7 @@ def deregister_container_instance(call: Call, request: dict[str, Any]) -> dict[s
         instance.advance("INACTIVE", at=call.now, because="deregistered by a user")
     call.session.flush()
     call.session.wake(f"agent:{instance.id}", "services", "jobs")
-    return {"containerInstance": render_container_instance(call, instance, {})}
+    return {"containerInstance": render_container_instance(call, instance)}
 
 
 @ecs.operation("DescribeContainerInstances")
@@ -98,16 +99,19 @@ def list_container_instances(call: Call, request: dict[str, Any]) -> dict[str, A
         query = query.where(ContainerInstance.status == request["status"])
     else:
         query = query.where(ContainerInstance.status.in_(("ACTIVE", "DRAINING")))
-    ids, token = page_of_keys(
+    filters = {name: value for name, value in request.items() if name not in ("maxResults", "nextToken")}
+    ids, more = page(
+        request,
         lambda after, limit: call.session.scalars(
             (query.where(ContainerInstance.id > after) if after else query).order_by(ContainerInstance.id).limit(limit)
         ).all(),
-        request,
-        scope="ecs:ListContainerInstances",
-        most=100,
+        key=lambda row_id: row_id,
+        scope=scope_of("ListContainerInstances", **filters),
     )
-    arns = [call.arns.container_instance(cluster.name, instance_id) for instance_id in ids]
-    return {"containerInstanceArns": arns, **({"nextToken": token} if token else {})}
+    return {
+        "containerInstanceArns": [call.arns.container_instance(cluster.name, instance_id) for instance_id in ids],
+        **more,
+    }
 
 
 @ecs.operation("UpdateContainerInstancesState")
@@ -196,20 +200,10 @@ def _found(call: Call, cluster: Cluster, refs: Sequence[str]) -> dict[str, Conta
 def _answer(
     call: Call, cluster: Cluster, refs: Sequence[str], found: Mapping[str, ContainerInstance], *, with_tags: bool
 ) -> dict[str, Any]:
-    counts: dict[str, dict[str, int]] = {}
-    for host, status, count in call.session.execute(
-        select(Task.container_instance_id, Task.last_status, func.count())
-        .where(Task.container_instance_id.in_(found), Task.last_status != "STOPPED")
-        .group_by(Task.container_instance_id, Task.last_status)
-    ):
-        counts.setdefault(host or "", {})[status] = count
     wanted = dict.fromkeys(last_part(ref) for ref in refs)
+    rows = [found[i] for i in wanted if i in found]
     return {
-        "containerInstances": [
-            render_container_instance(call, found[i], counts.get(i, {}), with_tags=with_tags)
-            for i in wanted
-            if i in found
-        ],
+        "containerInstances": render_container_instances(call, rows, with_tags=with_tags),
         "failures": [
             {"arn": call.arns.container_instance(cluster.name, i), "reason": "MISSING"}
             for i in wanted

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kit.aws.paging import page_of_keys
 from sqlalchemy import select
 
+from kit.aws.paging import scope_of
 from kit.ids import last_part
 from orchestrator.api.ecs.errors import InvalidParameterException
 from orchestrator.api.ecs.lookup import (
@@ -14,6 +14,7 @@ from orchestrator.api.ecs.lookup import (
     find_service,
     resource_name,
 )
+from orchestrator.api.ecs.pages import page
 from orchestrator.api.ecs.task_rules import read_launch
 from orchestrator.api.ecs.task_view import render_task
 from orchestrator.api.ecs.wire import ecs
@@ -124,16 +125,16 @@ def list_tasks(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         query = query.where(Task.launch_type == request["launchType"])
     if request.get("containerInstance"):
         query = query.where(Task.container_instance_id == last_part(request["containerInstance"]))
-    ids, token = page_of_keys(
+    filters = {name: value for name, value in request.items() if name not in ("maxResults", "nextToken")}
+    ids, more = page(
+        request,
         lambda after, limit: call.session.scalars(
             (query.where(Task.id > after) if after else query).order_by(Task.id).limit(limit)
         ).all(),
-        request,
-        scope="ecs:ListTasks",
-        most=100,
+        key=lambda row_id: row_id,
+        scope=scope_of("ListTasks", **filters),
     )
-    arns = [call.arns.task(cluster.name, task_id) for task_id in ids]
-    return {"taskArns": arns, **({"nextToken": token} if token else {})}
+    return {"taskArns": [call.arns.task(cluster.name, task_id) for task_id in ids], **more}
 
 
 def _find_task(call: Call, cluster_ref: str | None, ref: str) -> Task:

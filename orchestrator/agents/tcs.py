@@ -1,0 +1,96 @@
+"""The agents' telemetry socket (TCS): container health is written into tasks; metrics are acknowledged only.
+
+Metrics are not kept yet: CloudWatch is not part of Berth so far, and the acknowledgement promises no more.
+"""
+
+import json
+import logging
+from typing import Any
+
+import anyio.to_thread
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from kit.aws.errors import AwsError
+from kit.ids import last_part
+from orchestrator.agents.acs import LARGEST_FRAME
+from orchestrator.agents.handshake import Handshake, refuse, request_of
+from orchestrator.agents.reports import apply_health
+from state.container_instances import ContainerInstance
+from state.store import Session, Store
+from state.tasks import Task
+
+log = logging.getLogger(__name__)
+ACKNOWLEDGEMENTS = {
+    "PublishMetricsRequest": "AckPublishMetric",
+    "PublishHealthRequest": "AckPublishHealth",
+    "PublishInstanceStatusRequest": "AckPublishInstanceStatus",
+}
+
+
+class TelemetrySockets:
+    """Serves ``/tcs/ws``: one connection per agent."""
+
+    def __init__(self, store: Store, handshake: Handshake) -> None:
+        self._store = store
+        self._handshake = handshake
+
+    async def serve(self, socket: WebSocket) -> None:
+        request = request_of(socket)
+        try:
+            instance_id = await anyio.to_thread.run_sync(
+                lambda: self._handshake.admit(request, action="ecs:StartTelemetrySession", member="containerInstance")
+            )
+        except AwsError as error:
+            await refuse(socket, error)
+            return
+        await socket.accept()
+        try:
+            while True:
+                await self._answer(socket, instance_id, await socket.receive_text())
+        except (WebSocketDisconnect, RuntimeError):
+            return
+
+    async def _answer(self, socket: WebSocket, instance_id: str, text: str) -> None:
+        try:
+            frame = json.loads(text) if len(text) <= LARGEST_FRAME else {}
+            kind, message = str(frame["type"]), dict(frame["message"])
+        except (ValueError, KeyError, TypeError):
+            await _send(socket, "ErrorMessage", {"message": 'a frame is {"type": …, "message": {…}}'})
+            return
+        if kind == "PublishHealthRequest":
+            await anyio.to_thread.run_sync(self._health, instance_id, message)
+        elif kind == "PublishInstanceStatusRequest":
+            await anyio.to_thread.run_sync(self._instance_status, instance_id, message)
+        if kind in ACKNOWLEDGEMENTS:
+            await _send(socket, ACKNOWLEDGEMENTS[kind], {"message": "OK"})
+
+    def _health(self, instance_id: str, message: dict[str, Any]) -> None:
+        reports = {
+            last_part(str(task.get("taskArn", ""))): {
+                str(container.get("containerName")): str(container.get("healthStatus", "UNKNOWN"))
+                for container in task.get("containers", ())
+            }
+            for task in message.get("tasks", ())
+        }
+
+        def write(session: Session) -> None:
+            for task_id, health in reports.items():
+                task = session.get(Task, task_id, with_for_update=True)
+                if task is not None and task.container_instance_id == instance_id and task.last_status != "STOPPED":
+                    apply_health(session, task, health)
+
+        self._store.transact(write)
+
+    def _instance_status(self, instance_id: str, message: dict[str, Any]) -> None:
+        statuses = {str(status.get("status")) for status in message.get("statuses", ())}
+
+        def write(session: Session) -> None:
+            instance = session.get(ContainerInstance, instance_id)
+            if instance is not None and statuses:
+                instance.health_status = "IMPAIRED" if "IMPAIRED" in statuses else "OK"
+
+        self._store.transact(write)
+
+
+async def _send(socket: WebSocket, kind: str, message: dict[str, Any]) -> None:
+    await socket.send_text(json.dumps({"type": kind, "message": message}))

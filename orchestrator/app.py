@@ -1,0 +1,174 @@
+"""The one place where parts are put together: settings in, applications and loops out.
+
+Everything else receives what it needs as arguments; only this file knows which driver, clock or service is meant.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI, WebSocket
+from fastapi.responses import JSONResponse
+
+from kit.aws.asgi import AwsApp
+from kit.aws.gateway import Gateway
+from kit.aws.service import Service
+from kit.aws.sigv4 import Key
+from kit.clock import Clock, SystemClock
+from kit.ids import new_id
+from kit.reconciler import Reconciler, Runner
+from kit.secrets import SecretBox
+from kit.settings import Settings
+from orchestrator.agents.acs import AgentSockets
+from orchestrator.agents.handshake import Handshake
+from orchestrator.agents.heartbeat import Heartbeat
+from orchestrator.agents.presence import Presence
+from orchestrator.agents.tcs import TelemetrySockets
+from orchestrator.api import SERVICES
+from orchestrator.frame import make_execute
+from orchestrator.identity import ensure_root_key, find_key, load_master_key
+from scheduler.loops.loop import Leases
+from scheduler.provisioners import Provisioner
+from state.migrations import migrate
+from state.store import Store
+from state.wakes import WakeListener
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What every process of Berth stands on."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    secrets: SecretBox
+    find_key: Callable[[str], Key | None]
+    services: tuple[Service, ...] = field(default_factory=lambda: SERVICES)
+
+
+def build_parts(settings: Settings, *, clock: Clock | None = None) -> Parts:
+    """Open the store, bring its tables up to date and make sure of the keys. Safe to run in many processes at once."""
+    clock = clock or SystemClock()
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store(settings.store)
+    migrate(store)
+    secrets = SecretBox(load_master_key(settings))
+    ensure_root_key(store, settings, secrets, clock)
+    return Parts(
+        settings=settings, clock=clock, store=store, secrets=secrets, find_key=find_key(store, secrets, clock)
+    )
+
+
+def listen_for_wakes(parts: Parts) -> WakeListener | None:
+    """Hear other processes' wakes where the store can carry them (PostgreSQL)."""
+    if parts.store.embedded:
+        return None
+    url = parts.store.url.set(drivername="postgresql")
+    listener = WakeListener(url.render_as_string(hide_password=False), parts.store.wakes)
+    listener.start()
+    return listener
+
+
+def create_gateway(parts: Parts, *, strict: bool = False) -> Gateway:
+    """The AWS API over the store."""
+    return Gateway(
+        parts.services,
+        find_key=parts.find_key,
+        clock=parts.clock,
+        execute=make_execute(parts.store, parts.settings, parts.secrets),
+        region=parts.settings.region,
+        strict=strict,
+    )
+
+
+def create_api(parts: Parts) -> FastAPI:
+    """The API's application: ``/healthz``, the agents' sockets, and every AWS operation on every other path."""
+    handshake = Handshake(parts.store, parts.clock, parts.find_key)
+    presence = Presence(parts.store, parts.clock)
+    agents = AgentSockets(parts.store, parts.clock, parts.settings, handshake, presence)
+    telemetry = TelemetrySockets(parts.store, handshake)
+    aws = AwsApp(create_gateway(parts), max_body=parts.settings.max_body, threads=parts.settings.threads)
+    heartbeat = Runner(Heartbeat(presence), parts.clock)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        heartbeat.start()
+        yield
+        await anyio.to_thread.run_sync(heartbeat.stop)
+        await anyio.to_thread.run_sync(aws.close)
+
+    # No generated pages: they would be unauthenticated doors.
+    app = FastAPI(title="Berth", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+
+    @app.get("/healthz")
+    async def healthz() -> JSONResponse:
+        return await anyio.to_thread.run_sync(check_health, parts.store)
+
+    @app.websocket("/acs/ws")
+    async def acs(socket: WebSocket) -> None:
+        await agents.serve(socket)
+
+    @app.websocket("/tcs/ws")
+    async def tcs(socket: WebSocket) -> None:
+        await telemetry.serve(socket)
+
+    app.mount("/", aws)
+    return app
+
+
+def check_health(store: Store) -> JSONResponse:
+    """200 while the store answers, else 503."""
+    try:
+        store.ping()
+    except Exception as error:
+        log.warning("store does not answer", extra={"because": str(error)})
+        return JSONResponse({"status": "store unavailable"}, status_code=503)
+    return JSONResponse({"status": "ok"})
+
+
+def create_loops(parts: Parts, provisioners: Mapping[str, Provisioner], *, alone: bool) -> tuple[list[Reconciler], Leases]:
+    """The scheduler's loops and their leases; ``alone`` when a lock keeps every other scheduler out."""
+    from orchestrator.loops import make_loops
+
+    holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[:8]}"
+    leases = Leases(parts.store, parts.clock, holder, length=timedelta(seconds=10), seize=alone)
+    return make_loops(parts.store, parts.clock, leases, parts.settings, provisioners, parts.secrets), leases
+
+
+def start_loops(parts: Parts, loops: list[Reconciler]) -> list[Runner]:
+    """Start every loop in a thread of its own, woken by its name."""
+    runners = [Runner(loop, parts.clock) for loop in loops]
+    for runner in runners:
+        parts.store.wakes.listen(runner.reconciler.name, runner.wake)
+        runner.start()
+    return runners
+
+
+def stop_loops(runners: list[Runner], leases: Leases) -> None:
+    """Stop the loops and let another process take over at once."""
+    for runner in runners:
+        runner.stop()
+    with contextlib.suppress(Exception):
+        leases.release()
+
+
+def create_registry_app(parts: Parts) -> Any:
+    """The registry's application over blobs in the data directory."""
+    from registry.app import create_registry
+    from registry.storage.filesystem import FilesystemStorage
+
+    return create_registry(
+        parts.store,
+        FilesystemStorage(parts.settings.data / "registry"),
+        clock=parts.clock,
+        settings=parts.settings,
+        secrets=parts.secrets,
+    )
