@@ -1,5 +1,6 @@
 """Clusters: the names under which capacity, tasks and services meet."""
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -43,3 +44,14 @@ def lock_cluster(session: Session, name: str) -> None:
     holds everything anyway; there the lock costs one key look-up.
     """
     session.execute(select(Cluster.name).where(Cluster.name == name).with_for_update())
+
+
+def get_clusters(session: Session, names: Collection[str]) -> Mapping[str, Cluster]:
+    """The named clusters that exist, INACTIVE ones too, by name."""
+    return {row.name: row for row in session.scalars(select(Cluster).where(Cluster.name.in_(names)))}
+
+
+def list_cluster_names(session: Session, *, after: str | None, limit: int) -> Sequence[str]:
+    """Names of ACTIVE clusters behind ``after``, in order."""
+    names = select(Cluster.name).where(Cluster.status == "ACTIVE", Cluster.name > (after or ""))
+    return session.scalars(names.order_by(Cluster.name).limit(limit)).all()

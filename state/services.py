@@ -114,3 +114,11 @@ def list_deployments(session: Session, cluster: str, name: str) -> Sequence[Depl
         .order_by(Deployment.created_at.desc(), Deployment.id)
     ).all()
     return sorted(rows, key=lambda deployment: deployment.status != "PRIMARY")
+
+
+def providers_in_use(session: Session, cluster: str) -> set[str]:
+    """Capacity providers that the cluster's services name."""
+    strategies = session.scalars(
+        select(Service.capacity_provider_strategy).where(Service.cluster == cluster, Service.status != "INACTIVE")
+    )
+    return {item["capacityProvider"] for strategy in strategies for item in strategy}
