@@ -41,6 +41,8 @@ def canonical_query(query: str, *, leave_out: str | None = None) -> str:
 
 
 def _encode(text: str) -> str:
+    # A plus in a query is a space to whoever decodes it, so it must be one under the signature too.
+    text = text.replace("+", "%20")
     return quote(unquote_to_bytes(text), safe="~") if "%" in text else quote(text, safe="~")
 
 

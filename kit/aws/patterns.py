@@ -28,6 +28,8 @@ _SAFE = {
     r"^[ \t]*[\x20-\x7E]+([ \t]+[\x20-\x7E]+)*[ \t]*$": r"[ \t]*[\x20-\x7E][\x20-\x7E\t]*",
     r"^[ \t]*[^\x00-\x1F:\x7F]+([ \t]+[^\x00-\x1F:\x7F]+)*[ \t]*$": r"[ \t]*[^\x00-\x1F:\x7F](?:[^\x00-\x1F:\x7F]|\t)*",
 }
+_PIECE = re.compile(r"\\[pP]\{\w+\}|\\.|.", re.DOTALL)
+_CLASSES = frozenset((r"\w", r"\W", r"\d", r"\D", r"\s", r"\S"))
 _POSIX = {"Print": r"\x20-\x7E", "Alpha": "a-zA-Z", "Digit": "0-9", "Alnum": "a-zA-Z0-9", "ASCII": r"\x00-\x7F"}
 
 
@@ -45,32 +47,36 @@ def _translated(pattern: str) -> str:
     for spelled, meant in _SPELLED_OTHERWISE:
         pattern = pattern.replace(spelled, meant)
     out: list[str] = []
-    in_class = False
-    i = 0
-    while i < len(pattern):
-        char = pattern[i]
-        if char == "\\" and i + 1 < len(pattern):
-            property_ = re.match(r"\\([pP])\{(?:Is)?(\w+)\}", pattern[i:])
-            if property_:
-                ranges = _ranges(property_[2])
-                negated = property_[1] == "P"
-                if in_class and negated:
-                    raise ValueError(f"a negated property inside a class is not supported: {pattern}")
-                out.append(ranges if in_class else f"[{'^' if negated else ''}{ranges}]")
-                i += property_.end()
-            else:
-                out.append(pattern[i : i + 2])
-                i += 2
-            continue
-        if in_class and char == "[":
-            out.append("\\[")
-        elif in_class and char in "&|~" and out[-1] == char:
-            out.append("\\" + char)
+    in_class, before = False, ""
+    pieces = _PIECE.findall(pattern)
+    for piece, after in zip(pieces, [*pieces[1:], ""], strict=True):
+        if piece[:2] in ("\\p", "\\P"):
+            out.append(_property(piece, in_class=in_class))
+        elif not in_class:
+            in_class = piece == "["
+            out.append(piece)
+        elif piece == "]":
+            in_class = False
+            out.append(piece)
+        elif piece == "-" and before in _CLASSES and after != "]":
+            # Java reads a hyphen after a class of characters as itself; Python would see a broken range.
+            out.append("\\-")
+        elif piece == "[" or (piece in "&|~" and piece == before):
+            # Python may one day read these as nested sets and set operations, and warns of it now.
+            out.append("\\" + piece)
         else:
-            in_class = char == "[" or (in_class and char != "]")
-            out.append(char)
-        i += 1
+            out.append(piece)
+        before = piece
     return "".join(out)
+
+
+def _property(piece: str, *, in_class: bool) -> str:
+    ranges = _ranges(piece[3:-1].removeprefix("Is"))
+    if not in_class:
+        return f"[{'^' if piece[1] == 'P' else ''}{ranges}]"
+    if piece[1] == "P":
+        raise ValueError(f"{piece} inside a class is not supported")
+    return ranges
 
 
 @cache

@@ -63,6 +63,8 @@ class Service:
             raise UnknownOperationName(f"{self.name} has no operation {name!r}")
         if name in self._operations:
             raise UnknownOperationName(f"{self.name}:{name} is already bound")
+        if self.operation_model(name).has_event_stream_output:
+            raise UnknownOperationName(f"{self.name}:{name} answers with an event stream, which no wire here writes")
         reads = name.startswith(_READS) if readonly is None else readonly
 
         def bind(handler: Handler) -> Handler:
