@@ -11,12 +11,13 @@ from typing import Any
 
 from scheduler.placement.world import Port
 
-_CPU = re.compile(r"(\d+|\d*\.\d+|\d+\.)\s*(vcpus?)?", re.IGNORECASE)
-_MEMORY = re.compile(r"(\d+|\d*\.\d+|\d+\.)\s*(gb|mb)?", re.IGNORECASE)
+_CPU = re.compile(r"(\d+|\d*\.\d+|\d+\.)\s*(vcpus?)?", re.IGNORECASE | re.ASCII)
+_PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+_MEMORY = re.compile(r"(\d+|\d*\.\d+|\d+\.)\s*(gb|mb)?", re.IGNORECASE | re.ASCII)
 
 
 class BadSize(ValueError):
-    """A cpu or memory text that cannot be read."""
+    """A cpu, memory or port range that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +83,10 @@ def _ports(container: Mapping[str, Any], mode: str) -> Iterator[Port]:
         protocol = (mapping.get("protocol") or "tcp").lower()
         span = mapping.get("containerPortRange")
         if span and mode == "host":
-            first, _, last = str(span).partition("-")
-            for number in range(int(first), int(last or first) + 1):
+            found = _PORT_RANGE.fullmatch(str(span))
+            if found is None:
+                raise BadSize(f"Invalid containerPortRange {span!r}: write it as 8000-8010.")
+            for number in range(int(found[1]), int(found[2] or found[1]) + 1):
                 yield number, protocol
             continue
         number = mapping.get("hostPort") or (mapping.get("containerPort") if mode == "host" else 0)

@@ -1,0 +1,66 @@
+"""Hosts and asks for placement tests, by example and by hypothesis."""
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from scheduler.placement import Ask, Constraint, Host, RequiredAttribute, Strategy
+
+ZONE = "ecs.availability-zone"
+
+HOST = Host(
+    id="h1", registered_cpu=4096, registered_memory=8192, free_cpu=4096, free_memory=8192, attributes={ZONE: "a"}
+)
+ASK = Ask(id="t1", cpu=256, memory=512, group="service:web")
+
+
+def host(name: str, **changes) -> Host:
+    return replace(HOST, id=name, **changes)
+
+
+def asks(count: int, **changes) -> list[Ask]:
+    return [replace(ASK, id=f"t{number}", **changes) for number in range(count)]
+
+
+ports = st.sampled_from([(80, "tcp"), (80, "udp"), (443, "tcp")])
+links = st.sampled_from(
+    [
+        Strategy(type="random"),
+        Strategy(type="binpack", field="cpu"),
+        Strategy(type="binpack", field="memory"),
+        Strategy(type="spread", field="instanceId"),
+        Strategy(type="spread", field=f"attribute:{ZONE}"),
+    ]
+)
+
+some_hosts = st.builds(
+    Host,
+    id=st.uuids().map(str),
+    registered_cpu=st.just(4096),
+    registered_memory=st.just(4096),
+    free_cpu=st.integers(0, 4096),
+    free_memory=st.integers(0, 4096),
+    ports=st.frozensets(ports, max_size=2),
+    attributes=st.sampled_from([{}, {ZONE: "a"}, {ZONE: "b"}, {ZONE: "b", "gpu": None}]),
+    status=st.sampled_from(["ACTIVE", "ACTIVE", "ACTIVE", "DRAINING", "REGISTERING"]),
+    connected=st.sampled_from([True, True, True, False]),
+    tasks=st.integers(0, 3),
+    groups=st.dictionaries(st.sampled_from(["service:web", "service:db"]), st.integers(0, 2)),
+    capacity_provider=st.sampled_from([None, "FARGATE"]),
+    free_addresses=st.sampled_from([None, 0, 1, 2]),
+)
+some_asks = st.builds(
+    Ask,
+    id=st.uuids().map(str),
+    cpu=st.sampled_from([0, 128, 1000, 4096]),
+    memory=st.sampled_from([4, 300, 1500]),
+    ports=st.lists(ports, max_size=2, unique=True).map(tuple),
+    attributes=st.sampled_from([(), (), (RequiredAttribute(name=ZONE, value="b"),), (RequiredAttribute(name="gpu"),)]),
+    constraints=st.sampled_from([(), (), (Constraint(type="distinctInstance"),)]),
+    strategy=st.lists(links, max_size=3).map(tuple),
+    group=st.sampled_from(["service:web", "service:db"]),
+    capacity=st.sampled_from([None, None, "FARGATE"]),
+    address=st.booleans(),
+)
+clusters = st.lists(some_hosts, max_size=6, unique_by=lambda one: one.id)
+batches = st.lists(some_asks, max_size=12)
