@@ -1,13 +1,16 @@
 """Task definitions: immutable revisions of a family."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, String, func, select
+from sqlalchemy import Index, String, case, delete, exists, func, select, true, tuple_
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
 from state.base import Base, Moves
+from state.services import Deployment, Service
+from state.tasks import Task
 
 TASK_DEFINITION = Lifecycle(
     "task-definition",
@@ -73,3 +76,57 @@ def get_task_definition(session: Session, family: str, revision: int | None = No
     return session.scalars(
         select(TaskDefinition).where(TaskDefinition.family == family, TaskDefinition.revision == newest)
     ).one_or_none()
+
+
+def list_task_definitions(
+    session: Session,
+    *,
+    status: str,
+    family: str | None = None,
+    after: tuple[str, int] | None = None,
+    descending: bool = False,
+    limit: int,
+) -> Sequence[tuple[str, int]]:
+    """``(family, revision)`` of the revisions in that status behind ``after``, sorted by both."""
+    key = (TaskDefinition.family, TaskDefinition.revision)
+    rows = select(*key).where(TaskDefinition.status == status)
+    if family is not None:
+        rows = rows.where(TaskDefinition.family == family)
+    if after is not None:
+        rows = rows.where(tuple_(*key) < after if descending else tuple_(*key) > after)
+    rows = rows.order_by(*(column.desc() if descending else column.asc() for column in key)).limit(limit)
+    return [(family, revision) for family, revision in session.execute(rows)]
+
+
+def list_families(
+    session: Session, *, status: str, prefix: str = "", after: str | None = None, limit: int
+) -> Sequence[str]:
+    """Families behind ``after`` that start with ``prefix``, sorted. ``status`` ACTIVE are those with an ACTIVE
+    revision, INACTIVE those without one, ALL both; a family whose revisions are all being deleted is in none."""
+    active = func.sum(case((TaskDefinition.status == "ACTIVE", 1), else_=0))
+    rows = select(TaskDefinition.family).where(TaskDefinition.status != "DELETE_IN_PROGRESS")
+    if prefix:
+        # Not LIKE: SQLite's takes upper case for lower.
+        rows = rows.where(func.substr(TaskDefinition.family, 1, len(prefix)) == prefix)
+    if after is not None:
+        rows = rows.where(TaskDefinition.family > after)
+    if status != "ALL":
+        rows = rows.having(active > 0 if status == "ACTIVE" else active == 0)
+    return session.scalars(rows.group_by(TaskDefinition.family).order_by(TaskDefinition.family).limit(limit)).all()
+
+
+def forget_task_definitions(session: Session) -> None:
+    """Drop the revisions whose deletion was asked for and that no task and no service names any more."""
+    named = [
+        exists().where(row.family == TaskDefinition.family, row.revision == TaskDefinition.revision, alive)
+        for row, alive in (
+            (Task, true()),
+            (Service, Service.status != "INACTIVE"),
+            (Deployment, Deployment.status != "INACTIVE"),
+        )
+    ]
+    session.execute(
+        delete(TaskDefinition)
+        .where(TaskDefinition.status == "DELETE_IN_PROGRESS", *(~use for use in named))
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,154 @@
+"""What one container definition must satisfy, whatever its task's launch type.
+
+The containers come with ECS's defaults filled in. Source: ECS API, ContainerDefinition and the types it names;
+the texts are ECS's where it is known for one.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from orchestrator.api.ecs.container_devices import check_linux_parameters
+from orchestrator.api.ecs.errors import ClientException
+from orchestrator.api.ecs.names import check_member_name
+
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@#+-]{0,254}")
+LEAST_MEMORY = 6  # MiB; Docker starts no container with less
+LONGEST_TIMEOUT = 86_400
+HEALTH_RANGES = {"interval": (5, 300), "timeout": (2, 120), "retries": (1, 10), "startPeriod": (0, 300)}
+AWSLOGS_OPTIONS = {
+    "awslogs-group": True,
+    "awslogs-region": True,
+    "awslogs-stream-prefix": False,
+    "awslogs-create-group": False,
+    "awslogs-endpoint": False,
+    "mode": False,
+    "max-buffer-size": False,
+}
+
+
+def check_container(container: Mapping[str, Any], volumes: Collection[str], network_mode: str) -> None:
+    """Raise ClientException for the first thing in the container definition that cannot be."""
+    name = check_member_name(container.get("name"), "Container.name")
+    _image(container)
+    _sizes(container, name)
+    _mounts(container, name, volumes)
+    _environment(container, name)
+    _health_check(container, name)
+    _timeouts(container, name)
+    _ulimits(container, name)
+    _logging(container, name)
+    _network_rules(container, name, network_mode)
+    directory = container.get("workingDirectory")
+    if directory and not directory.startswith("/"):
+        raise ClientException(f"Container '{name}': workingDirectory must be an absolute path, not '{directory}'.")
+    check_linux_parameters(container, name)
+
+
+def _image(container: Mapping[str, Any]) -> None:
+    image = container.get("image")
+    if not image:
+        raise ClientException("Container.image should not be null or empty.")
+    if _IMAGE.fullmatch(image) is None:
+        raise ClientException("Container.image contains invalid characters.")
+
+
+def _sizes(container: Mapping[str, Any], name: str) -> None:
+    if container["cpu"] < 0:
+        raise ClientException(f"Invalid setting for container '{name}'. 'cpu' must not be negative.")
+    hard, soft = container.get("memory"), container.get("memoryReservation")
+    for member, value in (("memory", hard), ("memoryReservation", soft)):
+        if value is not None and value < LEAST_MEMORY:
+            raise ClientException(f"Invalid setting for container '{name}'. '{member}' must be at least 6 MiB.")
+    if hard is not None and soft is not None and soft > hard:
+        raise ClientException(
+            f"Invalid setting for container '{name}'. 'memory' must not be less than 'memoryReservation'."
+        )
+
+
+def _mounts(container: Mapping[str, Any], name: str, volumes: Collection[str]) -> None:
+    paths = set()
+    for mount in container["mountPoints"]:
+        if mount.get("sourceVolume") not in volumes:
+            raise ClientException(f"Unknown volume '{mount.get('sourceVolume')}'.")
+        path = mount.get("containerPath")
+        if not path or not path.startswith("/"):
+            raise ClientException(f"Container '{name}': mountPoints need an absolute containerPath, not '{path}'.")
+        if path in paths:
+            raise ClientException(f"Container '{name}': containerPath '{path}' is mounted twice.")
+        paths.add(path)
+
+
+def _environment(container: Mapping[str, Any], name: str) -> None:
+    for variable in container["environment"]:
+        key = variable.get("name")
+        if not key or "=" in key:
+            raise ClientException(f"Container '{name}': invalid environment variable name '{key or ''}'.")
+
+
+def _health_check(container: Mapping[str, Any], name: str) -> None:
+    check = container.get("healthCheck")
+    if not check:
+        return
+    command = check["command"]
+    if len(command) < 2 or command[0] not in ("CMD", "CMD-SHELL"):
+        raise ClientException(
+            f"Container '{name}': healthCheck.command must start with CMD or CMD-SHELL and name a command."
+        )
+    for member, (least, most) in HEALTH_RANGES.items():
+        value = check.get(member)
+        if value is not None and not least <= value <= most:
+            raise ClientException(
+                f"Container '{name}': healthCheck.{member} must be between {least} and {most}, not {value}."
+            )
+
+
+def _timeouts(container: Mapping[str, Any], name: str) -> None:
+    for member in ("startTimeout", "stopTimeout"):
+        value = container.get(member)
+        if value is not None and not 0 <= value <= LONGEST_TIMEOUT:
+            raise ClientException(f"Container '{name}': {member} must be between 0 and {LONGEST_TIMEOUT} seconds.")
+
+
+def _ulimits(container: Mapping[str, Any], name: str) -> None:
+    seen = set()
+    for limit in container.get("ulimits") or ():
+        if limit["name"] in seen:
+            raise ClientException(f"Container '{name}': duplicate ulimit '{limit['name']}'.")
+        seen.add(limit["name"])
+        soft, hard = limit["softLimit"], limit["hardLimit"]
+        if soft < -1 or hard < -1 or (hard != -1 and not -1 < soft <= hard):
+            raise ClientException(
+                f"Container '{name}': the soft limit of ulimit '{limit['name']}' must not exceed its hard limit."
+            )
+
+
+def _logging(container: Mapping[str, Any], name: str) -> None:
+    configuration = container.get("logConfiguration")
+    if not configuration:
+        return
+    driver, options = configuration["logDriver"], configuration.get("options") or {}
+    if driver == "awsfirelens":
+        raise ClientException("logConfiguration.logDriver awsfirelens is not supported by Berth yet.")
+    if driver != "awslogs":
+        return
+    missing = [option for option, needed in AWSLOGS_OPTIONS.items() if needed and not options.get(option)]
+    if missing:
+        raise ClientException(f"Log driver awslogs requires options: {', '.join(missing)}")
+    unknown = sorted(set(options) - set(AWSLOGS_OPTIONS))
+    if unknown:
+        raise ClientException(f"Container '{name}': log driver awslogs: option {unknown[0]} is not supported by Berth.")
+
+
+def _network_rules(container: Mapping[str, Any], name: str, network_mode: str) -> None:
+    if network_mode in ("awsvpc", "host", "none"):
+        unfit = ("hostname", "extraHosts") if network_mode == "awsvpc" else ("hostname",) * (network_mode == "host")
+        for member in unfit:
+            if container.get(member):
+                raise ClientException(f"The '{member}' parameter is not supported when networkMode={network_mode}.")
+    for control in container["systemControls"]:
+        namespace = control.get("namespace")
+        if not namespace or control.get("value") is None:
+            raise ClientException(f"Container '{name}': systemControls need a namespace and a value.")
+        if network_mode == "host" and namespace.startswith("net."):
+            raise ClientException(f"System control '{namespace}' is not supported when networkMode=host.")

@@ -1,0 +1,108 @@
+"""The body of a task definition: what was registered, with the defaults that ECS itself adds and no others.
+
+Clients compare the echo with what they would register to find out whether a new revision is needed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.api.ecs.errors import ClientException
+from orchestrator.api.ecs.fargate_rules import check_fargate
+
+ORDER = (
+    "family",
+    "taskRoleArn",
+    "executionRoleArn",
+    "networkMode",
+    "containerDefinitions",
+    "volumes",
+    "placementConstraints",
+    "requiresCompatibilities",
+    "cpu",
+    "memory",
+    "pidMode",
+    "ipcMode",
+    "runtimePlatform",
+)
+HEALTH_DEFAULTS = {"interval": 30, "timeout": 5, "retries": 3}
+ARCHITECTURES = {"X86_64": "x86_64", "ARM64": "arm64"}
+_CAPABILITY = "com.amazonaws.ecs.capability."
+
+
+def fill_defaults(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's members in ECS's order, without nulls and empty texts, with ECS's defaults."""
+    given = _without_nulls(request)
+    body: dict[str, Any] = {"volumes": [], "placementConstraints": []}
+    body |= {member: given[member] for member in ORDER if given.get(member) not in (None, "")}
+    mode = bridged_mode(body)
+    body["containerDefinitions"] = [_container(container, mode) for container in given["containerDefinitions"]]
+    return body
+
+
+def bridged_mode(body: Mapping[str, Any]) -> str:
+    """The network mode that applies: ``bridge`` where none is registered."""
+    return str(body.get("networkMode") or "bridge")
+
+
+def compatibilities_of(body: Mapping[str, Any]) -> list[str]:
+    """The launch types that the task definition can run on, in ECS's order."""
+    fits = [] if bridged_mode(body) == "awsvpc" else ["EXTERNAL"]
+    fits.append("EC2")
+    try:
+        check_fargate(body)
+    except ClientException:
+        return fits
+    return [*fits, "FARGATE"]
+
+
+def required_attributes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The attributes that a host needs to run the tasks, as the agents register them."""
+    names: dict[str, str | None] = {}
+    for container in body["containerDefinitions"]:
+        if driver := (container.get("logConfiguration") or {}).get("logDriver"):
+            names[f"{_CAPABILITY}logging-driver.{driver}"] = None
+        if container.get("privileged"):
+            names[f"{_CAPABILITY}privileged-container"] = None
+        if container.get("healthCheck"):
+            names["ecs.capability.container-health-check"] = None
+        if container.get("dependsOn"):
+            names["ecs.capability.container-ordering"] = None
+    if body.get("taskRoleArn"):
+        names[f"{_CAPABILITY}task-iam-role"] = None
+    if body.get("networkMode") == "awsvpc":
+        names["ecs.capability.task-eni"] = None
+    if body.get("pidMode") or body.get("ipcMode"):
+        names["ecs.capability.pid-ipc-namespace-sharing"] = None
+    names[f"{_CAPABILITY}docker-remote-api.1.18"] = None
+    if architecture := ARCHITECTURES.get((body.get("runtimePlatform") or {}).get("cpuArchitecture") or ""):
+        # ECS leaves this to whoever places the task; here a host of the other kind is never chosen.
+        names["ecs.cpu-architecture"] = architecture
+    return [{"name": name} if value is None else {"name": name, "value": value} for name, value in names.items()]
+
+
+def _container(given: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    container = {
+        **given,
+        "cpu": given.get("cpu") or 0,
+        "portMappings": [_port(mapping, mode) for mapping in given.get("portMappings") or ()],
+        "essential": given.get("essential", True),
+    }
+    for member in ("environment", "mountPoints", "volumesFrom", "systemControls"):
+        container[member] = given.get(member) or []
+    if given.get("healthCheck"):
+        container["healthCheck"] = {**HEALTH_DEFAULTS, **given["healthCheck"]}
+    return container
+
+
+def _port(mapping: Mapping[str, Any], mode: str) -> dict[str, Any]:
+    """In ``bridge`` mode no host port means any (0); elsewhere the container's port is the host's."""
+    usual = 0 if mode == "bridge" else mapping.get("containerPort") or 0
+    return {**mapping, "hostPort": mapping.get("hostPort", usual), "protocol": mapping.get("protocol") or "tcp"}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {member: _without_nulls(item) for member, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value if item is not None]
+    return value
