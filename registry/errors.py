@@ -133,6 +133,11 @@ class ManifestBlobUnknown(RegistryError):
 
     code, status = "MANIFEST_BLOB_UNKNOWN", 404
 
+    def __init__(self, *, each: Sequence[Mapping[str, str]], of_images: bool) -> None:
+        """``of_images`` tells that the missing parts are images of a list and not blobs."""
+        super().__init__(each=each)
+        self.of_images = of_images
+
 
 class TagInvalid(RegistryError):
     """manifest tag did not match the tag grammar"""

@@ -125,7 +125,7 @@ def _add(session: Session, repository: str, push: Push, now: datetime) -> Image:
     missing = [digest for digest in manifest.blobs if digest not in layers]
     missing += [digest for digest in manifest.images if digest not in children]
     if missing:
-        raise ManifestBlobUnknown(each=[{"digest": digest} for digest in missing])
+        raise ManifestBlobUnknown(each=[{"digest": digest} for digest in missing], of_images=bool(manifest.images))
     image = Image(
         repository=repository,
         digest=push.digest,

@@ -52,7 +52,8 @@ def get_blob_anywhere(session: Session, digest: str) -> Blob | None:
 
 def linked_sizes(session: Session, repository: str, digests: Iterable[str]) -> dict[str, int]:
     """The sizes of those of ``digests`` that are visible in the repository."""
-    wanted, found = list(digests), {}
+    wanted = list(digests)
+    found: dict[str, int] = {}
     for start in range(0, len(wanted), 500):
         query = (
             select(Blob.digest, Blob.size)

@@ -7,7 +7,17 @@ so the garbage collector and "is this image part of another" need to read no man
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, LargeBinary, String, delete, select
+from sqlalchemy import (
+    BigInteger,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    String,
+    and_,
+    delete,
+    exists,
+    select,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 
 from state.base import Base
@@ -91,11 +101,24 @@ def list_tags(
 
 
 def list_images(
-    session: Session, repository: str, *, after: str | None = None, limit: int | None = None
+    session: Session, repository: str, *, tagged: bool | None = None, after: str | None = None, limit: int
 ) -> Sequence[Image]:
-    """Images in the order of their digests."""
+    """Images in the order of their digests; ``tagged`` chooses those with a tag, or those without one."""
     query = select(Image).where(Image.repository == repository).order_by(Image.digest).limit(limit)
+    if tagged is not None:
+        has_tag = exists().where(Tag.repository == Image.repository, Tag.digest == Image.digest)
+        query = query.where(has_tag if tagged else ~has_tag)
     return session.scalars(query.where(Image.digest > after) if after is not None else query).all()
+
+
+def list_image_ids(session: Session, repository: str, *, tagged: bool | None = None) -> list[tuple[str, str | None]]:
+    """Digest and tag of every image, once for each of its tags, in the order of both."""
+    same = and_(Tag.repository == Image.repository, Tag.digest == Image.digest)
+    query = select(Image.digest, Tag.name).join(Tag, same, isouter=tagged is not True)
+    query = query.where(Image.repository == repository).order_by(Image.digest, Tag.name)
+    if tagged is False:
+        query = query.where(Tag.name.is_(None))
+    return [(digest, name) for digest, name in session.execute(query)]
 
 
 def tags_of(session: Session, repository: str, digests: Sequence[str]) -> dict[str, list[str]]:

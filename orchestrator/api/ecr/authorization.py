@@ -1,0 +1,36 @@
+"""Authorization tokens: what ``docker login`` takes as the password of the user ``AWS``."""
+
+from base64 import b64encode
+from typing import Any
+
+from kit.aws.errors import InvalidParameterException
+from orchestrator.api.ecr.wire import ecr
+from orchestrator.call import Call
+from registry.access import USER, issue_token
+
+
+@ecr.operation("GetAuthorizationToken")
+def get_authorization_token(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """A token that lasts twelve hours, or until its access key ends; once for every registry asked for."""
+    asked = request.get("registryIds") or [call.settings.account]
+    for account in asked:
+        if account != call.settings.account:
+            raise InvalidParameterException(f"There is no registry with id '{account}' here.")
+    password, expires_at = issue_token(
+        call.secrets,
+        access_key_id=call.caller.access_key_id,
+        principal_arn=call.caller.principal_arn,
+        now=call.now,
+    )
+    data = {
+        "authorizationToken": b64encode(f"{USER}:{password}".encode()).decode(),
+        "expiresAt": expires_at,
+        "proxyEndpoint": f"http://{call.settings.registry}",
+    }
+    return {"authorizationData": [data for _ in asked]}
+
+
+@ecr.operation("DescribeRegistry")
+def describe_registry(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """The registry's id. Replication is not configured, because it cannot be yet."""
+    return {"registryId": call.settings.account, "replicationConfiguration": {"rules": []}}

@@ -1,0 +1,65 @@
+"""Finding what a request names: its repository, and images by digest, tag or both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.api.ecr.errors import RepositoryNotFoundException, in_aws_words
+from orchestrator.call import Call
+from registry.images import find_repository
+from registry.names import is_digest, is_tag
+from state.images import Image, get_image, get_tag
+from state.repositories import Repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """An image id that leads to no image: AWS's failure code, and the reason for people."""
+
+    code: str
+    reason: str
+
+
+def find_named_repository(call: Call, request: Mapping[str, Any]) -> Repository:
+    """The repository of ``repositoryName`` in ``registryId``; raises RepositoryNotFoundException."""
+    name, account = request["repositoryName"], request.get("registryId") or call.settings.account
+    if account != call.settings.account:
+        raise RepositoryNotFoundException(
+            f"The repository with name '{name}' does not exist in the registry with id '{account}'"
+        )
+    with in_aws_words(name, account):
+        return find_repository(call.session, name, account)
+
+
+def look_up(call: Call, repository: str, image_id: Mapping[str, Any], *, body: bool = False) -> Image | Missed:
+    """The image that ``imageDigest`` and ``imageTag`` name, either or both."""
+    digest, tag = image_id.get("imageDigest"), image_id.get("imageTag")
+    if digest is None and tag is None:
+        return Missed(
+            code="MissingDigestAndTag",
+            reason="Invalid request parameters: both tag and digest cannot be null",
+        )
+    if digest is not None and not is_digest(digest):
+        return Missed(
+            code="InvalidImageDigest",
+            reason="Invalid request parameters: image digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'",
+        )
+    if tag is not None:
+        if not is_tag(tag):
+            return Missed(
+                code="InvalidImageTag",
+                reason="Invalid request parameters: image tag should satisfy the regex "
+                "'[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}'",
+            )
+        row = get_tag(call.session, repository, tag)
+        if row is None:
+            return Missed(code="ImageNotFound", reason="Requested image not found")
+        if digest is not None and row.digest != digest:
+            return Missed(
+                code="ImageTagDoesNotMatchDigest",
+                reason="Invalid request parameters: tag does not match digest",
+            )
+        digest = row.digest
+    assert digest is not None
+    image = get_image(call.session, repository, digest, body=body)
+    return image or Missed(code="ImageNotFound", reason="Requested image not found")

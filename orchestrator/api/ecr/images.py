@@ -1,0 +1,227 @@
+"""Images over the ECR API: described, listed, fetched, put and deleted in batches."""
+
+from typing import Any
+
+from kit.aws.errors import InvalidParameterException
+from kit.aws.paging import decode_token, encode_token, page, scope_of
+from orchestrator.api.ecr.errors import (
+    ImageAlreadyExistsException,
+    ImageDigestDoesNotMatchException,
+    ImageNotFoundException,
+    in_aws_words,
+)
+from orchestrator.api.ecr.finding import Missed, find_named_repository, look_up
+from orchestrator.api.ecr.wire import ecr
+from orchestrator.call import Call
+from registry.images import Push, put_image
+from registry.manifests import read_manifest
+from registry.names import algorithm_of, digest_of, is_digest
+from state.images import (
+    Image,
+    delete_image,
+    delete_tag,
+    get_image,
+    get_tag,
+    list_image_ids,
+    list_images,
+    lists_that_need,
+    tags_of,
+)
+from state.repositories import Repository, lock_repository
+
+_PAGE = 100
+_TAGGED = {"TAGGED": True, "UNTAGGED": False}
+
+
+@ecr.operation("DescribeImages")
+def describe_images(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """What is known of the images asked for, or of all by digest, a page at a time."""
+    repository = find_named_repository(call, request)
+    wanted, token = request.get("imageIds"), request.get("nextToken")
+    if wanted:
+        if token or request.get("maxResults"):
+            raise InvalidParameterException(
+                "Invalid parameter: nextToken and maxResults cannot be given together with imageIds"
+            )
+        found = {image.digest: image for image in (_found(call, repository, each) for each in wanted)}
+        return {"imageDetails": _details(call, repository, list(found.values()))}
+    filters = request.get("filter") or {}
+    if filters.get("imageStatus") in ("ARCHIVED", "ACTIVATING"):
+        return {"imageDetails": []}
+    scope = scope_of("DescribeImages", repository=repository.name, filter=filters)
+    limit = request.get("maxResults") or _PAGE
+    images = list_images(
+        call.session,
+        repository.name,
+        tagged=_TAGGED.get(filters.get("tagStatus", "ANY")),
+        after=decode_token(token, scope=scope) if token else None,
+        limit=limit + 1,
+    )
+    answer: dict[str, Any] = {"imageDetails": _details(call, repository, list(images[:limit]))}
+    if len(images) > limit:
+        answer["nextToken"] = encode_token(images[limit - 1].digest, scope=scope)
+    return answer
+
+
+@ecr.operation("ListImages")
+def list_repository_images(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Digest and tag of every image, once for each of its tags, a page at a time."""
+    repository = find_named_repository(call, request)
+    filters = request.get("filter") or {}
+    if filters.get("imageStatus") in ("ARCHIVED", "ACTIVATING"):
+        return {"imageIds": []}
+    tagged = _TAGGED.get(filters.get("tagStatus", "ANY"))
+    ids, token = page(
+        list_image_ids(call.session, repository.name, tagged=tagged),
+        key=lambda found: (found[0], found[1] or ""),
+        limit=request.get("maxResults") or _PAGE,
+        token=request.get("nextToken"),
+        scope=scope_of("ListImages", repository=repository.name, filter=filters),
+    )
+    answer: dict[str, Any] = {"imageIds": [_image_id(digest, tag) for digest, tag in ids]}
+    return {**answer, "nextToken": token} if token else answer
+
+
+@ecr.operation("BatchGetImage")
+def batch_get_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """The manifests of the images asked for, as they were pushed."""
+    repository = find_named_repository(call, request)
+    accepted = request.get("acceptedMediaTypes")
+    images, failures = [], []
+    for image_id in _each_once(request["imageIds"]):
+        found = look_up(call, repository.name, image_id, body=True)
+        if isinstance(found, Image) and accepted and found.media_type not in accepted:
+            found = Missed(code="ImageNotFound", reason="Requested image has none of the accepted media types")
+        if isinstance(found, Missed):
+            failures.append(_failure(image_id, found))
+        else:
+            images.append(_render(call, found, image_id.get("imageTag")))
+    return {"images": images, "failures": failures}
+
+
+@ecr.operation("PutImage")
+def put_repository_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Keep a manifest whose layers are here already, and point a tag to it."""
+    lock_repository(call.session, request["repositoryName"])
+    repository = find_named_repository(call, request)
+    account, tag = call.settings.account, request.get("imageTag")
+    body = request["imageManifest"].encode()
+    digest = _digest(body, request.get("imageDigest"))
+    with in_aws_words(repository.name, account):
+        manifest = read_manifest(body, request.get("imageManifestMediaType"))
+        taken = get_tag(call.session, repository.name, tag) if tag else None
+        known = get_image(call.session, repository.name, digest)
+        if known is not None and (tag is None or (taken is not None and taken.digest == digest)):
+            raise ImageAlreadyExistsException(
+                f"Image with digest '{digest}' and tag '{tag or 'null'}' already exists in the repository "
+                f"with name '{repository.name}' in registry with id '{account}'"
+            )
+        push = Push(digest=digest, body=body, manifest=manifest, tags=[tag] if tag else [])
+        image = put_image(call.session, repository.name, push, account=account, now=call.now)
+    return {"image": _render(call, image, tag, text=request["imageManifest"])}
+
+
+@ecr.operation("BatchDeleteImage")
+def batch_delete_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+    """Take tags away, an image with its last one; by digest an image with all of them."""
+    lock_repository(call.session, request["repositoryName"])
+    repository = find_named_repository(call, request)
+    deleted, failures = [], []
+    for image_id in _each_once(request["imageIds"]):
+        gone = _delete(call, repository.name, image_id)
+        if isinstance(gone, Missed):
+            failures.append(_failure(image_id, gone))
+        else:
+            deleted += gone
+    return {"imageIds": deleted, "failures": failures}
+
+
+def _delete(call: Call, repository: str, image_id: dict[str, Any]) -> list[dict[str, Any]] | Missed:
+    found = look_up(call, repository, image_id)
+    if isinstance(found, Missed):
+        return found
+    digest, tag = found.digest, image_id.get("imageTag")
+    tags = tags_of(call.session, repository, [digest]).get(digest, [])
+    if tag is not None and len(tags) > 1:
+        delete_tag(call.session, repository, tag)
+        call.session.expire_all()
+        return [_image_id(digest, tag)]
+    lists = lists_that_need(call.session, repository, digest)
+    if lists:
+        return Missed(
+            code="ImageReferencedByManifestList",
+            reason=f"Requested image referenced by manifest list: [{', '.join(lists)}]",
+        )
+    delete_image(call.session, repository, digest)
+    # What the session remembers of the rows the database took along is no longer true.
+    call.session.expire_all()
+    return [_image_id(digest, name) for name in tags] or [_image_id(digest, None)]
+
+
+def _found(call: Call, repository: Repository, image_id: dict[str, Any]) -> Image:
+    found = look_up(call, repository.name, image_id)
+    if isinstance(found, Image):
+        return found
+    if found.code not in ("ImageNotFound", "ImageTagDoesNotMatchDigest"):
+        raise InvalidParameterException(found.reason)
+    raise ImageNotFoundException(
+        f"The image with imageId {{imageDigest:'{image_id.get('imageDigest', 'null')}', "
+        f"imageTag:'{image_id.get('imageTag', 'null')}'}} does not exist within the repository with name "
+        f"'{repository.name}' in the registry with id '{call.settings.account}'"
+    )
+
+
+def _details(call: Call, repository: Repository, images: list[Image]) -> list[dict[str, Any]]:
+    tags = tags_of(call.session, repository.name, [image.digest for image in images])
+    return [_detail(call, image, tags.get(image.digest, [])) for image in images]
+
+
+def _detail(call: Call, image: Image, tags: list[str]) -> dict[str, Any]:
+    detail = {
+        "registryId": call.settings.account,
+        "repositoryName": image.repository,
+        "imageDigest": image.digest,
+        "imageTags": tags or None,
+        "imageSizeInBytes": image.size,
+        "imagePushedAt": image.pushed_at,
+        "imageManifestMediaType": image.media_type,
+        "artifactMediaType": image.artifact_type,
+        "lastRecordedPullTime": image.pulled_at,
+        "subjectManifestDigest": image.subject,
+        "imageStatus": "ACTIVE",
+    }
+    return {member: value for member, value in detail.items() if value is not None}
+
+
+def _render(call: Call, image: Image, tag: str | None, *, text: str | None = None) -> dict[str, Any]:
+    return {
+        "registryId": call.settings.account,
+        "repositoryName": image.repository,
+        "imageId": _image_id(image.digest, tag),
+        "imageManifest": image.body.decode() if text is None else text,
+        "imageManifestMediaType": image.media_type,
+    }
+
+
+def _digest(body: bytes, said: str | None) -> str:
+    if said is None:
+        return digest_of(body)
+    if not is_digest(said):
+        raise InvalidParameterException("Invalid parameter at 'imageDigest' failed to satisfy constraint: 'digest'")
+    digest = digest_of(body, algorithm_of(said))
+    if digest != said:
+        raise ImageDigestDoesNotMatchException(f"The image's digest is '{digest}' and not '{said}' as the request says")
+    return digest
+
+
+def _each_once(image_ids: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    seen = {(each.get("imageDigest"), each.get("imageTag")): each for each in image_ids}
+    return list(seen.values())
+
+
+def _image_id(digest: str, tag: str | None) -> dict[str, Any]:
+    return {"imageDigest": digest, "imageTag": tag} if tag is not None else {"imageDigest": digest}
+
+
+def _failure(image_id: dict[str, Any], missed: Missed) -> dict[str, Any]:
+    return {"imageId": image_id, "failureCode": missed.code, "failureReason": missed.reason}
