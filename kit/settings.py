@@ -1,7 +1,7 @@
 """Settings: one frozen object per process, read once from the environment and the command line."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -52,6 +52,10 @@ class Settings:
         """``host:port`` of the registry, as it stands in image URIs."""
         return self.registry_address or f"{self.host}:{self.registry_port}"
 
+    def with_ports(self, port: int, registry_port: int) -> "Settings":
+        """The same settings with the ports that were given out where 0 was asked for."""
+        return replace(self, port=port, registry_port=registry_port)
+
     @property
     def zone(self) -> str:
         """The availability zone given to hosts that name none."""
@@ -68,7 +72,7 @@ ABOUT: Mapping[str, str] = {
     "registry_address": "`host:port` of the registry in image URIs, when that is not `HOST:REGISTRY_PORT`.",
     "account": "AWS account id, twelve digits.",
     "region": "AWS region.",
-    "secret_key": "Master key for secrets at rest, 32 bytes in URL-safe base64. Empty: made once, in the data directory.",
+    "secret_key": "Master key of secrets at rest, 32 bytes in URL-safe base64. Empty: made once, in the data directory.",
     "root_access_key_id": "Access key id of the root key. Empty: made at the first start, kept in the data directory.",
     "root_secret_access_key": "Secret access key of the root key; goes with `root_access_key_id`.",
     "docker_host": "Docker Engine of local agents, as in `DOCKER_HOST`. Empty: the default socket.",

@@ -30,9 +30,9 @@ from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.heartbeat import Heartbeat
 from orchestrator.agents.presence import Presence
 from orchestrator.agents.tcs import TelemetrySockets
-from orchestrator.api import SERVICES
 from orchestrator.frame import make_execute
 from orchestrator.identity import ensure_root_key, find_key, load_master_key
+from orchestrator.operations import SERVICES
 from scheduler.loops.loop import Leases
 from scheduler.provisioners import Provisioner
 from state.migrations import migrate
@@ -62,9 +62,7 @@ def build_parts(settings: Settings, *, clock: Clock | None = None) -> Parts:
     migrate(store)
     secrets = SecretBox(load_master_key(settings))
     ensure_root_key(store, settings, secrets, clock)
-    return Parts(
-        settings=settings, clock=clock, store=store, secrets=secrets, find_key=find_key(store, secrets, clock)
-    )
+    return Parts(settings=settings, clock=clock, store=store, secrets=secrets, find_key=find_key(store, secrets, clock))
 
 
 def listen_for_wakes(parts: Parts) -> WakeListener | None:
@@ -134,7 +132,9 @@ def check_health(store: Store) -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-def create_loops(parts: Parts, provisioners: Mapping[str, Provisioner], *, alone: bool) -> tuple[list[Reconciler], Leases]:
+def create_loops(
+    parts: Parts, provisioners: Mapping[str, Provisioner], *, alone: bool
+) -> tuple[list[Reconciler], Leases]:
     """The scheduler's loops and their leases; ``alone`` when a lock keeps every other scheduler out."""
     from orchestrator.loops import make_loops
 

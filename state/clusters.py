@@ -37,6 +37,12 @@ def get_cluster(session: Session, name: str) -> Cluster | None:
     return session.get(Cluster, name)
 
 
+def ensure_cluster(session: Session, name: str, *, now: datetime) -> None:
+    """Make the cluster where there is none of that name."""
+    if get_cluster(session, name) is None:
+        session.add(Cluster(name=name, status="ACTIVE", created_at=now))
+
+
 def lock_cluster(session: Session, name: str) -> None:
     """Hold the cluster until the transaction ends: placement in a cluster is serial.
 

@@ -1,0 +1,81 @@
+"""Processes on this machine: finding ours again by their command line, ending them in order, and locks on folders.
+
+A pid in a file may be stale or another's by now; a command line that names our own data directory is not.
+"""
+
+import fcntl
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+
+from kit.clock import Clock
+
+
+class AlreadyLocked(Exception):
+    """Another process holds the lock."""
+
+
+class FolderLock:
+    """A lock that ends with its process, however that ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._handle)
+            raise AlreadyLocked(str(path)) from None
+
+    def release(self) -> None:
+        os.close(self._handle)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock."""
+    if not path.exists():
+        return False
+    try:
+        FolderLock(path).release()
+    except AlreadyLocked:
+        return True
+    return False
+
+
+def find_processes(words: Sequence[str]) -> list[int]:
+    """The pids whose command line holds ``words`` next to each other, in order. Linux's /proc is asked."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with suppress(OSError):
+            line = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if any(line[i : i + len(words)] == list(words) for i in range(len(line))) and not _is_zombie(entry):
+                found.append(int(entry.name))
+    return found
+
+
+def end_processes(words: Sequence[str], clock: Clock, *, patience: timedelta = timedelta(seconds=10)) -> None:
+    """End them by SIGTERM and, those still there after ``patience``, by SIGKILL; return when they are gone."""
+    deadline = clock.now() + patience
+    for pid in find_processes(words):
+        _signal(pid, signal.SIGTERM)
+    never = Event()
+    while pids := find_processes(words):
+        if clock.now() >= deadline:
+            for pid in pids:
+                _signal(pid, signal.SIGKILL)
+        clock.wait(never, timedelta(milliseconds=50))
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _is_zombie(entry: Path) -> bool:
+    # The state stands behind the command's name, which itself may hold brackets and blanks.
+    return (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -1,0 +1,45 @@
+"""The ``berth`` command: one file per subcommand; this one knows their names and their help."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from kit.settings import BadSetting
+from orchestrator.cli import agent, down, env, processes, status, up
+from orchestrator.cli.output import CommandFailed
+
+ABOUT = """\
+Amazon ECS, Fargate, ECR and Batch on your own hosts, through AWS's own API.
+
+First steps:
+  berth up --detach            start everything on this machine
+  eval "$(berth env)"          point aws, boto3 and docker at it
+  aws ecs list-clusters        … and use it as you would use AWS
+  berth status                 see hosts, services, tasks and why something waits
+  berth down                   stop everything; what was kept stays kept
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="berth", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (up, down, status, env, agent, processes):
+        module.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; answers the exit code (0 done, 1 could not, 2 asked wrongly)."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        return code
+    except (CommandFailed, BadSetting) as error:
+        print(f"berth: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0

@@ -1,0 +1,71 @@
+"""``berth agent``: join one more host to a cluster."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from kit.processes import find_processes
+from orchestrator.cli.output import CommandFailed, Place, add_data, root_key, settings_of
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "agent",
+        help="join this machine's Docker Engine to a cluster",
+        description="Run a host agent in the foreground. On the machine of 'berth up', --data names that Berth; "
+        "elsewhere AWS_ENDPOINT_URL and an access key in the environment say which Berth to join.",
+    )
+    add_data(parser)
+    parser.add_argument("--cluster", required=True, metavar="NAME", help="cluster to join")
+    parser.add_argument("--docker-host", metavar="URL", help="Docker Engine to use (default: the local one)")
+    parser.add_argument(
+        "--attribute",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="attribute of the container instance; repeatable",
+    )
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments)
+    place = Place(data=settings.data)
+    environment = dict(os.environ)
+    if place.card.exists():
+        card = place.read_card()
+        endpoint = card["endpoint"]
+        key_id, secret = root_key(settings)
+        environment |= {
+            "AWS_ACCESS_KEY_ID": key_id,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_DEFAULT_REGION": card["region"],
+        }
+        home = _free_home(place.data / "agents")
+    else:
+        endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+        if not endpoint or not os.environ.get("AWS_ACCESS_KEY_ID"):
+            raise CommandFailed(
+                f"no Berth lives in {settings.data}; name its data directory with --data, or set AWS_ENDPOINT_URL, "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the Berth to join"
+            )
+        home = settings.data
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "agent", "--data", str(home), "--endpoint", endpoint]
+    command += ["--cluster", arguments.cluster]
+    if arguments.docker_host or settings.docker_host:
+        command += ["--docker-host", arguments.docker_host or settings.docker_host]
+    for attribute in arguments.attribute:
+        command += ["--attribute", attribute]
+    os.execve(sys.executable, [*command, *arguments.rest], environment)  # noqa: S606
+
+
+def _free_home(parent: Path) -> Path:
+    """The first folder ``1``, ``2``, … that no agent lives in, so that a host that comes back is itself again."""
+    number = 1
+    while find_processes(["--data", str(parent / str(number))]):
+        number += 1
+    return parent / str(number)

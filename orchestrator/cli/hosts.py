@@ -1,0 +1,75 @@
+"""The agents of one data directory: starting the local one, ending all, and clearing what they ran."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from kit.clock import Clock
+from kit.processes import end_processes, find_processes
+from kit.settings import Settings
+from orchestrator.cli.output import Place
+
+
+def start_agent(place: Place, settings: Settings, environment: Mapping[str, str]) -> None:
+    """Start the local agent in cluster ``default``, unless it lives already (it outlives a killed control plane)."""
+    if find_processes(["--data", str(place.agent)]):
+        return
+    place.agent.mkdir(mode=0o700, exist_ok=True)
+    place.logs.mkdir(mode=0o700, exist_ok=True)
+    command = [
+        *agent_command(place.agent, settings),
+        *("--endpoint", settings.api_endpoint, "--cluster", "default"),
+    ]
+    with (place.logs / "agent.log").open("ab", opener=_private) as log:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+
+
+def agent_command(home: Path, settings: Settings) -> list[str]:
+    command = [sys.executable, "-m", "agent", "--data", str(home)]
+    return [*command, "--docker-host", settings.docker_host] if settings.docker_host else command
+
+
+def homes(place: Place) -> list[Path]:
+    """The folders of all agents of this data directory."""
+    joined = place.data / "agents"
+    folders = [place.agent]
+    for parent in (place.capacities, joined):
+        if parent.exists():
+            folders += sorted(folder for folder in parent.iterdir() if folder.is_dir())
+    return [folder for folder in folders if folder.exists()]
+
+
+def end_agents(place: Place, clock: Clock) -> int:
+    """End every agent process; answers how many there were."""
+    count = 0
+    for home in homes(place):
+        words = ["--data", str(home)]
+        count += len(find_processes(words))
+        end_processes(words, clock)
+    return count
+
+
+def evict_all(place: Place, settings: Settings) -> None:
+    """Remove what the ended agents left on the engine. They will find it missing, and report it, when they are back."""
+    for home in homes(place):
+        subprocess.run(
+            [*agent_command(home, settings), "--endpoint", settings.api_endpoint, "--cluster", "-", "--evict"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=120,
+        )
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,87 @@
+"""Serving: one or several ASGI applications in one event loop, stopped together by SIGTERM or SIGINT."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+import uvicorn
+
+from orchestrator.cli.output import CommandFailed
+
+STOPS_WITHIN = 5
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to ``serve``."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int, what: str) -> socket.socket:
+    """A listening socket, so that a taken port is told before anything else is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise CommandFailed(
+            f"the {what} cannot listen on {host}:{port}: {error.strerror}; choose another port"
+        ) from error
+    listener.listen(1024)
+    listener.setblocking(False)
+    return listener
+
+
+def serve(
+    apps: Sequence[tuple[Any, socket.socket]],
+    *,
+    when_up: Callable[[], None] | None = None,
+) -> None:
+    """Serve each application on its socket until a signal asks to stop; ``when_up`` runs in a thread once all do."""
+    asyncio.run(_serve(apps, when_up))
+
+
+async def _serve(apps: Sequence[tuple[Any, socket.socket]], when_up: Callable[[], None] | None) -> None:
+    servers = [
+        _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                ws="websockets-sansio",
+                ws_ping_interval=None,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=STOPS_WITHIN,
+                server_header=False,
+                lifespan="auto",
+            )
+        )
+        for app, _ in apps
+    ]
+
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    running: list[Awaitable[None]] = [
+        server.serve(sockets=[listener]) for server, (_, listener) in zip(servers, apps, strict=True)
+    ]
+    if when_up is not None:
+        running.append(_once_started(servers, when_up))
+    await asyncio.gather(*running)
+
+
+async def _once_started(servers: Sequence[uvicorn.Server], when_up: Callable[[], None]) -> None:
+    while not all(server.started or server.should_exit for server in servers):
+        await asyncio.sleep(0.02)
+    await asyncio.to_thread(when_up)

@@ -1,0 +1,136 @@
+"""``berth up``: everything on this machine in one process, and one agent on the local engine beside it."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections import deque
+from datetime import timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from kit.clock import SystemClock
+from kit.log import configure_logging
+from kit.processes import AlreadyLocked, FolderLock
+from kit.secrets import write_private
+from kit.settings import Settings
+from orchestrator.cli.hosts import end_agents, evict_all, start_agent
+from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
+
+STARTS_WITHIN = timedelta(seconds=60)
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "up",
+        help="start the API, the registry, the scheduler and one agent on this machine",
+        description="Start everything on this machine: the API, the registry, the scheduler and one agent on the local "
+        "Docker Engine, in cluster 'default'. Without --detach it stays in the foreground; Ctrl-C stops it all.",
+    )
+    add_data(parser)
+    parser.add_argument("--port", type=int, metavar="N", help="port of the API (default 7070)")
+    parser.add_argument("--registry-port", type=int, metavar="N", help="port of the registry (default 5050)")
+    parser.add_argument("--detach", action="store_true", help="return once the API answers, and stay up behind")
+    parser.add_argument("--serve-data", type=Path, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    settings = settings_of(arguments, port=arguments.port, registry_port=arguments.registry_port)
+    place = Place(data=settings.data)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if arguments.serve_data is not None:
+        return serve_here(place, settings)
+    if place.is_up():
+        return _already_up(place)
+    command = [sys.executable, "-m", "orchestrator", "up", *_flags(settings), "--serve-data", str(settings.data)]
+    if not arguments.detach:
+        # Become the serving process, under the command line by which 'berth down' finds it.
+        os.execv(sys.executable, command)  # noqa: S606
+    place.logs.mkdir(mode=0o700, exist_ok=True)
+    log = place.logs / "berth.log"
+    with log.open("ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+    _await_health(settings, process, log)
+    print(f"Berth is up: API {settings.api_endpoint}, registry {settings.registry}, data {settings.data}")
+    print(f'Next: eval "$(berth env --data {settings.data})"')
+    return 0
+
+
+def serve_here(place: Place, settings: Settings) -> int:
+    """Be the control plane until a signal comes."""
+    # Imported here: the other commands should not pay for what only a server needs.
+    from orchestrator.cli.serve import listen
+    from orchestrator.control_plane import serve_embedded
+
+    try:
+        lock = FolderLock(place.lock)
+    except AlreadyLocked:
+        return _already_up(place)
+    configure_logging()
+    api = listen(settings.host, settings.port, "API")
+    registry = listen(settings.host, settings.registry_port, "registry")
+    settings = settings.with_ports(api.getsockname()[1], registry.getsockname()[1])
+    card = {
+        "pid": os.getpid(),
+        "endpoint": settings.api_endpoint,
+        "registry": settings.registry,
+        "region": settings.region,
+        "account": settings.account,
+    }
+    write_private(place.card, json.dumps(card, indent=2) + "\n")
+    try:
+        serve_embedded(
+            settings,
+            api,
+            registry,
+            capacities=place.capacities,
+            when_up=lambda environment: start_agent(place, settings, environment),
+        )
+    finally:
+        # In the foreground the terminal's Ctrl-C means all of it; 'berth down' does the same by itself.
+        if os.isatty(0):
+            end_agents(place, SystemClock())
+            evict_all(place, settings)
+        lock.release()
+    return 0
+
+
+def _already_up(place: Place) -> int:
+    card = place.read_card()
+    print(f"Berth is already up: API {card['endpoint']}, registry {card['registry']}, data {place.data}")
+    return 0
+
+
+def _flags(settings: Settings) -> list[str]:
+    return [
+        *("--data", str(settings.data)),
+        *("--port", str(settings.port)),
+        *("--registry-port", str(settings.registry_port)),
+    ]
+
+
+def _await_health(settings: Settings, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    clock = SystemClock()
+    deadline = clock.now() + STARTS_WITHIN
+    never = Event()
+    while clock.now() < deadline:
+        if process.poll() is not None:
+            raise CommandFailed(f"Berth did not start:\n{_tail(log)}")
+        try:
+            with urllib.request.urlopen(f"{settings.api_endpoint}/healthz", timeout=2) as answer:  # noqa: S310
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            pass
+        clock.wait(never, timedelta(milliseconds=50))
+    raise CommandFailed(f"Berth does not answer on {settings.api_endpoint}; see {log}")
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    with log.open(errors="replace") as file:
+        return "".join(deque(file, lines)).rstrip()

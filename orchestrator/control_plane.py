@@ -1,0 +1,111 @@
+"""The control plane's processes: all of it in one (``berth up``), or one part each (``berth api`` and the like)."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from kit.settings import Settings
+from orchestrator.app import (
+    Parts,
+    build_parts,
+    create_api,
+    create_loops,
+    create_registry_app,
+    listen_for_wakes,
+    start_loops,
+    stop_loops,
+)
+from orchestrator.cli.serve import listen, serve
+from orchestrator.identity import ensure_agent_key
+from scheduler.provisioners import Provisioner
+from scheduler.provisioners.local import LocalProvisioner
+from state.clusters import ensure_cluster
+
+
+def serve_embedded(
+    settings: Settings,
+    api: socket.socket,
+    registry: socket.socket,
+    *,
+    capacities: Path,
+    when_up: Callable[[Mapping[str, str]], None],
+) -> None:
+    """Serve the API and the registry and run every loop, until a signal; the caller holds the data directory's lock."""
+    parts = build_parts(settings)
+    ensure_default_cluster(parts)
+    environment = agent_environment(parts)
+    loops, leases = create_loops(parts, local_provisioners(parts, capacities), alone=parts.store.embedded)
+    listener = listen_for_wakes(parts)
+    runners = start_loops(parts, loops)
+    try:
+        serve([(create_api(parts), api), (create_registry_app(parts), registry)], when_up=lambda: when_up(environment))
+    finally:
+        stop_loops(runners, leases)
+        if listener is not None:
+            listener.stop()
+        parts.store.close()
+
+
+def serve_api(settings: Settings) -> None:
+    """One API replica."""
+    parts = build_parts(settings)
+    ensure_default_cluster(parts)
+    listener = listen_for_wakes(parts)
+    try:
+        serve([(create_api(parts), listen(settings.host, settings.port, "API"))])
+    finally:
+        if listener is not None:
+            listener.stop()
+        parts.store.close()
+
+
+def serve_registry(settings: Settings) -> None:
+    """One registry."""
+    parts = build_parts(settings)
+    try:
+        serve([(create_registry_app(parts), listen(settings.host, settings.registry_port, "registry"))])
+    finally:
+        parts.store.close()
+
+
+def run_scheduler(settings: Settings) -> None:
+    """One scheduler; several arbitrate by leases."""
+    parts = build_parts(settings)
+    loops, leases = create_loops(parts, local_provisioners(parts, settings.data / "capacities"), alone=False)
+    listener = listen_for_wakes(parts)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    runners = start_loops(parts, loops)
+    stopping.wait()
+    stop_loops(runners, leases)
+    if listener is not None:
+        listener.stop()
+    parts.store.close()
+
+
+def ensure_default_cluster(parts: Parts) -> None:
+    parts.store.transact(lambda session: ensure_cluster(session, "default", now=parts.clock.now()))
+
+
+def agent_environment(parts: Parts) -> dict[str, str]:
+    """The environment of an agent that Berth starts by itself: a key that may do an agent's work only."""
+    key_id, secret = ensure_agent_key(parts.store, parts.settings, parts.secrets, parts.clock)
+    return {
+        "AWS_ACCESS_KEY_ID": key_id,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_DEFAULT_REGION": parts.settings.region,
+    }
+
+
+def local_provisioners(parts: Parts, folder: Path) -> dict[str, Provisioner]:
+    return {
+        "local": LocalProvisioner(
+            folder,
+            endpoint=parts.settings.api_endpoint,
+            environment=agent_environment(parts),
+            docker_host=parts.settings.docker_host,
+        )
+    }

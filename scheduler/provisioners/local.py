@@ -1,0 +1,89 @@
+"""Capacity on this machine: an agent of its own per host, on the local engine, its containers in one cgroup.
+
+A capacity is the agent process whose command line names the capacity's folder; the folder is made before the
+process, and everything of the capacity is found again through it after any crash.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from kit.processes import find_processes
+from scheduler.provisioners import CannotLaunch, Wanted
+
+
+class LocalProvisioner:
+    """Starts agents as processes. ``environment`` carries their access key, ``endpoint`` is where they report."""
+
+    def __init__(self, folder: Path, *, endpoint: str, environment: Mapping[str, str], docker_host: str = "") -> None:
+        self._folder = folder
+        self._endpoint = endpoint
+        self._environment = dict(environment)
+        self._docker_host = docker_host
+        # Evictions under way, by capacity; forgotten with this process and simply begun again by the next.
+        self._evictions: dict[str, subprocess.Popen[bytes]] = {}
+
+    def launch(self, wanted: Wanted) -> None:
+        """Start the agent; a second one on the same folder finds the first one's lock and goes away."""
+        home = self._folder / wanted.id
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (home / "log").open("ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
+                subprocess.Popen(
+                    [
+                        *self._command(home),
+                        *("--endpoint", self._endpoint, "--cluster", wanted.cluster, "--capacity", wanted.id),
+                        *("--cpu", str(wanted.cpu), "--memory", str(wanted.memory)),
+                        *("--cgroup-parent", f"/berth/{wanted.id}"),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, **self._environment},
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise CannotLaunch(f"the agent could not be started: {error}") from error
+
+    def terminate(self, capacity_id: str) -> bool:
+        """End the agent, then have everything of it removed from the engine, then the folder."""
+        home = self._folder / capacity_id
+        if not home.exists():
+            return True
+        pids = find_processes(["--data", str(home)])
+        eviction = self._evictions.get(capacity_id)
+        if eviction is None:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            if not pids:
+                self._evictions[capacity_id] = subprocess.Popen(
+                    [*self._command(home), "--endpoint", self._endpoint, "--cluster", "-", "--evict"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={**os.environ, **self._environment},
+                )
+            return False
+        code = eviction.poll()
+        if code is None:
+            return False
+        del self._evictions[capacity_id]
+        if code == 0:
+            shutil.rmtree(home, ignore_errors=True)
+        return code == 0 and not home.exists()
+
+    def running(self) -> frozenset[str]:
+        """The capacities whose agent process lives."""
+        if not self._folder.exists():
+            return frozenset()
+        return frozenset(home.name for home in self._folder.iterdir() if find_processes(["--data", str(home)]))
+
+    def _command(self, home: Path) -> list[str]:
+        command = [sys.executable, "-m", "agent", "--data", str(home)]
+        return [*command, "--docker-host", self._docker_host] if self._docker_host else command
