@@ -5,6 +5,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class Clock(Protocol):
     """Where instants come from. Every instant is an aware datetime in UTC."""
@@ -59,6 +61,11 @@ def backoff(attempt: int, *, first: timedelta, most: timedelta) -> timedelta:
 
 def epoch_seconds(at: datetime) -> float:
     return at.timestamp()
+
+
+def epoch_millis(at: datetime) -> int:
+    """Whole milliseconds since the epoch, as in Batch and Logs."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def monotonic() -> float:

@@ -1,5 +1,6 @@
 """Job definitions: immutable revisions of a name."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -65,3 +66,19 @@ def get_job_definition(session: Session, name: str, revision: int | None = None)
     return session.scalars(
         select(JobDefinition).where(JobDefinition.name == name, JobDefinition.revision == newest.scalar_subquery())
     ).one_or_none()
+
+
+def list_job_definitions(
+    session: Session, name: str | None, status: str | None, *, after: tuple[str, int] | None, limit: int
+) -> Sequence[JobDefinition]:
+    """Revisions by name, the newest of each first; of one name or status, if given; behind the key ``after``."""
+    query = select(JobDefinition).order_by(JobDefinition.name, JobDefinition.revision.desc()).limit(limit)
+    if name:
+        query = query.where(JobDefinition.name == name)
+    if status:
+        query = query.where(JobDefinition.status == status)
+    if after is not None:
+        last_name, last_revision = after
+        older = (JobDefinition.name == last_name) & (JobDefinition.revision < last_revision)
+        query = query.where((JobDefinition.name > last_name) | older)
+    return session.scalars(query).all()

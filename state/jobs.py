@@ -4,7 +4,7 @@ A submission is written once and never changes. It has one job, or, for an array
 job moves on its own, only forward, but for a retry, which goes back to RUNNABLE.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -35,7 +35,7 @@ CHUNK = 500
 class Submission(Base):
     """What one SubmitJob asked, with the job definition's part filled in; shared by all children of an array.
 
-    Written once, by the API. ``id`` is the id of the job, or of the array's parent.
+    Written once, by the API, but for the tags. ``id`` is the id of the job, or of the array's parent.
     """
 
     __tablename__ = "job_submissions"
@@ -56,6 +56,8 @@ class Submission(Base):
     timeout_seconds: Mapped[int | None]
     tags: Mapped[dict[str, str]] = mapped_column(default=dict)
     propagate_tags: Mapped[bool] = mapped_column(default=False)
+    # What its ECS tasks carry: the definition's and the job's tags where they propagate.
+    task_tags: Mapped[dict[str, str]] = mapped_column(default=dict)
     created_at: Mapped[datetime]
 
 
@@ -202,3 +204,31 @@ def count_children(session: Session, parents: Iterable[str]) -> dict[str, dict[s
     ):
         counts[str(parent)][status] = count
     return counts
+
+
+def array_sizes(session: Session, job_ids: Collection[str]) -> dict[str, int | None]:
+    """Of the named jobs that exist, the array size; None for jobs that are no array's parent."""
+    rows = session.execute(select(Job.id, Job.array_size).where(Job.id.in_(job_ids)))
+    return {row.id: row.array_size for row in rows}
+
+
+def ask_children_to_stop(
+    session: Session, parents: Collection[str], *, statuses: Collection[str], column: str, at: datetime, because: str
+) -> None:
+    """Write the wish on all children of the arrays that are in one of ``statuses``; the first asker's reason stays.
+
+    ``column`` is ``is_cancelled`` or ``is_terminated``.
+    """
+    session.execute(
+        update(Job)
+        .where(Job.array_id.in_(parents), Job.status.in_(statuses))
+        .values(
+            {
+                column: True,
+                "stop_asked_at": func.coalesce(Job.stop_asked_at, at),
+                "stop_reason": func.coalesce(Job.stop_reason, because),
+                "version": Job.version + 1,
+            }
+        )
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,144 @@
+"""Container properties: checked as RegisterJobDefinition checks them, and merged with what SubmitJob overrides."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orchestrator.api.batch.errors import ClientException, NotBuiltYet
+from scheduler.queueing import BadResources, JobDemand, demand_of_job
+
+LONGEST_IMAGE = 255
+RESERVED = "AWS_BATCH"
+# Source: Batch API, ContainerProperties: what each platform's jobs must not specify.
+NOT_ON_FARGATE = ("vcpus", "memory", "instanceType", "ulimits", "privileged")
+NOT_ON_FARGATE_LINUX = ("devices", "sharedMemorySize", "tmpfs", "maxSwap", "swappiness")
+NOT_ON_EC2 = ("networkConfiguration", "fargatePlatformConfiguration", "ephemeralStorage")
+NOT_BUILT_DRIVERS = ("awsfirelens", "splunk")
+SMALLEST_STORAGE, LARGEST_STORAGE = 21, 200
+
+
+def check_container(container: Mapping[str, Any], *, fargate: bool) -> JobDemand:
+    """Check a job definition's containerProperties and answer what they ask for; raises ClientException."""
+    image = container.get("image")
+    if not image:
+        raise ClientException("containerProperties.image must be specified.")
+    if len(image) > LONGEST_IMAGE or any(letter.isspace() for letter in image):
+        raise ClientException(f"containerProperties.image must have at most {LONGEST_IMAGE} characters and no spaces.")
+    check_environment(container.get("environment") or ())
+    _check_volumes(container)
+    _check_secrets(container.get("secrets") or ())
+    _check_logging(container.get("logConfiguration") or {})
+    if container.get("repositoryCredentials"):
+        raise NotBuiltYet("credentials of private registries (repositoryCredentials)")
+    if container.get("instanceType"):
+        raise ClientException("instanceType is for multi-node parallel jobs, which Berth has not built yet.")
+    if fargate:
+        _check_fargate(container)
+    else:
+        _check_ec2(container)
+    return demand(container, fargate=fargate)
+
+
+def demand(container: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, fargate: bool) -> JobDemand:
+    """What the job asks for, overrides applied; raises ClientException."""
+    try:
+        wanted = demand_of_job(container, overrides, fargate=fargate)
+    except BadResources as bad:
+        raise ClientException(str(bad)) from bad
+    if wanted.gpus:
+        raise NotBuiltYet("GPUs (a resource requirement of type GPU)")
+    return wanted
+
+
+def check_overrides(overrides: Mapping[str, Any], *, fargate: bool) -> None:
+    """Check SubmitJob's containerOverrides by themselves; raises ClientException."""
+    check_environment(overrides.get("environment") or ())
+    if overrides.get("instanceType"):
+        raise ClientException("instanceType is for multi-node parallel jobs, which Berth has not built yet.")
+    given = [name for name in ("vcpus", "memory") if overrides.get(name)]
+    if fargate and given:
+        raise ClientException(f"{' and '.join(given)} must not be specified for Fargate; use resourceRequirements.")
+
+
+def override(container: Mapping[str, Any], overrides: Mapping[str, Any], wanted: JobDemand) -> dict[str, Any]:
+    """The container as the job runs it: the overrides' command, environment and resources on the definition's."""
+    merged = dict(container)
+    if overrides.get("command"):
+        merged["command"] = overrides["command"]
+    environment = {entry.get("name"): entry for entry in container.get("environment") or ()}
+    environment |= {entry.get("name"): entry for entry in overrides.get("environment") or ()}
+    merged["environment"] = list(environment.values())
+    requirements = {entry["type"]: entry for entry in container.get("resourceRequirements") or ()}
+    requirements |= {entry["type"]: entry for entry in overrides.get("resourceRequirements") or ()}
+    if overrides.get("vcpus") and "VCPU" in requirements:
+        requirements["VCPU"] = {"type": "VCPU", "value": str(overrides["vcpus"])}
+    if overrides.get("memory") and "MEMORY" in requirements:
+        requirements["MEMORY"] = {"type": "MEMORY", "value": str(overrides["memory"])}
+    merged["resourceRequirements"] = list(requirements.values())
+    if merged.get("vcpus") or overrides.get("vcpus"):
+        merged["vcpus"] = wanted.cpu // 1024
+    if merged.get("memory") or overrides.get("memory"):
+        merged["memory"] = wanted.memory
+    return merged
+
+
+def check_environment(environment: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ClientException unless every variable has a name that is not reserved."""
+    for entry in environment:
+        name = entry.get("name")
+        if not name:
+            raise ClientException("Every environment variable needs a name.")
+        if name.startswith(RESERVED):
+            raise ClientException(f"Environment variables cannot start with {RESERVED!r}, which is reserved: {name}.")
+
+
+def _check_volumes(container: Mapping[str, Any]) -> None:
+    names = set()
+    for volume in container.get("volumes") or ():
+        if volume.get("efsVolumeConfiguration") or volume.get("s3filesVolumeConfiguration"):
+            raise NotBuiltYet("EFS and S3 Files volumes")
+        name = volume.get("name")
+        if not name or name in names:
+            raise ClientException("Every volume needs a name of its own.")
+        names.add(name)
+    for point in container.get("mountPoints") or ():
+        if point.get("sourceVolume") not in names:
+            raise ClientException(f"Mount point names a volume that is not defined: {point.get('sourceVolume')!r}.")
+        if not (point.get("containerPath") or "").startswith("/"):
+            raise ClientException("A mount point's containerPath must be an absolute path.")
+
+
+def _check_secrets(secrets: Iterable[Mapping[str, Any]]) -> None:
+    for secret in secrets:
+        if not secret.get("name") or not secret.get("valueFrom"):
+            raise ClientException("Every secret needs a name and a valueFrom.")
+
+
+def _check_logging(logging: Mapping[str, Any]) -> None:
+    driver = logging.get("logDriver")
+    if driver in NOT_BUILT_DRIVERS:
+        raise NotBuiltYet(f"the log driver {driver}")
+
+
+def _check_fargate(container: Mapping[str, Any]) -> None:
+    given = [name for name in NOT_ON_FARGATE if container.get(name)]
+    linux = container.get("linuxParameters") or {}
+    given += [f"linuxParameters.{name}" for name in NOT_ON_FARGATE_LINUX if linux.get(name) is not None]
+    given += [
+        "volumes.host" for volume in container.get("volumes") or () if (volume.get("host") or {}).get("sourcePath")
+    ]
+    if given:
+        raise ClientException(f"{', '.join(given)} must not be specified for jobs on Fargate.")
+    if not container.get("executionRoleArn"):
+        raise ClientException("containerProperties.executionRoleArn must be specified for jobs on Fargate.")
+    storage = (container.get("ephemeralStorage") or {}).get("sizeInGiB")
+    if storage is not None and not SMALLEST_STORAGE <= storage <= LARGEST_STORAGE:
+        raise ClientException(f"ephemeralStorage.sizeInGiB must be between {SMALLEST_STORAGE} and {LARGEST_STORAGE}.")
+
+
+def _check_ec2(container: Mapping[str, Any]) -> None:
+    given = [name for name in NOT_ON_EC2 if container.get(name)]
+    if given:
+        raise ClientException(f"{', '.join(given)} must not be specified for jobs on EC2.")
+    for limit in container.get("ulimits") or ():
+        if limit["softLimit"] > limit["hardLimit"] >= 0:
+            raise ClientException(f"The softLimit of ulimit {limit['name'][:64]!r} is above its hardLimit.")
