@@ -72,7 +72,7 @@ ABOUT: Mapping[str, str] = {
     "registry_address": "`host:port` of the registry in image URIs, when that is not `HOST:REGISTRY_PORT`.",
     "account": "AWS account id, twelve digits.",
     "region": "AWS region.",
-    "secret_key": "Master key of secrets at rest, 32 bytes in URL-safe base64. Empty: made once, in the data directory.",
+    "secret_key": "Master key of secrets at rest: 32 bytes, URL-safe base64. Empty: made once, in the data directory.",
     "root_access_key_id": "Access key id of the root key. Empty: made at the first start, kept in the data directory.",
     "root_secret_access_key": "Secret access key of the root key; goes with `root_access_key_id`.",
     "docker_host": "Docker Engine of local agents, as in `DOCKER_HOST`. Empty: the default socket.",

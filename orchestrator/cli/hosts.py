@@ -10,6 +10,7 @@ from kit.clock import Clock
 from kit.processes import end_processes, find_processes
 from kit.settings import Settings
 from orchestrator.cli.output import Place
+from scheduler.provisioners.local import cgroup_of
 
 
 def start_agent(place: Place, settings: Settings, environment: Mapping[str, str]) -> None:
@@ -62,13 +63,17 @@ def evict_all(place: Place, settings: Settings) -> None:
     """Remove what the ended agents left on the engine. They will find it missing, and report it, when they are back."""
     for home in homes(place):
         subprocess.run(
-            [*agent_command(home, settings), "--endpoint", settings.api_endpoint, "--cluster", "-", "--evict"],
+            [*agent_command(home, settings), *_cgroup_of(place, home), "--evict"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,
             timeout=120,
         )
+
+
+def _cgroup_of(place: Place, home: Path) -> list[str]:
+    return ["--cgroup-parent", cgroup_of(home.name)] if home.parent == place.capacities else []
 
 
 def _private(path: str, flags: int) -> int:

@@ -39,7 +39,7 @@ class LocalProvisioner:
                         *self._command(home),
                         *("--endpoint", self._endpoint, "--cluster", wanted.cluster, "--capacity", wanted.id),
                         *("--cpu", str(wanted.cpu), "--memory", str(wanted.memory)),
-                        *("--cgroup-parent", f"/berth/{wanted.id}"),
+                        *("--cgroup-parent", cgroup_of(wanted.id)),
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -63,11 +63,10 @@ class LocalProvisioner:
                     os.kill(pid, signal.SIGTERM)
             if not pids:
                 self._evictions[capacity_id] = subprocess.Popen(
-                    [*self._command(home), "--endpoint", self._endpoint, "--cluster", "-", "--evict"],
+                    [*self._command(home), "--cgroup-parent", cgroup_of(capacity_id), "--evict"],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    env={**os.environ, **self._environment},
                 )
             return False
         code = eviction.poll()
@@ -87,3 +86,8 @@ class LocalProvisioner:
     def _command(self, home: Path) -> list[str]:
         command = [sys.executable, "-m", "agent", "--data", str(home)]
         return [*command, "--docker-host", self._docker_host] if self._docker_host else command
+
+
+def cgroup_of(capacity_id: str) -> str:
+    """The cgroup that bounds a capacity's containers together."""
+    return f"/berth/{capacity_id}"

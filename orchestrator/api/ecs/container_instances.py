@@ -22,7 +22,7 @@ from state.tasks import list_tasks_on
 
 MOST_DESCRIBED = 100
 MOST_UPDATED = 10
-CAPACITY_ATTRIBUTE = "berth.capacity-id"
+CAPACITY_ATTRIBUTE = "berth.capacity"
 
 
 @ecs.operation("RegisterContainerInstance")

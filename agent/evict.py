@@ -1,0 +1,40 @@
+"""Eviction: everything that an ended agent left on its engine is removed; what it remembers on disk stays.
+
+An agent that starts again on the same data finds its containers missing and reports its tasks STOPPED.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from agent.cgroup import CannotLimit, Cgroup
+from agent.identity import AlreadyRunning, DataLock
+from agent.runtime import Runtime, RuntimeTrouble
+from agent.tasks.render import AGENT_LABEL, Host
+
+
+def evict(data: Path, runtime: Runtime, *, cgroup_parent: str = "") -> int:
+    """Remove the containers of the agent that lived in ``data``; answers an exit code, 0 when nothing is left."""
+    if not data.exists():
+        return 0
+    try:
+        lock = DataLock(data)
+    except AlreadyRunning as error:
+        print(f"agent: {error}; stop it first", file=sys.stderr)
+        return 3
+    try:
+        identity = json.loads((data / "agent.json").read_text())["id"]
+        for container in runtime.list({AGENT_LABEL: identity}):
+            runtime.remove(container.id)
+        if not cgroup_parent:
+            # Kept by the engine while any other agent's task still uses it.
+            runtime.remove_network(Host(agent_id="").network)
+            return 0
+        return 0 if Cgroup(cgroup_parent).remove() else 1
+    except FileNotFoundError:
+        return 0
+    except (RuntimeTrouble, CannotLimit, ValueError, KeyError) as error:
+        print(f"agent: cannot evict: {error}", file=sys.stderr)
+        return 1
+    finally:
+        lock.release()
