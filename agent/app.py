@@ -1,0 +1,258 @@
+"""One agent put together: its parts, its threads, and the order in which they begin and end.
+
+First the engine is asked what runs here and the tasks are taken over; then the agent registers, for as long as
+that takes; then the sockets open and reports flow. Containers are watched from the first moment on.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from agent.cgroup import CannotLimit, Cgroup, Limit
+from agent.control.acs import Acs
+from agent.control.aws import ApiError, Aws, Unreachable
+from agent.control.registration import Doors, Offer, discover, register
+from agent.control.reporter import THREADS, Reporter
+from agent.control.session import Session
+from agent.control.tcs import Tcs
+from agent.control.usage import UsageMeter
+from agent.executor import ThreadExecutor
+from agent.identity import Identity, IdentityFile
+from agent.images import EcrLogins, Images
+from agent.log import facts
+from agent.logs.cursor import CursorFiles
+from agent.logs.shipper import LogShipper
+from agent.runtime import EngineInfo, Runtime, RuntimeTrouble
+from agent.runtime.docker import DockerRuntime
+from agent.settings import AgentSettings
+from agent.surroundings import TaskSurroundings
+from agent.tasks import messages as m
+from agent.tasks.actions import Actions
+from agent.tasks.engine import Engine
+from agent.tasks.files import TaskFiles
+from agent.tasks.render import AGENT_LABEL, Host
+from kit.clock import Clock, SystemClock, backoff
+from kit.ids import resource_of
+
+RETRY_FIRST = timedelta(milliseconds=250)
+RETRY_MOST = timedelta(seconds=15)
+DOORS_KEPT = timedelta(hours=12)
+
+log = facts(__name__)
+
+
+class Agent:
+    """A host agent; ``run`` blocks until ``stop``."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        identity_file: IdentityFile,
+        identity: Identity,
+        *,
+        clock: Clock | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self._settings = settings
+        self._identity_file = identity_file
+        self._identity = identity
+        self._clock = clock or SystemClock()
+        self._runtime = runtime or DockerRuntime(clock=self._clock, host=settings.docker_host)
+        self._aws = Aws(endpoint=settings.endpoint, region=settings.region, keys=settings.keys, clock=self._clock)
+        self._stop = threading.Event()
+        self._doors: Doors | None = None
+        self._info = EngineInfo(version="", architecture="", cpus=1, memory_mib=0)
+        self._cgroup: Cgroup | None = None
+        self._stoppers: list[Callable[[], None]] = []
+
+    def stop(self) -> None:
+        """End the agent; whatever runs goes on running."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Run until told to stop."""
+        log.info("agent started", id=self._identity.id, cluster=self._identity.cluster)
+        if self._ask_engine():
+            self._work()
+        for stopper in reversed(self._stoppers):
+            stopper()
+        self._aws.close()
+        self._clean_up()
+        log.info("agent stopped", id=self._identity.id)
+
+    def _work(self) -> None:
+        settings, clock, runtime = self._settings, self._clock, self._runtime
+        host = Host(agent_id=self._identity.id, cgroup_parent=self._bound())
+        self._cidr = self._network(host)
+        reporter = Reporter(aws=self._aws, clock=clock, post=lambda message: engine.post(message))
+        shipper = LogShipper(
+            aws=self._aws,
+            runtime=runtime,
+            cursors=CursorFiles(settings.data),
+            clock=clock,
+            post=lambda message: engine.post(message),
+        )
+        surroundings = TaskSurroundings(runtime=runtime, host=host, network_cidr=self._cidr, logs=shipper)
+        images = Images(
+            runtime=runtime,
+            clock=clock,
+            behavior=settings.pull_behavior,
+            registry=EcrLogins(aws=self._aws, clock=clock, server=settings.registry),
+        )
+        actions = Actions(
+            runtime=runtime, images=images, host=host, surroundings=surroundings, logs=shipper, clock=clock
+        )
+        telemetry = Session(name="telemetry", door=lambda: self._door().telemetry, aws=self._aws, clock=clock)
+        payloads = Session(name="payloads", door=lambda: self._door().agent, aws=self._aws, clock=clock)
+        tcs = Tcs(
+            identity=lambda: self._identity,
+            docker_version=lambda: self._info.version,
+            tasks=lambda: engine.tasks(),
+            meter=UsageMeter(runtime=runtime, cpus=self._info.cpus),
+            send=telemetry.send,
+            clock=clock,
+        )
+        engine = Engine(
+            actions=actions,
+            executor=ThreadExecutor(),
+            files=TaskFiles(settings.data),
+            clock=clock,
+            reports=reporter,
+            on_health=tcs.health_changed,
+            on_runtime=tcs.runtime_changed,
+        )
+        acs = Acs(
+            identity=lambda: self._identity,
+            cluster_arn=lambda: cluster_arn(self._identity),
+            docker_version=lambda: self._info.version,
+            post=engine.post,
+            send=payloads.send,
+        )
+        labels = {AGENT_LABEL: self._identity.id}
+        subscription = runtime.events(labels, lambda event: engine.post(m.Happened(event)))
+        engine.recover(self._found(labels))
+        self._stoppers = [
+            subscription.close,
+            engine.wake,
+            shipper.stop,
+            reporter.stop,
+            tcs.stop,
+            telemetry.stop,
+            payloads.stop,
+        ]
+        self._thread("engine", lambda: engine.run(self._stop))
+        self._thread("logs", lambda: shipper.run(self._stop))
+        for number in range(THREADS):
+            self._thread(f"reports-{number}", lambda: reporter.run(self._stop))
+        if not self._join():
+            return
+        reporter.open()
+        self._thread("payloads", lambda: payloads.run(acs))
+        self._thread("telemetry", lambda: telemetry.run(tcs))
+        self._thread("publishing", lambda: tcs.run(self._stop))
+        self._stop.wait()
+
+    def _thread(self, name: str, target: Callable[[], None]) -> None:
+        threading.Thread(target=target, name=name, daemon=True).start()
+
+    def _ask_engine(self) -> bool:
+        """Wait for the container engine; nothing can be offered before it answers."""
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                self._info = self._runtime.info()
+                return True
+            except RuntimeTrouble as error:
+                attempt += 1
+                log.warning("engine does not answer", because=str(error))
+                self._clock.wait(self._stop, backoff(attempt, first=RETRY_FIRST, most=RETRY_MOST))
+        return False
+
+    def _found(self, labels: dict[str, str]) -> tuple:  # type: ignore[type-arg]
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                return self._runtime.list(labels)
+            except RuntimeTrouble as error:
+                attempt += 1
+                log.warning("containers not listed", because=str(error))
+                self._clock.wait(self._stop, backoff(attempt, first=RETRY_FIRST, most=RETRY_MOST))
+        return ()
+
+    def _join(self) -> bool:
+        """Register and find the sockets, for as long as it takes."""
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                self._identity = register(self._aws, self._identity, self._identity_file, self._offer(), self._info)
+                self._doors = discover(self._aws, self._identity)
+                return True
+            except (ApiError, Unreachable, LookupError, TypeError) as error:
+                attempt += 1
+                log.warning("not registered", because=str(error) or repr(error))
+                self._clock.wait(self._stop, backoff(attempt, first=RETRY_FIRST, most=RETRY_MOST))
+        return False
+
+    def _door(self) -> Doors:
+        """Where the sockets are: asked for again before every dial, since they may have moved."""
+        try:
+            self._doors = discover(self._aws, self._identity)
+        except (ApiError, Unreachable, LookupError, TypeError) as error:
+            log.warning("sockets not discovered", because=str(error))
+        assert self._doors
+        return self._doors
+
+    def _offer(self) -> Offer:
+        attributes = {"berth.awsvpc-cidr": self._cidr, "berth.agent": self._identity.id}
+        if self._settings.capacity:
+            attributes["berth.capacity"] = self._settings.capacity
+        return Offer(
+            cpu=self._settings.cpu or self._info.cpus * 1024,
+            memory=self._settings.memory or self._info.memory_mib,
+            reserved_ports=self._settings.reserved_ports,
+            attributes={**attributes, **self._settings.attributes},
+        )
+
+    def _network(self, host: Host) -> str:
+        """The awsvpc network's CIDR; the one asked for when the network can't be made now."""
+        try:
+            return self._runtime.network(host.network, self._settings.awsvpc_cidr)
+        except RuntimeTrouble as error:
+            log.warning("awsvpc network not made", cidr=self._settings.awsvpc_cidr, because=str(error))
+            return self._settings.awsvpc_cidr
+
+    def _bound(self) -> str:
+        """Make the cgroup that bounds this capacity; empty when each container is bounded by itself."""
+        if not self._settings.cgroup_parent:
+            return ""
+        offer = Limit(
+            cpu=self._settings.cpu or self._info.cpus * 1024,
+            memory=self._settings.memory or self._info.memory_mib,
+        )
+        try:
+            cgroup = Cgroup(self._settings.cgroup_parent)
+            cgroup.create(offer, self._info)
+        except CannotLimit as error:
+            log.warning("capacity not bounded as a whole, each container is", because=str(error))
+            return ""
+        self._cgroup = cgroup
+        log.info("capacity bounded", cgroup=cgroup.path, cpu=offer.cpu, memory=offer.memory)
+        return cgroup.path
+
+    def _clean_up(self) -> None:
+        if self._cgroup and not self._cgroup.remove():
+            log.info("cgroup kept: containers live in it", cgroup=self._cgroup.path)
+        if not self._settings.capacity:
+            try:
+                self._runtime.remove_network(Host(agent_id="").network)
+            except RuntimeTrouble as error:
+                log.warning("awsvpc network not removed", because=str(error))
+
+
+def cluster_arn(identity: Identity) -> str:
+    """The cluster's ARN, from the container instance's; the name while there is none."""
+    arn = identity.container_instance
+    parts = resource_of(arn).split("/")
+    if not arn.startswith("arn:") or len(parts) != 3:
+        return identity.cluster
+    return f"{arn.split(':container-instance/')[0]}:cluster/{parts[1]}"

@@ -1,0 +1,124 @@
+"""Joining the cluster: what this host offers, RegisterContainerInstance, and where the two sockets are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent import version
+from agent.control.aws import ApiError, Aws
+from agent.identity import Identity, IdentityFile
+from agent.log import facts
+from agent.runtime import EngineInfo
+
+ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+CAPABILITIES = (
+    "com.amazonaws.ecs.capability.docker-remote-api.1.17",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.18",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.19",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.21",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.24",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.25",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.29",
+    "com.amazonaws.ecs.capability.docker-remote-api.1.32",
+    "com.amazonaws.ecs.capability.ecr-auth",
+    "com.amazonaws.ecs.capability.logging-driver.awslogs",
+    "com.amazonaws.ecs.capability.logging-driver.json-file",
+    "com.amazonaws.ecs.capability.logging-driver.none",
+    "com.amazonaws.ecs.capability.logging-driver.syslog",
+    "com.amazonaws.ecs.capability.logging-driver.journald",
+    "com.amazonaws.ecs.capability.logging-driver.gelf",
+    "com.amazonaws.ecs.capability.logging-driver.fluentd",
+    "com.amazonaws.ecs.capability.privileged-container",
+    "ecs.capability.execution-role-awslogs",
+    "ecs.capability.execution-role-ecr-pull",
+    "ecs.capability.container-health-check",
+    "ecs.capability.container-ordering",
+    "ecs.capability.docker-plugin.local",
+    "ecs.capability.logging-driver.awslogs.log-driver-buffer-size",
+    "ecs.capability.task-cpu-mem-limit",
+    "ecs.capability.task-eni",
+)
+GONE_CODES = ("ClientException", "InvalidParameterException", "ResourceNotFoundException")
+
+log = facts(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What this host offers: ``cpu`` in units of 1/1024 vCPU, ``memory`` in MiB, ports that are taken."""
+
+    cpu: int
+    memory: int
+    reserved_ports: tuple[int, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """Where the sockets are: ``agent`` for payloads, ``telemetry`` for metrics and health."""
+
+    agent: str
+    telemetry: str
+
+
+def register(aws: Aws, identity: Identity, file: IdentityFile, offer: Offer, engine: EngineInfo) -> Identity:
+    """Register, again under the same ARN after a restart. Raises ApiError, Unreachable."""
+    try:
+        answer = aws.call("ecs", "RegisterContainerInstance", render_registration(identity, offer, engine))
+    except ApiError as error:
+        if error.code == "ClusterNotFoundException" and identity.cluster == "default":
+            aws.call("ecs", "CreateCluster", {"clusterName": "default"})
+            return register(aws, identity, file, offer, engine)
+        if identity.container_instance and error.code in GONE_CODES:
+            log.warning("old registration refused", was=identity.container_instance, because=str(error))
+            return register(aws, file.anew(identity), file, offer, engine)
+        raise
+    arn = str(answer["containerInstance"]["containerInstanceArn"])
+    log.info("registered", container_instance=arn, cluster=identity.cluster)
+    return file.registered(identity, arn)
+
+
+def discover(aws: Aws, identity: Identity) -> Doors:
+    """Ask where the sockets are. Raises ApiError, Unreachable."""
+    answer = aws.call(
+        "ecs",
+        "DiscoverPollEndpoint",
+        {"containerInstance": identity.container_instance, "cluster": identity.cluster},
+    )
+    agent = str(answer["endpoint"])
+    return Doors(agent=agent, telemetry=str(answer.get("telemetryEndpoint") or agent))
+
+
+def render_registration(identity: Identity, offer: Offer, engine: EngineInfo) -> dict[str, Any]:
+    """The members of ``RegisterContainerInstance``."""
+    attributes = {
+        **dict.fromkeys(CAPABILITIES, ""),
+        "ecs.os-type": "linux",
+        "ecs.cpu-architecture": ARCHITECTURES.get(engine.architecture, engine.architecture),
+        **offer.attributes,
+    }
+    body: dict[str, Any] = {
+        "cluster": identity.cluster,
+        "clientToken": identity.token,
+        "versionInfo": {
+            "agentVersion": version.AGENT_VERSION,
+            "agentHash": version.AGENT_HASH,
+            "dockerVersion": f"DockerVersion: {engine.version}",
+        },
+        "totalResources": [
+            {"name": "CPU", "type": "INTEGER", "integerValue": offer.cpu},
+            {"name": "MEMORY", "type": "INTEGER", "integerValue": offer.memory},
+            {
+                "name": "PORTS",
+                "type": "STRINGSET",
+                "stringSetValue": [str(port) for port in offer.reserved_ports],
+            },
+            {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": []},
+        ],
+        "attributes": [
+            {"name": name, "value": value} if value else {"name": name} for name, value in attributes.items()
+        ],
+    }
+    if identity.container_instance:
+        body["containerInstanceArn"] = identity.container_instance
+    return body

@@ -1,0 +1,77 @@
+"""Who this agent is across restarts: an id of its own, its cluster, and the container instance it registered as."""
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from agent.tasks.files import write_private
+from kit.ids import new_id
+
+
+class AlreadyRunning(Exception):
+    """Another agent works on this data directory."""
+
+
+class OtherCluster(Exception):
+    """The data directory belongs to an agent of another cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """``token`` makes a registration that is repeated after a lost answer the same registration."""
+
+    id: str
+    cluster: str
+    token: str
+    container_instance: str = ""
+
+
+class IdentityFile:
+    """``agent.json`` in the data directory."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / "agent.json"
+
+    def load(self, cluster: str) -> Identity:
+        """The identity kept, or a new one. Raises OtherCluster."""
+        try:
+            kept = Identity(**json.loads(self._path.read_text()))
+        except FileNotFoundError:
+            return self.save(Identity(id=new_id(), cluster=cluster, token=new_id()))
+        except (ValueError, TypeError) as error:
+            raise OtherCluster(f"{self._path} cannot be read as an agent's identity: {error}") from error
+        if kept.cluster != cluster:
+            raise OtherCluster(
+                f"{self._path.parent} belongs to an agent of cluster {kept.cluster}; use another data directory"
+                f" for cluster {cluster}"
+            )
+        return kept
+
+    def save(self, identity: Identity) -> Identity:
+        write_private(self._path, json.dumps(asdict(identity)))
+        return identity
+
+    def registered(self, identity: Identity, container_instance: str) -> Identity:
+        return self.save(replace(identity, container_instance=container_instance))
+
+    def anew(self, identity: Identity) -> Identity:
+        """The same agent, to be registered as a new container instance."""
+        return self.save(replace(identity, container_instance="", token=new_id()))
+
+
+class DataLock:
+    """Held for as long as the process lives; the kernel lets go of it even after a kill."""
+
+    def __init__(self, data: Path) -> None:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._file)
+            raise AlreadyRunning(f"an agent is running on {data} already") from error
+
+    def release(self) -> None:
+        os.close(self._file)

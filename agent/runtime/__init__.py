@@ -1,0 +1,225 @@
+"""The runtime family: what the agent asks of a container engine, in the engine's own vocabulary.
+
+A driver translates its engine's exceptions once, into ``Temporary``, ``NotFound`` or ``Refused``. Every call
+may be repeated: starting a running container, stopping a stopped one and removing an absent one all succeed.
+Drivers: ``docker`` (a real engine) and ``simulated`` (in memory, on a manual clock).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class RuntimeTrouble(Exception):
+    """Something the engine could not do. The text is the engine's own."""
+
+
+class Temporary(RuntimeTrouble):
+    """The engine is away or overloaded: the same call may succeed later."""
+
+
+class NotFound(RuntimeTrouble):
+    """The container, network or volume does not exist."""
+
+
+class ImageMissing(NotFound):
+    """The image is not on this host."""
+
+
+class Refused(RuntimeTrouble):
+    """The engine understood and said no; repeating the call will not help."""
+
+
+class NameTaken(Refused):
+    """A container of that name exists already."""
+
+
+class Status(StrEnum):
+    """Where a container is, as far as its process is concerned."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+class Health(StrEnum):
+    """ECS's words for the result of a container's own health check."""
+
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortBinding:
+    """One published port: where on the host, and which port inside."""
+
+    container_port: int
+    host_port: int
+    protocol: str = "tcp"
+    bind_ip: str = "0.0.0.0"  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerState:
+    """What an inspection saw. ``error`` is why a start failed; ``exit_code`` is set once it has exited."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    status: Status
+    exit_code: int | None = None
+    oom_killed: bool = False
+    error: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    health: Health | None = None
+    ports: tuple[PortBinding, ...] = ()
+
+
+class Kind(StrEnum):
+    """What can happen to a container, or to the stream of events itself."""
+
+    DIED = "died"
+    HEALTH = "health"
+    LOST = "lost"
+    BACK = "back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One happening. LOST and BACK speak of the engine and carry no container; after BACK, look at everything."""
+
+    kind: Kind
+    container_id: str = ""
+    labels: Mapping[str, str]
+    health: Health | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line as the container wrote it, without its end. ``at`` is the engine's own instant, to the nanosecond."""
+
+    at: str
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Counters since the container's start (``cpu_ns``, bytes moved) and memory in use now (bytes)."""
+
+    cpu_ns: int
+    memory_bytes: int
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    read_bytes: int = 0
+    write_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """The engine and its machine: version, architecture in Docker's words, cores, MiB, and how it does cgroups."""
+
+    version: str
+    architecture: str
+    cpus: int
+    memory_mib: int
+    cgroup_version: str = ""
+    cgroup_driver: str = ""
+    local: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryLogin:
+    """What a registry wants to see before it lets an image be pulled."""
+
+    username: str
+    password: str
+    server: str
+
+    def __repr__(self) -> str:
+        return f"RegistryLogin({self.username}@{self.server})"
+
+
+class Subscription(Protocol):
+    """A running stream of events."""
+
+    def close(self) -> None: ...
+
+
+class LogStream(Protocol):
+    """A container's log being read; iterating ends with the container's end (or at once, when not following)."""
+
+    def __iter__(self) -> Iterator[LogLine]: ...
+
+    def close(self) -> None: ...
+
+
+Sink = Callable[[Event], None]
+Cancelled = Callable[[], bool]
+
+
+class Runtime(Protocol):
+    """A container engine. ``body`` is the engine's create request (``Image``, ``Env``, ``HostConfig``, …)."""
+
+    def info(self) -> EngineInfo: ...
+
+    def create(self, name: str, body: Mapping[str, Any]) -> str:
+        """Create a container and return its id. Raises ImageMissing, NameTaken, Refused, Temporary."""
+        ...
+
+    def start(self, container: str) -> None: ...
+
+    def stop(self, container: str, grace: timedelta) -> None:
+        """SIGTERM (or the image's stop signal), and SIGKILL when ``grace`` has passed. Returns once it has stopped."""
+        ...
+
+    def kill(self, container: str) -> None: ...
+
+    def remove(self, container: str) -> None:
+        """Remove the container, its log and its anonymous volumes, killing it when it still runs."""
+        ...
+
+    def inspect(self, container: str) -> ContainerState:
+        """By id or by name."""
+        ...
+
+    def list(self, labels: Mapping[str, str]) -> tuple[ContainerState, ...]:
+        """Every container, running or not, that carries all of ``labels``, fully inspected."""
+        ...
+
+    def pull(self, image: str, login: RegistryLogin | None, cancelled: Cancelled) -> str | None:
+        """Fetch an image; the answer is its digest when the registry told one. Gives up when ``cancelled()``."""
+        ...
+
+    def has_image(self, image: str) -> bool: ...
+
+    def import_image(self, image: str, tar: bytes, changes: tuple[str, ...]) -> None:
+        """Make an image of one layer from a tar, with Dockerfile ``changes`` such as ``ENTRYPOINT ["/pause"]``."""
+        ...
+
+    def events(self, labels: Mapping[str, str], sink: Sink) -> Subscription:
+        """Call ``sink`` for everything that happens to containers with ``labels``, until closed."""
+        ...
+
+    def logs(self, container: str, *, since: str, follow: bool, tty: bool) -> LogStream:
+        """Read a log from the instant ``since`` (a ``LogLine.at``, or empty for the beginning), inclusive."""
+        ...
+
+    def stats(self, container: str) -> Usage: ...
+
+    def network(self, name: str, cidr: str) -> str:
+        """Make sure the bridge network exists and return the CIDR it really has."""
+        ...
+
+    def remove_network(self, name: str) -> bool:
+        """Remove a network nobody uses; say whether it is gone."""
+        ...
+
+    def create_volume(self, name: str, driver: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None: ...
+
+    def has_volume(self, name: str) -> bool: ...
+
+    def remove_volume(self, name: str) -> None: ...

@@ -1,0 +1,230 @@
+"""The Docker driver: the runtime family on a real Docker Engine, through the docker SDK's low-level client.
+
+One client, shared by all threads, with a connection for each; requests are the engine's own, so that a create
+and a start cost what they cost the bare SDK.
+"""
+
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import docker
+from docker import errors
+from docker.types import IPAMConfig, IPAMPool
+
+from agent.runtime import (
+    Cancelled,
+    ContainerState,
+    EngineInfo,
+    ImageMissing,
+    NameTaken,
+    NotFound,
+    Refused,
+    RegistryLogin,
+    Sink,
+    Usage,
+)
+from agent.runtime.docker_errors import translated
+from agent.runtime.docker_events import EventStream
+from agent.runtime.docker_logs import DockerLog
+from agent.runtime.docker_reading import container_state, epoch_text, usage
+from kit.clock import Clock
+
+CONNECTIONS = 64
+TIMEOUT_S = 120
+NETWORK_LABEL = {"berth.network": "awsvpc"}
+
+
+class DockerRuntime:
+    """A Docker Engine; ``host`` is its URL, and empty means what the docker CLI would use."""
+
+    def __init__(self, *, clock: Clock, host: str = "") -> None:
+        self._clock = clock
+        self._host = host
+        self._lock = threading.Lock()
+        self._api: Any = None
+
+    def info(self) -> EngineInfo:
+        with translated():
+            seen = self._client().info()
+        return EngineInfo(
+            version=seen.get("ServerVersion", ""),
+            architecture=seen.get("Architecture", ""),
+            cpus=int(seen.get("NCPU", 1)),
+            memory_mib=int(seen.get("MemTotal", 0)) // (1024 * 1024),
+            cgroup_version=str(seen.get("CgroupVersion", "")),
+            cgroup_driver=str(seen.get("CgroupDriver", "")),
+            local=self._client().base_url.startswith("http+docker://"),
+        )
+
+    def create(self, name: str, body: Mapping[str, Any]) -> str:
+        try:
+            with translated():
+                created = self._client().create_container_from_config(dict(body), name)
+        except Refused as error:
+            if isinstance(error.__cause__, errors.APIError) and error.__cause__.status_code == 409:
+                raise NameTaken(str(error)) from error
+            raise
+        except NotFound as error:
+            # Docker 20.10 says "No such image" and later ones "No such image: …"; both with 404 on create.
+            if "image" in str(error).lower() and not isinstance(error, ImageMissing):
+                raise ImageMissing(str(error)) from error
+            raise
+        return str(created["Id"])
+
+    def start(self, container: str) -> None:
+        with translated():
+            self._client().start(container)
+
+    def stop(self, container: str, grace: timedelta) -> None:
+        with translated():
+            self._client().stop(container, timeout=int(grace.total_seconds()))
+
+    def kill(self, container: str) -> None:
+        try:
+            with translated():
+                self._client().kill(container)
+        except Refused as error:
+            if "is not running" not in str(error):
+                raise
+
+    def remove(self, container: str) -> None:
+        with suppress(NotFound):
+            try:
+                with translated():
+                    self._client().remove_container(container, v=True, force=True)
+            except Refused as error:
+                if "already in progress" not in str(error):
+                    raise
+
+    def inspect(self, container: str) -> ContainerState:
+        with translated():
+            return container_state(self._client().inspect_container(container))
+
+    def list(self, labels: Mapping[str, str]) -> tuple[ContainerState, ...]:
+        wanted = [f"{name}={value}" for name, value in labels.items()]
+        with translated():
+            listed = self._client().containers(all=True, filters={"label": wanted})
+        found = []
+        for entry in listed:
+            with suppress(NotFound):
+                found.append(self.inspect(entry["Id"]))
+        return tuple(found)
+
+    def pull(self, image: str, login: RegistryLogin | None, cancelled: Cancelled) -> str | None:
+        auth = {"username": login.username, "password": login.password} if login else None
+        digest = None
+        with translated():
+            progress = self._client().pull(image, stream=True, decode=True, auth_config=auth)
+            for step in progress:
+                if cancelled():
+                    progress.close()
+                    raise Refused(f"the pull of {image} was given up: the task was stopped")
+                if "error" in step:
+                    raise Refused(f"Error response from daemon: {step['error']}")
+                status = str(step.get("status", ""))
+                if status.startswith("Digest: "):
+                    digest = status.removeprefix("Digest: ")
+        return digest
+
+    def has_image(self, image: str) -> bool:
+        try:
+            with translated():
+                self._client().inspect_image(image)
+        except NotFound:
+            return False
+        return True
+
+    def import_image(self, image: str, tar: bytes, changes: tuple[str, ...]) -> None:
+        repository, _, tag = image.rpartition(":")
+        with translated():
+            self._client().import_image_from_data(tar, repository=repository, tag=tag, changes=list(changes))
+
+    def events(self, labels: Mapping[str, str], sink: Sink) -> EventStream:
+        return EventStream(client=self._client, labels=labels, sink=sink, clock=self._clock)
+
+    def logs(self, container: str, *, since: str, follow: bool, tty: bool) -> DockerLog:
+        params: dict[str, Any] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
+        if since:
+            params["since"] = epoch_text(since)
+        client = self._client()
+        url = f"{client.base_url}/v{client.api_version}/containers/{container}/logs"
+        with translated():
+            response = client.get(url, params=params, stream=True, timeout=None)
+            client._raise_for_status(response)
+        return DockerLog(response, tty=tty)
+
+    def stats(self, container: str) -> Usage:
+        with translated():
+            return usage(self._client().stats(container, stream=False, one_shot=True))
+
+    def network(self, name: str, cidr: str) -> str:
+        found = self._network_cidr(name)
+        if found:
+            return found
+        try:
+            with translated():
+                self._client().create_network(
+                    name,
+                    driver="bridge",
+                    check_duplicate=True,
+                    labels=NETWORK_LABEL,
+                    ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=cidr)]),
+                )
+        except Refused:
+            # Another agent on this engine may have been quicker.
+            found = self._network_cidr(name)
+            if not found:
+                raise
+            return found
+        return cidr
+
+    def remove_network(self, name: str) -> bool:
+        try:
+            with translated():
+                self._client().remove_network(name)
+        except NotFound:
+            return True
+        except Refused:
+            return False
+        return True
+
+    def create_volume(self, name: str, driver: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        with translated():
+            self._client().create_volume(
+                name, driver=driver, driver_opts=dict(options) or None, labels=dict(labels) or None
+            )
+
+    def has_volume(self, name: str) -> bool:
+        try:
+            with translated():
+                self._client().inspect_volume(name)
+        except NotFound:
+            return False
+        return True
+
+    def remove_volume(self, name: str) -> None:
+        with suppress(NotFound), translated():
+            self._client().remove_volume(name)
+
+    def _network_cidr(self, name: str) -> str:
+        with translated():
+            networks = self._client().networks(names=[name])
+        for network in networks:
+            for pool in (network.get("IPAM") or {}).get("Config") or ():
+                if network.get("Name") == name and "." in pool.get("Subnet", ""):
+                    return str(pool["Subnet"])
+        return ""
+
+    def _client(self) -> Any:
+        """The client, made when first asked for: the engine's version has to be known, so it has to be up."""
+        with self._lock:
+            if self._api is None:
+                with translated():
+                    kwargs = docker.utils.kwargs_from_env()
+                    if self._host:
+                        kwargs["base_url"] = self._host
+                    self._api = docker.APIClient(version="auto", timeout=TIMEOUT_S, max_pool_size=CONNECTIONS, **kwargs)
+            return self._api

@@ -1,0 +1,69 @@
+"""Reads a container's log from Docker: frames of eight bytes' header without a terminal, raw lines with one.
+
+Docker cuts lines longer than 16 KiB; the parts are joined again here, up to what the Logs API takes as one event.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import requests
+import urllib3
+from docker.errors import DockerException
+from docker.types import CancellableStream
+
+from agent.runtime import LogLine
+
+LONGEST_LINE = 256 * 1024 - 26
+HEADER = 8
+
+
+class DockerLog:
+    """One response of ``/containers/{id}/logs``, with timestamps."""
+
+    def __init__(self, response: Any, *, tty: bool) -> None:
+        self._response = response
+        self._tty = tty
+
+    def __iter__(self) -> Iterator[LogLine]:
+        # A stream that breaks is a stream that ends: the reader comes back with the last instant it has seen.
+        with suppress(OSError, requests.RequestException, urllib3.exceptions.HTTPError, ValueError):
+            yield from joined(self._lines() if self._tty else self._frames())
+
+    def close(self) -> None:
+        """End the reading, from any thread."""
+        with suppress(OSError, AttributeError, DockerException):
+            CancellableStream(iter(()), self._response).close()
+
+    def _frames(self) -> Iterator[tuple[int, bytes]]:
+        raw = self._response.raw
+        while True:
+            header = raw.read(HEADER)
+            if len(header) < HEADER:
+                return
+            size = int.from_bytes(header[4:8], "big")
+            text = raw.read(size)
+            if len(text) < size:
+                return
+            yield header[0], text
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        for line in self._response.raw._fp:
+            yield 1, line
+
+
+def joined(frames: Iterator[tuple[int, bytes]]) -> Iterator[LogLine]:
+    """Whole lines out of frames ``(stream, b"<instant> <text>")``; a frame without a line's end is a part of one."""
+    parts: dict[int, tuple[str, bytes]] = {}
+    for stream, frame in frames:
+        stamp, _, text = frame.partition(b" ")
+        at, before = parts.pop(stream, (stamp.decode("ascii", "replace"), b""))
+        whole = before + text
+        if whole.endswith(b"\n"):
+            yield LogLine(at=at, text=whole.rstrip(b"\r\n")[:LONGEST_LINE])
+        elif len(whole) >= LONGEST_LINE:
+            yield LogLine(at=at, text=whole[:LONGEST_LINE])
+        else:
+            parts[stream] = (at, whole)
+    for at, text in parts.values():
+        yield LogLine(at=at, text=text)

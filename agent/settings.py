@@ -1,0 +1,156 @@
+"""What an agent is told when it starts: one frozen object, read once from the command line and the environment."""
+
+import argparse
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from agent.control.aws import Keys
+from agent.images import PullBehavior
+
+DEFAULT_CIDR = "10.233.0.0/20"
+DEFAULT_RESERVED = "22,2375,2376,51678,51679,51680"
+
+
+class BadSettings(Exception):
+    """The agent can't start like this; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """One agent. ``cpu`` (1/1024 vCPU) and ``memory`` (MiB) are 0 where the machine's own are meant."""
+
+    endpoint: str
+    cluster: str
+    data: Path
+    region: str
+    keys: Keys
+    docker_host: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    cpu: int = 0
+    memory: int = 0
+    capacity: str = ""
+    cgroup_parent: str = ""
+    pull_behavior: PullBehavior = PullBehavior.DEFAULT
+    awsvpc_cidr: str = DEFAULT_CIDR
+    reserved_ports: tuple[int, ...] = ()
+    registry: str = ""
+    verbose: bool = False
+
+
+def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.ArgumentParser:
+    """The agent's options, on a parser of its own or on a given one."""
+    parser = parser or argparse.ArgumentParser(
+        prog="python -m agent",
+        description="Join this host to a Berth cluster and run its tasks on the local container engine.",
+        epilog="Keys and region come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and"
+        " AWS_DEFAULT_REGION, or from the file credentials.json (mode 0600) in the data directory.",
+    )
+    add = parser.add_argument
+    add("--endpoint", default=os.environ.get("AWS_ENDPOINT_URL"), help="URL of the Berth API")
+    add("--cluster", default="default", help="the cluster to join (default: default)")
+    add("--data", type=Path, required=True, help="the agent's own directory: identity, tasks, cursors")
+    add("--docker-host", default="", help="the container engine's URL (default: as the docker CLI)")
+    add("--attribute", action="append", default=[], metavar="NAME=VALUE", help="a custom attribute; repeatable")
+    add("--cpu", type=int, default=0, help="CPU units (1/1024 vCPU) to offer (default: the machine's)")
+    add("--memory", type=int, default=0, help="MiB to offer (default: the machine's)")
+    add("--capacity", default="", metavar="ID", help="the piece of capacity this agent serves")
+    add("--cgroup-parent", default="", metavar="PATH", help="bound all containers together in this cgroup")
+    add(
+        "--image-pull-behavior",
+        choices=[behavior.value for behavior in PullBehavior],
+        default=PullBehavior.DEFAULT.value,
+        help="when to pull an image that is here already (default: default, as the ECS agent)",
+    )
+    add("--awsvpc-cidr", default=DEFAULT_CIDR, help=f"addresses for awsvpc tasks (default: {DEFAULT_CIDR})")
+    add("--reserved-ports", default=DEFAULT_RESERVED, help="host ports never to be used, with commas")
+    add("--registry", default="", metavar="HOST:PORT", help="this Berth's registry (default: ask ECR)")
+    add("--evict", action="store_true", help="remove what an ended agent of this data directory left running, and exit")
+    add("--verbose", action="store_true", help="log more")
+    return parser
+
+
+def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -> AgentSettings:
+    """Check everything that was said. Raises BadSettings."""
+    if urlsplit(options.endpoint or "").scheme not in ("http", "https") or not urlsplit(options.endpoint).hostname:
+        raise BadSettings("--endpoint: expected the URL of the Berth API, such as http://127.0.0.1:7070")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", options.cluster):
+        raise BadSettings(f"--cluster: {options.cluster!r} is not the name of a cluster")
+    if options.cpu < 0 or options.memory < 0:
+        raise BadSettings("--cpu and --memory: expected numbers of 0 or more")
+    kept = _kept_credentials(options.data)
+    keys = Keys(
+        access_key=environment.get("AWS_ACCESS_KEY_ID") or kept.get("access_key_id", ""),
+        secret_key=environment.get("AWS_SECRET_ACCESS_KEY") or kept.get("secret_access_key", ""),
+        session_token=environment.get("AWS_SESSION_TOKEN") or kept.get("session_token") or None,
+    )
+    if not keys.access_key or not keys.secret_key:
+        raise BadSettings("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    return AgentSettings(
+        endpoint=options.endpoint,
+        cluster=options.cluster,
+        data=options.data,
+        region=environment.get("AWS_DEFAULT_REGION")
+        or environment.get("AWS_REGION")
+        or kept.get("region", "us-east-1"),
+        keys=keys,
+        docker_host=options.docker_host,
+        attributes=_attributes(options.attribute),
+        cpu=options.cpu,
+        memory=options.memory,
+        capacity=options.capacity,
+        cgroup_parent=options.cgroup_parent,
+        pull_behavior=PullBehavior(options.image_pull_behavior),
+        awsvpc_cidr=_cidr(options.awsvpc_cidr),
+        reserved_ports=_ports(options.reserved_ports),
+        registry=options.registry,
+        verbose=options.verbose,
+    )
+
+
+def _kept_credentials(data: Path) -> Mapping[str, str]:
+    path = data / "credentials.json"
+    try:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise BadSettings(f"{path} can be read by others: chmod 600 {path}")
+        kept = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise BadSettings(f"{path}: not JSON: {error}") from error
+    if not isinstance(kept, dict):
+        raise BadSettings(f"{path}: expected an object")
+    return {str(name): str(value) for name, value in kept.items()}
+
+
+def _attributes(given: Sequence[str]) -> dict[str, str]:
+    attributes = {}
+    for entry in given:
+        name, _, value = entry.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9_./\\-]{1,128}", name):
+            raise BadSettings(f"--attribute: {entry!r} is not NAME=VALUE")
+        attributes[name] = value
+    return attributes
+
+
+def _cidr(text: str) -> str:
+    try:
+        return str(IPv4Network(text))
+    except ValueError as error:
+        raise BadSettings(f"--awsvpc-cidr: {error}") from error
+
+
+def _ports(text: str) -> tuple[int, ...]:
+    try:
+        ports = tuple(int(port) for port in text.split(",") if port.strip())
+    except ValueError as error:
+        raise BadSettings("--reserved-ports: expected numbers with commas between") from error
+    if not all(0 < port <= 65535 for port in ports):
+        raise BadSettings("--reserved-ports: expected numbers from 1 to 65535")
+    return ports

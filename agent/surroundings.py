@@ -1,0 +1,91 @@
+"""What surrounds a task's containers: volumes, the awsvpc network, a checked place for logs."""
+
+import threading
+from typing import Protocol
+
+from agent.log import facts
+from agent.pause import UnknownMachine, ensure_pause_image
+from agent.runtime import NotFound, Refused, Runtime, Temporary
+from agent.tasks.launch import Unprepared
+from agent.tasks.render import AGENT_LABEL, TASK_LABEL, Host, log_group, own_volumes, volume_name
+from agent.tasks.spec import ContainerSpec, TaskSpec, Volume
+
+log = facts(__name__)
+
+
+class LogPlaces(Protocol):
+    """Makes sure that a container's log has a place to go, and ships it there."""
+
+    def ensure(self, task: TaskSpec, container: ContainerSpec) -> None:
+        """Raises Unprepared when there can be no such place."""
+        ...
+
+    def follow(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None: ...
+
+
+class TaskSurroundings:
+    """Made before a container starts, removed after the task. Every part may be made and removed twice."""
+
+    def __init__(self, *, runtime: Runtime, host: Host, network_cidr: str, logs: LogPlaces) -> None:
+        self._runtime = runtime
+        self._host = host
+        self._cidr = network_cidr
+        self._logs = logs
+        self._pause_ready = False
+        self._lock = threading.Lock()
+
+    def before(self, task: TaskSpec, container: ContainerSpec) -> None:
+        """Raises Unprepared, Temporary."""
+        if container.internal:
+            self._ensure_pause()
+            return
+        if log_group(container):
+            self._logs.ensure(task, container)
+        mounted = {mount.source_volume for mount in container.mount_points}
+        for volume in task.volumes:
+            if volume.name in mounted and volume.type == "docker":
+                self._ensure_volume(task, volume)
+
+    def network_missing(self, task: TaskSpec) -> bool:
+        try:
+            self._runtime.network(self._host.network, self._cidr)
+        except (Refused, NotFound) as error:
+            log.warning("network not made", network=self._host.network, because=str(error))
+            return False
+        return True
+
+    def started(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None:
+        if log_group(container):
+            self._logs.follow(task, container, runtime_id)
+
+    def after(self, task: TaskSpec) -> None:
+        for volume in own_volumes(task):
+            self._runtime.remove_volume(volume_name(task, volume))
+
+    def _ensure_pause(self) -> None:
+        with self._lock:
+            if self._pause_ready:
+                return
+            try:
+                ensure_pause_image(self._runtime, self._runtime.info().architecture)
+            except UnknownMachine as error:
+                raise Unprepared(str(error)) from error
+            except (Refused, NotFound) as error:
+                raise Unprepared(f"no pause image: {error}") from error
+            self._pause_ready = True
+
+    def _ensure_volume(self, task: TaskSpec, volume: Volume) -> None:
+        name = volume_name(task, volume)
+        try:
+            if volume.scope == "shared" and self._runtime.has_volume(name):
+                return
+            if volume.scope == "shared" and not volume.autoprovision:
+                raise Unprepared(f"volume {name} does not exist and is not to be provisioned")
+            labels = dict(volume.labels)
+            if volume.scope != "shared":
+                labels |= {TASK_LABEL: task.arn, AGENT_LABEL: self._host.agent_id}
+            self._runtime.create_volume(name, volume.driver, volume.driver_options, labels)
+        except Temporary:
+            raise
+        except (Refused, NotFound) as error:
+            raise Unprepared(f"volume {name}: {error}") from error

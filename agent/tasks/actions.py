@@ -1,0 +1,169 @@
+"""The slow things an engine's step hands out: each is a function without arguments whose answer is a message.
+
+They take what they need of a task when they are made, so that they read nothing that a later step may write.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Protocol
+
+from agent.images import Images
+from agent.log import facts
+from agent.runtime import ContainerState, NotFound, Refused, Runtime, RuntimeTrouble, Temporary
+from agent.tasks.launch import Later, Prepares, launch
+from agent.tasks.model import Container, Task
+from agent.tasks.render import AGENT_LABEL, Host, container_name, log_group
+from agent.tasks.spec import ContainerSpec, TaskSpec
+from kit.clock import Clock
+
+log = facts(__name__)
+
+
+class LogShipping(Protocol):
+    """Ships the logs of containers that say ``awslogs``; posts ``messages.Logged`` when one is out."""
+
+    def follow(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None: ...
+
+    def finish(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None:
+        """The container has ended: ship the rest, and say so within a bounded time."""
+        ...
+
+    def forget(self, runtime_id: str) -> None: ...
+
+
+class Surroundings(Prepares, Protocol):
+    """Makes and removes what surrounds a task's containers."""
+
+    def after(self, task: TaskSpec) -> None:
+        """Remove what lived with the task. Raises RuntimeTrouble."""
+        ...
+
+
+class Actions:
+    """What can be done for a task, against one runtime."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        images: Images,
+        host: Host,
+        surroundings: Surroundings,
+        logs: LogShipping,
+        clock: Clock,
+    ) -> None:
+        self._runtime = runtime
+        self._images = images
+        self._host = host
+        self._surroundings = surroundings
+        self._logs = logs
+        self._clock = clock
+        self._cancelled: dict[str, threading.Event] = {}
+
+    def launch(self, task: Task, container: Container) -> Callable[[], Any]:
+        """Answers Launched, NotLaunched or Later."""
+        spec, wanted = task.spec, container.spec
+        cancelled = self._cancelled.setdefault(task.arn, threading.Event())
+        container.logged = not log_group(wanted)
+
+        def run() -> Any:
+            return launch(
+                spec,
+                wanted,
+                runtime=self._runtime,
+                images=self._images,
+                host=self._host,
+                prepares=self._surroundings,
+                clock=self._clock,
+                cancelled=cancelled.is_set,
+            )
+
+        return run
+
+    def stop(self, task: Task, container: Container) -> Callable[[], Any]:
+        """Answers the state after the stop, None when the container is gone, or Later."""
+        runtime_id, grace = container.runtime_id, container.spec.stop_timeout
+        return lambda: self._stop(runtime_id, grace)
+
+    def examine(self, task: Task, container: Container) -> Callable[[], Any]:
+        """Answers the container's state, None when it is gone, or Later."""
+        runtime_id = container.runtime_id
+        return lambda: self._examine(runtime_id)
+
+    def remove(self, task: Task) -> Callable[[], Any]:
+        """Answers None when nothing is left of the task, or Later."""
+        spec = task.spec
+        names = [(c.runtime_id, container_name(spec, c.name)) for c in task.containers.values()]
+        return lambda: self._remove(spec, names)
+
+    def survey(self) -> tuple[ContainerState, ...] | None:
+        """Everything of ours on the engine; None when it can't be asked."""
+        try:
+            return self._runtime.list({AGENT_LABEL: self._host.agent_id})
+        except RuntimeTrouble as error:
+            log.warning("survey failed", because=str(error))
+            return None
+
+    def cancel(self, arn: str) -> None:
+        """Tell launches of the task that are under way to give up where they can."""
+        self._cancelled.setdefault(arn, threading.Event()).set()
+
+    def forget(self, arn: str) -> None:
+        self._cancelled.pop(arn, None)
+
+    def follow_log(self, task: Task, container: Container) -> None:
+        """Ship the log of a container that was found running."""
+        if log_group(container.spec) and container.runtime_id:
+            container.logged = False
+            self._logs.follow(task.spec, container.spec, container.runtime_id)
+
+    def finish_log(self, task: Task, container: Container) -> None:
+        """Have the rest of an ended container's log shipped; a container that never ran has none."""
+        if container.logged:
+            return
+        if container.runtime_id and container.started_at:
+            self._logs.finish(task.spec, container.spec, container.runtime_id)
+        else:
+            container.logged = True
+
+    def _stop(self, runtime_id: str, grace: timedelta) -> Any:
+        try:
+            self._runtime.stop(runtime_id, grace)
+        except Temporary as error:
+            return Later(because=str(error))
+        except NotFound:
+            return None
+        except Refused as error:
+            log.warning("stop refused", id=runtime_id[:12], because=str(error))
+            return self._kill(runtime_id)
+        return self._examine(runtime_id)
+
+    def _kill(self, runtime_id: str) -> Any:
+        try:
+            self._runtime.kill(runtime_id)
+        except NotFound:
+            return None
+        except RuntimeTrouble as error:
+            return Later(because=str(error))
+        return self._examine(runtime_id)
+
+    def _examine(self, runtime_id: str) -> Any:
+        try:
+            return self._runtime.inspect(runtime_id)
+        except NotFound:
+            return None
+        except RuntimeTrouble as error:
+            return Later(because=str(error))
+
+    def _remove(self, spec: TaskSpec, names: list[tuple[str, str]]) -> Any:
+        try:
+            for runtime_id, name in names:
+                self._runtime.remove(runtime_id or name)
+                if runtime_id:
+                    self._logs.forget(runtime_id)
+            self._surroundings.after(spec)
+        except RuntimeTrouble as error:
+            log.warning("task not removed", task=spec.arn, because=str(error))
+            return Later(because=str(error))
+        return None

@@ -1,0 +1,327 @@
+"""The task engine: takes in messages, decides, and hands actions to an executor, one ``step`` at a time.
+
+Only ``step`` writes to the tasks, so they need no locks; everything else posts messages. What must survive a
+crash is on the disk before anybody is told of it. Without threads and real time (an executor that runs actions
+when told, a manual clock, the simulated runtime) a test drives the same engine instruction by instruction.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from agent.log import facts
+from agent.runtime import ContainerState, Event, Kind
+from agent.tasks import messages as m
+from agent.tasks.actions import Actions
+from agent.tasks.apply import apply_event, apply_outcome
+from agent.tasks.board import Board, ended_report
+from agent.tasks.decide import Examine, GiveUp, Launch, Remove, Stop, Wait, decide
+from agent.tasks.files import TaskFiles
+from agent.tasks.model import Busy, Container, Phase, Task
+from agent.tasks.render import CONTAINER_LABEL, TASK_LABEL
+from agent.tasks.reports import Report, report_of, worth_sending
+from kit.clock import Clock, backoff
+
+RETRY_FIRST = timedelta(milliseconds=250)
+RETRY_MOST = timedelta(seconds=30)
+SURVEY_PAUSE = timedelta(seconds=1)
+DISK_PAUSE = timedelta(seconds=1)
+LONGEST_WAIT = timedelta(hours=1)
+SURVEY = ""
+
+log = facts(__name__)
+
+
+class Executor(Protocol):
+    """Runs actions; ``done`` may be called on any thread."""
+
+    def run(self, action: Callable[[], Any], done: Callable[[Any], None]) -> None: ...
+
+
+class Reports(Protocol):
+    """Takes reports to the control plane, and posts ``messages.Acknowledged`` when one has arrived."""
+
+    def offer(self, report: Report) -> None: ...
+
+
+class Engine:
+    """All tasks of this host."""
+
+    def __init__(
+        self,
+        *,
+        actions: Actions,
+        executor: Executor,
+        files: TaskFiles,
+        clock: Clock,
+        reports: Reports,
+        on_health: Callable[[], None] = lambda: None,
+        on_runtime: Callable[[bool], None] = lambda ok: None,
+    ) -> None:
+        self._actions = actions
+        self._executor = executor
+        self._files = files
+        self._clock = clock
+        self._reports = reports
+        self._on_health = on_health
+        self._on_runtime = on_runtime
+        self._board = Board(actions=actions, files=files, clock=clock, on_health=on_health)
+        self._inbox: queue.SimpleQueue[m.Message] = queue.SimpleQueue()
+        self._wake = threading.Event()
+        self._due: dict[str, datetime] = {}
+        self._kept: dict[str, list[Callable[[], None]]] = {}
+
+    def post(self, message: m.Message) -> None:
+        """Hand in a message, from any thread."""
+        self._inbox.put(message)
+        self._wake.set()
+
+    def step(self) -> bool:
+        """Take in everything that has arrived or is due, act on it; say whether there was anything."""
+        now = self._clock.now()
+        touched = dict.fromkeys(arn for arn, due in self._due.items() if due <= now)
+        arrived = False
+        while (message := self._next()) is not None:
+            arrived = True
+            touched |= dict.fromkeys(self._take(message))
+        for arn in touched:
+            self._due.pop(arn, None)
+            if arn == SURVEY:
+                self._survey()
+            elif task := self._board.tasks.get(arn):
+                self._advance(task, now)
+        for arn in touched:
+            if task := self._board.tasks.get(arn):
+                self._settle(task)
+        return arrived or bool(touched)
+
+    def run(self, stop: threading.Event) -> None:
+        """Step whenever there is something to do, until told to stop."""
+        while not stop.is_set():
+            self._wake.clear()
+            try:
+                self.step()
+            except Exception:
+                log.surprise("step failed")
+            if self._inbox.empty():
+                self._clock.wait(self._wake, self.until_due())
+
+    def wake(self) -> None:
+        """Let ``run`` look whether it is to stop."""
+        self._wake.set()
+
+    def until_due(self) -> timedelta:
+        """How long nothing has to be done if nothing arrives."""
+        soonest = min(self._due.values(), default=None)
+        if soonest is None:
+            return LONGEST_WAIT
+        return max(timedelta(0), min(LONGEST_WAIT, soonest - self._clock.now()))
+
+    def recover(self, found: Iterable[ContainerState]) -> None:
+        """Take over from an earlier run: the tasks on disk and the containers on the engine, none restarted."""
+        for arn in self._board.recover(found):
+            self.post(m.Look(task=arn))
+
+    def tasks(self) -> tuple[Task, ...]:
+        """Every task known, for reading, from any thread."""
+        return tuple(self._board.tasks.copy().values())
+
+    # What arrives. Each answers the tasks that it touched.
+
+    def _next(self) -> m.Message | None:
+        try:
+            return self._inbox.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _take(self, message: m.Message) -> Iterable[str]:
+        match message:
+            case m.Arrived():
+                return self._arrived(message)
+            case m.Unrunnable():
+                self._unrunnable(message)
+            case m.Manifest():
+                message.answer(self._board.not_in(message.running))
+            case m.StopThese():
+                return [arn for arn in message.tasks if self._board.stop(arn, "")]
+            case m.Done():
+                return self._done(message)
+            case m.Happened():
+                return self._happened(message.event)
+            case m.Surveyed():
+                return self._surveyed(message.found)
+            case m.Acknowledged():
+                return self._acknowledged(message.report)
+            case m.Logged():
+                return self._logged(message)
+            case m.LogsRefused():
+                return self._logs_refused(message)
+            case m.Look():
+                return [message.task]
+        return []
+
+    def _arrived(self, message: m.Arrived) -> list[str]:
+        task = self._board.arrive(message.spec, message.raw)
+        if task is None:
+            self._reports.offer(ended_report(message.spec))
+            message.kept()
+            return []
+        self._kept.setdefault(task.arn, []).append(message.kept)
+        return [task.arn]
+
+    def _unrunnable(self, message: m.Unrunnable) -> None:
+        """A payload nobody can run ends at once, with the reason; nothing was begun, so nothing is kept."""
+        log.warning("payload refused", task=message.spec.arn, because=message.reason)
+        if message.spec.arn not in self._board.tasks:
+            self._reports.offer(ended_report(message.spec, message.reason))
+
+    def _done(self, message: m.Done) -> list[str]:
+        task = self._board.tasks.get(message.task)
+        if task is None:
+            return []
+        now = self._clock.now()
+        if message.container is None:
+            task.removing = False
+            if message.outcome is None:
+                self._due.pop(task.arn, None)
+                self._board.forget(task)
+            else:
+                task.remove_attempts += 1
+                task.remove_at = now + _pause(task.remove_attempts)
+            return [task.arn]
+        container = task.containers[message.container]
+        container.busy = None
+        health = container.health
+        if apply_outcome(task, container, message.outcome, now):
+            container.attempts, container.retry_at = 0, None
+            self._board.noticed(task, container, health)
+        else:
+            container.attempts += 1
+            container.retry_at = now + _pause(container.attempts)
+        return [task.arn]
+
+    def _happened(self, event: Event) -> list[str]:
+        if event.kind in (Kind.LOST, Kind.BACK):
+            self._on_runtime(event.kind is Kind.BACK)
+            if event.kind is Kind.BACK:
+                self._survey()
+            return []
+        task = self._board.tasks.get(event.labels.get(TASK_LABEL, ""))
+        container = task.containers.get(event.labels.get(CONTAINER_LABEL, "")) if task else None
+        if task is None or container is None:
+            return []
+        health = container.health
+        apply_event(container, event, self._clock.now())
+        if container.health is not health:
+            self._on_health()
+        return [task.arn]
+
+    def _survey(self) -> None:
+        self._executor.run(self._actions.survey, lambda found: self.post(m.Surveyed(found)))
+
+    def _surveyed(self, found: tuple[ContainerState, ...] | None) -> list[str]:
+        if not isinstance(found, tuple):
+            self._due[SURVEY] = self._clock.now() + SURVEY_PAUSE
+            return []
+        self._board.compare(found)
+        return list(self._board.tasks)
+
+    def _acknowledged(self, report: Report) -> list[str]:
+        task = self._board.tasks.get(report.task)
+        if task is None or report.status is not Phase.STOPPED or report != task.reported:
+            return []
+        task.acknowledged = True
+        return [task.arn]
+
+    def _logged(self, message: m.Logged) -> list[str]:
+        task = self._board.tasks.get(message.task)
+        if task is None or message.container not in task.containers:
+            return []
+        task.containers[message.container].logged = True
+        return [task.arn]
+
+    def _logs_refused(self, message: m.LogsRefused) -> list[str]:
+        task = self._board.tasks.get(message.task)
+        if task is None or message.container not in task.containers:
+            return []
+        container = task.containers[message.container]
+        container.reason = container.reason or message.reason
+        self._board.stop(task.arn, message.reason)
+        return [task.arn]
+
+    # What follows.
+
+    def _advance(self, task: Task, now: datetime) -> None:
+        """Decide until nothing more changes at once, and begin what was decided."""
+        again = True
+        while again:
+            again = False
+            for decision in decide(task, now):
+                match decision:
+                    case Launch(name):
+                        self._begin(task, name, Busy.LAUNCHING, self._actions.launch)
+                    case Stop(name):
+                        self._begin(task, name, Busy.STOPPING, self._actions.stop)
+                    case Examine(name):
+                        task.containers[name].look_again = False
+                        self._begin(task, name, Busy.EXAMINING, self._actions.examine)
+                    case GiveUp(name, reason):
+                        self._give_up(task, task.containers[name], reason)
+                        again = True
+                    case Remove():
+                        self._remove(task)
+                    case Wait(until):
+                        self._due[task.arn] = min(until, self._due.get(task.arn, until))
+
+    def _begin(self, task: Task, name: str, busy: Busy, action: Callable[[Task, Container], Callable[[], Any]]) -> None:
+        container = task.containers[name]
+        container.busy = busy
+        arn = task.arn
+        self._executor.run(
+            action(task, container), lambda outcome: self.post(m.Done(task=arn, container=name, outcome=outcome))
+        )
+
+    def _give_up(self, task: Task, container: Container, reason: str) -> None:
+        container.phase = Phase.STOPPED
+        container.reason = container.reason or reason
+        self._board.noticed(task, container, container.health)
+        if reason:
+            # A dependency that can't come true ends the task, also for a container that is not essential.
+            self._board.stop(task.arn, reason)
+
+    def _remove(self, task: Task) -> None:
+        task.removing = True
+        arn = task.arn
+        self._executor.run(
+            self._actions.remove(task),
+            lambda outcome: self.post(m.Done(task=arn, container=None, outcome=outcome)),
+        )
+
+    def _settle(self, task: Task) -> None:
+        """Put the task on the disk, and then tell whoever waits for that, and the control plane what is new."""
+        over = task.status is Phase.STOPPED
+        if over and task.stopped_at is None:
+            task.stopped_at = self._clock.now()
+        report = report_of(task)
+        news = report != task.reported
+        unsaved = task.arn in self._board.unsaved
+        if news or unsaved:
+            try:
+                self._files.save(task, self._board.raw[task.arn], sync=unsaved or over)
+            except OSError as error:
+                log.error("task not saved", task=task.arn, because=str(error))
+                self._due[task.arn] = self._clock.now() + DISK_PAUSE
+                return
+            self._board.unsaved.discard(task.arn)
+        for tell in self._kept.pop(task.arn, ()):
+            tell()
+        if news and worth_sending(report):
+            task.reported = report
+            task.acknowledged = False
+            self._reports.offer(report)
+
+
+def _pause(attempts: int) -> timedelta:
+    return backoff(attempts, first=RETRY_FIRST, most=RETRY_MOST)

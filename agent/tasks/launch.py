@@ -1,0 +1,226 @@
+"""The launch: from a container's spec to its running process, in one go and repeatable at any point.
+
+A container that exists already under its name (a lost answer, a killed agent) is adopted: started when it never
+ran, looked at when it did. Nothing is asked of the engine before the process runs that is not needed for that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from agent.images import CannotPull, Images
+from agent.runtime import (
+    ContainerState,
+    ImageMissing,
+    NameTaken,
+    NotFound,
+    Refused,
+    Runtime,
+    RuntimeTrouble,
+    Status,
+    Temporary,
+)
+from agent.tasks.render import TASK_LABEL, Host, container_name, render_container
+from agent.tasks.spec import ContainerSpec, TaskSpec
+from kit.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """The container exists and was started; ``state`` is what was seen after it, when anybody had to look."""
+
+    runtime_id: str
+    started_at: datetime
+    digest: str = ""
+    state: ContainerState | None = None
+    pull_started_at: datetime | None = None
+    pull_stopped_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotLaunched:
+    """It will not run. ``runtime_id`` names what is left of it, if anything."""
+
+    reason: str
+    runtime_id: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """The engine was away; try again."""
+
+    because: str
+
+
+class Prepares(Protocol):
+    """Makes what a container needs around it: log streams, networks, volumes. Raises Unprepared or Temporary."""
+
+    def before(self, task: TaskSpec, container: ContainerSpec) -> None: ...
+
+    def network_missing(self, task: TaskSpec) -> bool:
+        """Make a lost network again; say whether the start is worth repeating."""
+        ...
+
+    def started(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None: ...
+
+
+Outcome = Launched | NotLaunched | Later
+
+
+def launch(
+    task: TaskSpec,
+    container: ContainerSpec,
+    *,
+    runtime: Runtime,
+    images: Images,
+    host: Host,
+    prepares: Prepares,
+    clock: Clock,
+    cancelled: Callable[[], bool],
+) -> Outcome:
+    """Pull what is missing, create and start."""
+    pulled_at: list[datetime] = []
+    try:
+        prepares.before(task, container)
+        made = _create(task, container, runtime, images, host, clock, cancelled, pulled_at)
+    except CannotPull as error:
+        return NotLaunched(reason=f"CannotPullContainerError: {error}")
+    except Temporary as error:
+        return Later(because=str(error))
+    except Unprepared as error:
+        return NotLaunched(reason=f"ResourceInitializationError: {error}")
+    except (Refused, NotFound) as error:
+        return NotLaunched(reason=f"CannotCreateContainerError: {error}")
+    outcome: Outcome
+    if made.adopted and has_run(made.adopted):
+        outcome = _adopted(made.adopted, clock)
+    elif cancelled():
+        return NotLaunched(reason="", runtime_id=made.runtime_id)
+    else:
+        outcome = _start(task, container, made.runtime_id, runtime, prepares, clock)
+    if not isinstance(outcome, Launched):
+        return outcome
+    prepares.started(task, container, made.runtime_id)
+    state = outcome.state
+    if state is None and task.network_mode == "bridge" and container.port_mappings:
+        state = _look(runtime, made.runtime_id)
+    return replace(
+        outcome,
+        digest=made.digest or "",
+        state=state,
+        pull_started_at=pulled_at[0] if pulled_at else None,
+        pull_stopped_at=pulled_at[-1] if pulled_at else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A container that exists; ``adopted`` is how it was found, when it was there before."""
+
+    runtime_id: str
+    digest: str | None
+    adopted: ContainerState | None = None
+
+
+class Unprepared(Exception):
+    """What the container needs around it could not be made; the text says what and why."""
+
+
+def _create(
+    task: TaskSpec,
+    container: ContainerSpec,
+    runtime: Runtime,
+    images: Images,
+    host: Host,
+    clock: Clock,
+    cancelled: Callable[[], bool],
+    pulled_at: list[datetime],
+) -> _Made:
+    image = images.resolve(container)
+    name = container_name(task, container.name)
+    body = render_container(task, container, image, host)
+    failure: CannotPull | None = None
+    digest: str | None = None
+
+    def pull() -> None:
+        nonlocal digest
+        pulled_at.append(clock.now())
+        try:
+            digest = images.pull(container, image, cancelled)
+        except (Refused, NotFound) as error:
+            raise CannotPull(str(error)) from error
+        finally:
+            pulled_at.append(clock.now())
+
+    if images.pull_first(container, image):
+        try:
+            pull()
+        except CannotPull as error:
+            if not images.cached_copy_will_do:
+                raise
+            failure = error
+    try:
+        return _create_or_adopt(runtime, name, body, task, digest)
+    except ImageMissing:
+        if failure:
+            raise failure from None
+        pull()
+        return _create_or_adopt(runtime, name, body, task, digest)
+
+
+def _create_or_adopt(runtime: Runtime, name: str, body: dict[str, object], task: TaskSpec, digest: str | None) -> _Made:
+    try:
+        return _Made(runtime.create(name, body), digest)
+    except NameTaken:
+        state = runtime.inspect(name)
+        if state.labels.get(TASK_LABEL) != task.arn:
+            raise
+        return _Made(state.id, digest, state)
+
+
+def has_run(state: ContainerState) -> bool:
+    """Whether the container's process has been started, or failed to: either way it is not to be started again."""
+    return state.status is not Status.CREATED or bool(state.error)
+
+
+def _adopted(state: ContainerState, clock: Clock) -> Outcome:
+    if state.status is Status.CREATED:
+        return NotLaunched(
+            reason=f"CannotStartContainerError: {state.error}", runtime_id=state.id, exit_code=state.exit_code
+        )
+    return Launched(runtime_id=state.id, started_at=state.started_at or clock.now(), state=state)
+
+
+def _start(
+    task: TaskSpec,
+    container: ContainerSpec,
+    runtime_id: str,
+    runtime: Runtime,
+    prepares: Prepares,
+    clock: Clock,
+) -> Outcome:
+    reason = "ResourceInitializationError" if container.internal else "CannotStartContainerError"
+    started_at = clock.now()
+    try:
+        try:
+            runtime.start(runtime_id)
+        except NotFound:
+            if not container.internal or not prepares.network_missing(task):
+                raise
+            runtime.start(runtime_id)
+    except Temporary as error:
+        return Later(because=str(error))
+    except (Refused, NotFound) as error:
+        state = _look(runtime, runtime_id)
+        code = state.exit_code if state and state.exit_code else None
+        return NotLaunched(reason=f"{reason}: {error}", runtime_id=runtime_id, exit_code=code)
+    return Launched(runtime_id=runtime_id, started_at=started_at)
+
+
+def _look(runtime: Runtime, runtime_id: str) -> ContainerState | None:
+    try:
+        return runtime.inspect(runtime_id)
+    except RuntimeTrouble:
+        return None

@@ -1,0 +1,276 @@
+"""Reads a PayloadMessage's tasks. A payload that this agent cannot run raises BadPayload.
+
+The members are those of the ECS agent protocol's ``Task`` and ``Container``. Nothing asked for is left out in
+silence: what is not supported is refused by name.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from agent.tasks.pausing import PAUSE_NAME, with_pause
+from agent.tasks.reading import (
+    BadPayload,
+    embedded,
+    member,
+    number,
+    objects,
+    text,
+    text_map,
+    texts,
+    whole,
+    yes_or_no,
+)
+from agent.tasks.spec import (
+    DEFAULT_STOP,
+    Condition,
+    ContainerSpec,
+    Dependency,
+    Desired,
+    Interface,
+    MountPoint,
+    PortMapping,
+    RegistryAuth,
+    RoleKeys,
+    TaskSpec,
+    Volume,
+    edges,
+)
+
+CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+NETWORK_MODES = ("bridge", "host", "none", "awsvpc")
+VOLUME_TYPES = ("host", "docker")
+PORTS = 65535
+
+
+def read_task(raw: Any, *, seq: int, cluster: str) -> TaskSpec:
+    """Read one task of a PayloadMessage."""
+    if not isinstance(raw, Mapping):
+        raise BadPayload("task: expected an object")
+    arn = text(raw, "arn", "task")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", arn.rsplit("/", 1)[-1]):
+        raise BadPayload("task.arn: expected an ARN that ends in a task id")
+    desired = text(raw, "desiredStatus", "task", "RUNNING")
+    if desired not in tuple(Desired):
+        raise BadPayload(f"task.desiredStatus: {desired} is neither RUNNING nor STOPPED")
+    spec = TaskSpec(
+        arn=arn,
+        cluster=text(raw, "taskClusterArn", "task", cluster),
+        family=text(raw, "family", "task", ""),
+        version=text(raw, "version", "task", ""),
+        desired=Desired(desired),
+        seq=seq,
+    )
+    return spec if spec.desired is Desired.STOPPED and not raw.get("containers") else _body(spec, raw)
+
+
+def names_of(raw: Any) -> tuple[str, ...]:
+    """The container names of a payload that may be bad in other places: for saying that it did not run."""
+    containers = raw.get("containers") if isinstance(raw, Mapping) else None
+    names = [c.get("name") for c in containers if isinstance(c, Mapping)] if isinstance(containers, list) else []
+    return tuple(name for name in names if isinstance(name, str))
+
+
+def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
+    mode = text(raw, "networkMode", "task", "bridge")
+    if mode == "default":
+        mode = "bridge"
+    if mode not in NETWORK_MODES:
+        raise BadPayload(f"task.networkMode: {mode} is not one of {', '.join(NETWORK_MODES)}")
+    if raw.get("proxyConfiguration"):
+        raise BadPayload("task.proxyConfiguration: this agent runs no proxies")
+    overrides = {
+        text(o, "name", where): o
+        for o, where in objects(embedded(raw, "overrides", "task"), "containerOverrides", "task.overrides")
+    }
+    keys = _keys(member(raw, "executionRoleCredentials", "task"))
+    containers = tuple(
+        _container(c, where, overrides.get(str(c.get("name"))), keys) for c, where in objects(raw, "containers", "task")
+    )
+    interface = _interface(raw) if mode == "awsvpc" else None
+    spec = replace(
+        spec,
+        cpu=number(raw, "cpu", "task") or 0,
+        memory=whole(raw, "memory", "task") or 0,
+        network_mode=mode,
+        launch_type=text(raw, "launchType", "task", ""),
+        interface=interface,
+        volumes=tuple(_volume(v, where) for v, where in objects(raw, "volumes", "task")),
+        containers=containers,
+    )
+    _check(spec)
+    return replace(spec, containers=with_pause(spec.containers)) if interface else spec
+
+
+def _container(
+    raw: Mapping[str, Any], where: str, override: Mapping[str, Any] | None, keys: RoleKeys | None
+) -> ContainerSpec:
+    name = text(raw, "name", where)
+    if not CONTAINER_NAME.fullmatch(name) and name != PAUSE_NAME:
+        raise BadPayload(f"{where}.name: {name!r} is not a container name")
+    for unsupported in ("secrets", "firelensConfiguration"):
+        if raw.get(unsupported):
+            raise BadPayload(f"{where}.{unsupported}: this agent does not support it")
+    docker = member(raw, "dockerConfig", where)
+    start = whole(raw, "startTimeout", where, most=86400)
+    stop = whole(raw, "stopTimeout", where, most=86400)
+    spec = ContainerSpec(
+        name=name,
+        image=text(raw, "image", where),
+        arn=text(raw, "containerArn", where, ""),
+        essential=yes_or_no(raw, "essential", where, True),
+        internal=name == PAUSE_NAME,
+        command=texts(raw, "command", where),
+        entry_point=texts(raw, "entryPoint", where),
+        environment=text_map(raw, "environment", where),
+        cpu=whole(raw, "cpu", where) or 0,
+        memory=whole(raw, "memory", where) or 0,
+        links=texts(raw, "links", where),
+        port_mappings=tuple(port for m, place in objects(raw, "portMappings", where) for port in _ports(m, place)),
+        mount_points=tuple(
+            MountPoint(
+                source_volume=text(m, "sourceVolume", place),
+                container_path=text(m, "containerPath", place),
+                read_only=yes_or_no(m, "readOnly", place, False),
+            )
+            for m, place in objects(raw, "mountPoints", where)
+        ),
+        volumes_from=tuple(
+            (text(v, "sourceContainer", place), yes_or_no(v, "readOnly", place, False))
+            for v, place in objects(raw, "volumesFrom", where)
+        ),
+        depends_on=tuple(_dependency(d, place) for d, place in objects(raw, "dependsOn", where)),
+        config=embedded(docker, "config", where),
+        host_config=embedded(docker, "hostConfig", where),
+        privileged=yes_or_no(raw, "privileged", where, False),
+        registry_auth=_registry_auth(raw, where, keys),
+        start_timeout=timedelta(seconds=start) if start else None,
+        stop_timeout=timedelta(seconds=stop) if stop is not None else DEFAULT_STOP,
+    )
+    for override_raw in (embedded(raw, "overrides", where), override):
+        if override_raw:
+            spec = _overridden(spec, override_raw, f"{where}.overrides")
+    return spec
+
+
+def _overridden(spec: ContainerSpec, raw: Mapping[str, Any], where: str) -> ContainerSpec:
+    command = texts(raw, "command", where)
+    return replace(
+        spec,
+        command=command or spec.command,
+        environment={**spec.environment, **text_map(raw, "environment", where)},
+        cpu=whole(raw, "cpu", where) or spec.cpu,
+        memory=whole(raw, "memory", where) or spec.memory,
+    )
+
+
+def _ports(raw: Mapping[str, Any], where: str) -> list[PortMapping]:
+    protocol = text(raw, "protocol", where, "tcp")
+    if protocol not in ("tcp", "udp"):
+        raise BadPayload(f"{where}.protocol: {protocol} is neither tcp nor udp")
+    span = text(raw, "containerPortRange", where, "")
+    if span:
+        found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", span)
+        first, last = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not 1 <= first <= last <= PORTS:
+            raise BadPayload(f"{where}.containerPortRange: {span} is not a range of ports")
+        return [PortMapping(container_port=port, host_port=0, protocol=protocol) for port in range(first, last + 1)]
+    port = whole(raw, "containerPort", where, most=PORTS)
+    if not port:
+        raise BadPayload(f"{where}.containerPort: is missing")
+    host_port = whole(raw, "hostPort", where, most=PORTS) or 0
+    return [PortMapping(container_port=port, host_port=host_port, protocol=protocol)]
+
+
+def _dependency(raw: Mapping[str, Any], where: str) -> Dependency:
+    condition = text(raw, "condition", where, "START")
+    if condition not in tuple(Condition):
+        raise BadPayload(f"{where}.condition: {condition} is not a condition")
+    return Dependency(container=text(raw, "containerName", where), condition=Condition(condition))
+
+
+def _registry_auth(raw: Mapping[str, Any], where: str, keys: RoleKeys | None) -> RegistryAuth | None:
+    auth = member(raw, "registryAuthentication", where)
+    if not auth:
+        return None
+    kind = text(auth, "type", f"{where}.registryAuthentication", "")
+    if kind != "ecr":
+        raise BadPayload(f"{where}.registryAuthentication.type: this agent knows only ecr, not {kind!r}")
+    data = member(auth, "ecrAuthData", where)
+    own = yes_or_no(data, "useExecutionRole", f"{where}.registryAuthentication.ecrAuthData", False)
+    return RegistryAuth(registry_id=text(data, "registryId", where, ""), keys=keys if own else None)
+
+
+def _keys(raw: Mapping[str, Any]) -> RoleKeys | None:
+    if not raw:
+        return None
+    where = "task.executionRoleCredentials"
+    return RoleKeys(
+        access_key=text(raw, "accessKeyId", where),
+        secret_key=text(raw, "secretAccessKey", where),
+        session_token=text(raw, "sessionToken", where, ""),
+    )
+
+
+def _volume(raw: Mapping[str, Any], where: str) -> Volume:
+    name = text(raw, "name", where)
+    kind = text(raw, "type", where, "host")
+    if kind not in VOLUME_TYPES:
+        raise BadPayload(f"{where}.type: this agent mounts {' and '.join(VOLUME_TYPES)} volumes, not {kind}")
+    docker = member(raw, "dockerVolumeConfiguration", where)
+    return Volume(
+        name=name,
+        type=kind,
+        source_path=text(member(raw, "host", where), "sourcePath", where, ""),
+        scope=text(docker, "scope", where, "task"),
+        autoprovision=yes_or_no(docker, "autoprovision", where, False),
+        driver=text(docker, "driver", where, "local"),
+        driver_options=text_map(docker, "driverOpts", where),
+        labels=text_map(docker, "labels", where),
+    )
+
+
+def _interface(raw: Mapping[str, Any]) -> Interface:
+    where = "task.elasticNetworkInterfaces[0]"
+    found = objects(raw, "elasticNetworkInterfaces", "task")
+    if not found:
+        raise BadPayload("task.elasticNetworkInterfaces: an awsvpc task needs an address")
+    eni = found[0][0]
+    addresses = [
+        text(a, "privateAddress", place)
+        for a, place in objects(eni, "ipv4Addresses", where)
+        if yes_or_no(a, "primary", place, True)
+    ]
+    if not addresses:
+        raise BadPayload(f"{where}.ipv4Addresses: no primary address")
+    return Interface(
+        address=addresses[0],
+        mac=text(eni, "macAddress", where, ""),
+        gateway=text(eni, "subnetGatewayIpv4Address", where, ""),
+        attachment_arn=text(eni, "attachmentArn", where, ""),
+    )
+
+
+def _check(spec: TaskSpec) -> None:
+    names = [container.name for container in spec.containers]
+    if not names:
+        raise BadPayload("task.containers: a task needs at least one")
+    if len(set(names)) != len(names):
+        raise BadPayload("task.containers: two containers have the same name")
+    volumes = {volume.name for volume in spec.volumes}
+    waits: dict[str, set[str]] = {}
+    for container in spec.containers:
+        waits[container.name] = {edge.container for edge in edges(container)}
+        for other in waits[container.name]:
+            if other not in names:
+                raise BadPayload(f"container {container.name}: depends on {other}, which is not in the task")
+        for mount in container.mount_points:
+            if mount.source_volume not in volumes:
+                raise BadPayload(f"container {container.name}: no volume is named {mount.source_volume}")
+    while free := [name for name, on in waits.items() if not on & waits.keys()]:
+        for name in free:
+            del waits[name]
+    if waits:
+        raise BadPayload(f"task.containers: {', '.join(sorted(waits))} wait for each other")
