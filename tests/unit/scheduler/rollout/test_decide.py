@@ -97,18 +97,16 @@ def test_without_room_above_old_tasks_go_first_down_to_the_minimum() -> None:
 def test_what_is_already_leaving_counts_as_room_to_come() -> None:
     leaving = [task(name, desired_status="STOPPED") for name in "ab"]
     staying = [task(name) for name in "cd"]
-    plan = decide(
-        service(
-            *leaving,
-            *staying,
-            desired=4,
-            minimum_healthy_percent=0,
-            maximum_percent=100,
-            deployments=(D2, OLD),
-        ),
-        NOW,
+    seen = service(
+        *leaving,
+        *staying,
+        desired=4,
+        minimum_healthy_percent=0,
+        maximum_percent=150,
+        deployments=(D2, OLD),
     )
-    assert stopped(plan) == ["c", "d"]
+    plan = decide(seen, NOW)
+    assert starts(plan) == 2 and not plan.stop, "two more start when a and b are gone"
 
 
 def test_a_full_cluster_makes_room_for_refused_tasks_as_far_as_the_minimum_allows() -> None:
@@ -152,6 +150,13 @@ def test_scale_down_stops_the_newest_unready_first_and_then_from_the_fullest_hos
     plan = decide(service(*tasks, desired=2), NOW)
     stayed = {one.host for one in tasks if one.id not in stopped(plan)}
     assert len(plan.stop) == 3 and stayed == {"h1", "h2"}
+
+
+def test_scale_down_leaves_the_rest_spread() -> None:
+    tasks = [task("a", host="h1"), task("b", host="h1"), task("c", host="h2"), task("d", host="h2")]
+    plan = decide(service(*tasks), NOW)
+    assert len(plan.stop) == 2
+    assert {one.host for one in tasks if one.id not in stopped(plan)} == {"h1", "h2"}
 
 
 def test_a_sick_task_is_replaced_before_it_is_stopped() -> None:
@@ -208,6 +213,21 @@ def test_a_daemon_with_two_tasks_on_one_host_keeps_the_older() -> None:
     twin = task("z", host="h1", created_at=JUST_NOW)
     seen = service(task("a", host="h1"), twin, scheduling_strategy="DAEMON", eligible_hosts=("h1",))
     assert stopped(decide(seen, NOW)) == ["z"]
+
+
+def test_a_daemon_makes_room_only_where_no_successor_is_on_its_way() -> None:
+    seen = service(
+        task("old1", host="h1"),
+        task("new1", "d2", host="h1", last_status="PENDING"),
+        task("old2", host="h2"),
+        deployments=(D2, OLD),
+        scheduling_strategy="DAEMON",
+        eligible_hosts=("h1", "h2"),
+        minimum_healthy_percent=0,
+        maximum_percent=150,
+    )
+    plan = decide(seen, NOW)
+    assert stopped(plan) == ["old2"] and not plan.start
 
 
 def test_repeated_failures_pause_the_starts() -> None:
