@@ -51,7 +51,7 @@ class Claim:
 
     @property
     def signed_at(self) -> datetime:
-        return datetime.strptime(self.stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return datetime.fromisoformat(self.stamp)
 
 
 def read_claim(request: HttpRequest) -> Claim:

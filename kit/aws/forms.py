@@ -14,8 +14,8 @@ from kit.aws.errors import SerializationException
 from kit.aws.model import wire_name
 from kit.aws.scalars import bool_from_text, decimal_from_text, whole_from_text
 
-Form = dict[str, Any]
-"""A tree of form fields; the value of a field itself stands under the empty name."""
+Form = dict[str | None, Any]
+"""A tree of form fields; the value of a field itself stands under None, which no field can be called."""
 
 _MOST_FIELDS = 10_000
 _DEEPEST = 16
@@ -49,7 +49,7 @@ def form_tree(fields: dict[str, str], shape: StructureShape) -> dict[str, Any]:
         node = form
         for part in parts:
             node = node.setdefault(part, {})
-        node[""] = value
+        node[None] = value
     return _structure(form, shape)
 
 
@@ -86,7 +86,7 @@ def _value(form: Form, shape: Shape) -> Any:
             return _list(form, shape)
         case "map":
             return _map(form, shape)
-    text = form.get("")
+    text = form.get(None)
     if text is None:
         raise SerializationException(f"A {shape.type_name} was expected where the form has fields of a structure")
     match shape.type_name:
@@ -119,7 +119,7 @@ def _map(form: Form, shape: MapShape) -> dict[str, Any]:
 
 
 def _numbered(form: Form) -> list[Form]:
-    numbers = sorted(int(name) for name in form if _INDEX.fullmatch(name))
+    numbers = sorted(int(name) for name in form if name is not None and _INDEX.fullmatch(name))
     return [form[str(number)] for number in numbers]
 
 

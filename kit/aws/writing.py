@@ -110,26 +110,42 @@ class Writers:
         return None
 
     def _structure(self, shape: StructureShape) -> Write:
-        table: dict[str, tuple[str, Write | None]] | None = None
+        # Filled at first use, so that shapes may hold themselves. Most members go out under their own name as they
+        # are: those are copied in one go, and only the others are visited.
+        names: frozenset[str] | None = None
+        visited: tuple[tuple[str, str, Write | None], ...] = ()
         undeclared = self._mismatches.undeclared
 
-        def fill() -> dict[str, tuple[str, Write | None]]:
-            return {name: (wire_name(member, name), self.writer(member)) for name, member in shape.members.items()}
+        def fill() -> None:
+            nonlocal names, visited
+            table = [(name, wire_name(member, name), self.writer(member)) for name, member in shape.members.items()]
+            visited = tuple((name, wire, write) for name, wire, write in table if write is not None or wire != name)
+            names = frozenset(shape.members)
 
         def write(value: dict[str, Any]) -> dict[str, Any]:
-            nonlocal table
-            if table is None:
-                table = fill()
-            out = {}
-            for name, item in value.items():
-                if item is None:
-                    continue
-                known = table.get(name)
-                if known is None:
+            if names is None:
+                fill()
+            assert names is not None
+            if not value.keys() <= names:
+                for name in value.keys() - names:
                     undeclared(shape, name)
-                    continue
-                wire, write_member = known
-                out[wire] = item if write_member is None else write_member(item)
+                out = {name: item for name, item in value.items() if item is not None and name in names}
+            elif None in value.values():
+                out = {name: item for name, item in value.items() if item is not None}
+            elif visited:
+                out = dict(value)
+            else:
+                return value
+            renamed = {}
+            for name, wire, write_member in visited:
+                if name in out:
+                    item = out[name] if write_member is None else write_member(out[name])
+                    if wire == name:
+                        out[name] = item
+                    else:
+                        del out[name]
+                        renamed[wire] = item
+            out.update(renamed)
             return out
 
         return write

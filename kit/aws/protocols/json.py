@@ -24,6 +24,9 @@ _PLAIN_400 = frozenset(
 )
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 class JsonWire(Wire):
     """json 1.0 and 1.1, as the model says."""
 
@@ -65,7 +68,7 @@ def error_body(refusal: Refusal, writers: Writers) -> dict[str, Any]:
 
 
 def render(tree: Any) -> bytes:
-    return json.dumps(tree, separators=(",", ":")).encode("ascii")
+    return _encode(tree).encode("ascii")
 
 
 def parse(body: bytes) -> Any:
