@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from kit.clock import Clock
 
@@ -21,7 +21,7 @@ class Reconciler(Protocol):
     ``step`` answers the instant at which it wants to look again, or None when a wake or the timer is enough.
     """
 
-    name: str
+    name: ClassVar[str]
     every: timedelta
 
     def step(self) -> datetime | None: ...

@@ -162,6 +162,7 @@ def stop_loops(runners: list[Runner], leases: Leases) -> None:
 
 def create_registry_app(parts: Parts) -> Any:
     """The registry's application over blobs in the data directory."""
+    from registry.access import EcrTokens
     from registry.app import create_registry
     from registry.storage.filesystem import FilesystemStorage
 
@@ -170,5 +171,5 @@ def create_registry_app(parts: Parts) -> Any:
         FilesystemStorage(parts.settings.data / "registry"),
         clock=parts.clock,
         settings=parts.settings,
-        secrets=parts.secrets,
+        authenticate=EcrTokens(parts.store, parts.secrets, clock=parts.clock),
     )

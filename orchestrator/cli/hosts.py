@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kit.clock import Clock
 from kit.processes import end_processes, find_processes
+from kit.secrets import append_private
 from kit.settings import Settings
 from orchestrator.cli.output import Place
 from scheduler.provisioners.local import cgroup_of
@@ -23,7 +24,7 @@ def start_agent(place: Place, settings: Settings, environment: Mapping[str, str]
         *agent_command(place.agent, settings),
         *("--endpoint", settings.api_endpoint, "--cluster", "default"),
     ]
-    with (place.logs / "agent.log").open("ab", opener=_private) as log:
+    with append_private(place.logs / "agent.log") as log:
         subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -74,7 +75,3 @@ def evict_all(place: Place, settings: Settings) -> None:
 
 def _cgroup_of(place: Place, home: Path) -> list[str]:
     return ["--cgroup-parent", cgroup_of(home.name)] if home.parent == place.capacities else []
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -16,7 +16,7 @@ from typing import Any
 from kit.clock import SystemClock
 from kit.log import configure_logging
 from kit.processes import AlreadyLocked, FolderLock
-from kit.secrets import write_private
+from kit.secrets import append_private, write_private
 from kit.settings import Settings
 from orchestrator.cli.hosts import end_agents, evict_all, start_agent
 from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         os.execv(sys.executable, command)  # noqa: S606
     place.logs.mkdir(mode=0o700, exist_ok=True)
     log = place.logs / "berth.log"
-    with log.open("ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+    with append_private(log) as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
     _await_health(settings, process, log)
     print(f"Berth is up: API {settings.api_endpoint}, registry {settings.registry}, data {settings.data}")

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kit.processes import find_processes
+from kit.secrets import append_private
 from scheduler.provisioners import CannotLaunch, Wanted
 
 
@@ -33,7 +34,7 @@ class LocalProvisioner:
         home = self._folder / wanted.id
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with (home / "log").open("ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
+            with append_private(home / "log") as log:
                 subprocess.Popen(
                     [
                         *self._command(home),

@@ -1,0 +1,31 @@
+"""The scheduler's loops, each given what it needs."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from kit.clock import Clock
+from kit.reconciler import Reconciler
+from kit.secrets import SecretBox
+from kit.settings import Settings
+from scheduler.loops.capacities import CapacitiesLoop
+from scheduler.loops.hosts import HostsLoop
+from scheduler.loops.housekeeping import HousekeepingLoop
+from scheduler.loops.loop import Leases
+from scheduler.provisioners import Provisioner
+from state.store import Store
+
+
+def make_loops(
+    store: Store,
+    clock: Clock,
+    leases: Leases,
+    settings: Settings,
+    provisioners: Mapping[str, Provisioner],
+    secrets: SecretBox,
+) -> list[Reconciler]:
+    """Every loop, in no particular order: they meet in the store alone."""
+    return [
+        CapacitiesLoop(store, clock, leases, provisioners),
+        HostsLoop(store, clock, leases),
+        HousekeepingLoop(store, clock, leases, task_retention=timedelta(seconds=settings.task_retention_seconds)),
+    ]
