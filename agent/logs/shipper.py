@@ -51,7 +51,7 @@ class LogShipper:
         self._failures = 0
 
     def ensure(self, task: TaskSpec, container: ContainerSpec) -> None:
-        """See to it that the group exists. Asked once per group; an API that is away must not keep a task from starting."""
+        """Make sure that the group exists, once per group. An API that is away must not keep a task from starting."""
         place = place_of(task, container)
         if place.group in self._groups:
             return

@@ -71,7 +71,7 @@ def epoch_text(at: str) -> str:
 
 
 def usage(seen: Mapping[str, Any]) -> Usage:
-    """One sample of statistics. Memory is without the page cache that can be given back, as ``docker stats`` shows it."""
+    """One sample of statistics. Memory is without the page cache that can be given back."""
     memory = seen.get("memory_stats") or {}
     details = memory.get("stats") or {}
     cache = details.get("total_inactive_file", details.get("inactive_file", 0))

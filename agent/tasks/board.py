@@ -57,10 +57,11 @@ class Board:
         """A payload. None for a task that has ended here before: it must not run again."""
         task = self.tasks.get(spec.arn)
         if task is not None:
-            if spec.desired is Desired.STOPPED and spec.seq >= task.spec.seq:
+            if spec.desired is Desired.STOPPED and task.desired is Desired.RUNNING and spec.seq >= task.spec.seq:
                 self.stop(spec.arn, "")
-            # A repeated payload is answered with the newest state, once more.
-            task.reported = None
+            else:
+                # A repeated payload is answered with the newest state, once more.
+                task.reported = None
             return task
         if self._files.has_ended(spec.arn):
             log.info("ended task asked for again", task=spec.arn)
