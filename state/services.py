@@ -1,12 +1,13 @@
 """Services: a wanted number of tasks of one task definition, and the deployments that get them there."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, select
+from sqlalchemy import ForeignKey, Index, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from kit.ids import new_uuid
 from kit.lifecycle import Lifecycle
 from state.base import Base, Moves, Serial
 
@@ -15,6 +16,7 @@ DEPLOYMENT = Lifecycle(
     "deployment",
     {"IN_PROGRESS": ("COMPLETED", "FAILED"), "COMPLETED": ("IN_PROGRESS",), "FAILED": ()},
 )
+EVENTS_SHOWN = 100
 
 
 class Service(Moves, Base):
@@ -42,13 +44,15 @@ class Service(Moves, Base):
     propagate_tags: Mapped[str] = mapped_column(String(20), default="NONE")
     enable_ecs_managed_tags: Mapped[bool] = mapped_column(default=False)
     enable_execute_command: Mapped[bool] = mapped_column(default=False)
-    # Members that Berth keeps and echoes but gives no effect yet (loadBalancers, serviceRegistries…).
+    # Members that Berth keeps and echoes because they ask for nothing (``availabilityZoneRebalancing: DISABLED``).
     extra: Mapped[dict[str, Any]] = mapped_column(default=dict)
     tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(400))
     # When the loop last said "has reached a steady state" with nothing changed since.
     steady_at: Mapped[datetime | None]
+    # The message of its latest event, so that the loop says nothing twice in a row.
+    last_event: Mapped[str | None]
     version: Mapped[int] = mapped_column(default=1)
 
     __mapper_args__ = {"version_id_col": version}
@@ -79,8 +83,8 @@ class Deployment(Moves, Base):
     launch_type: Mapped[str] = mapped_column(String(20))
     platform_version: Mapped[str | None] = mapped_column(String(40))
     network_configuration: Mapped[dict[str, Any] | None]
-    # Starts are put off until then after repeated failures to start.
-    retry_at: Mapped[datetime | None]
+    # The latest of the failed starts in ``failed_tasks``: starts pause after several of them.
+    last_failure_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
@@ -114,6 +118,71 @@ def list_deployments(session: Session, cluster: str, name: str) -> Sequence[Depl
         .order_by(Deployment.created_at.desc(), Deployment.id)
     ).all()
     return sorted(rows, key=lambda deployment: deployment.status != "PRIMARY")
+
+
+def get_services(session: Session, cluster: str, names: Collection[str]) -> Mapping[str, Service]:
+    """The cluster's named services that exist, INACTIVE ones too, by name."""
+    rows = session.scalars(select(Service).where(Service.cluster == cluster, Service.name.in_(names)))
+    return {row.name: row for row in rows}
+
+
+def list_service_names(
+    session: Session,
+    cluster: str,
+    *,
+    launch_type: str | None = None,
+    scheduling_strategy: str | None = None,
+    after: str | None,
+    limit: int,
+) -> Sequence[str]:
+    """Names behind ``after``, in order, of the cluster's services that are not INACTIVE."""
+    names = select(Service.name).where(
+        Service.cluster == cluster, Service.status != "INACTIVE", Service.name > (after or "")
+    )
+    if launch_type is not None:
+        names = names.where(Service.launch_type == launch_type)
+    if scheduling_strategy is not None:
+        names = names.where(Service.scheduling_strategy == scheduling_strategy)
+    return session.scalars(names.order_by(Service.name).limit(limit)).all()
+
+
+def list_events(session: Session, cluster: str, name: str, *, limit: int = EVENTS_SHOWN) -> Sequence[ServiceEvent]:
+    """The service's events, newest first."""
+    return session.scalars(
+        select(ServiceEvent)
+        .where(ServiceEvent.cluster == cluster, ServiceEvent.service_name == name)
+        .order_by(ServiceEvent.number.desc())
+        .limit(limit)
+    ).all()
+
+
+def tell(session: Session, service: Service, messages: Sequence[str], *, at: datetime) -> None:
+    """Append events to the service and drop those that are never shown again."""
+    if not messages:
+        return
+    own = (ServiceEvent.cluster == service.cluster, ServiceEvent.service_name == service.name)
+    for message in messages:
+        event = ServiceEvent(id=new_uuid(), cluster=service.cluster, service_name=service.name, at=at, message=message)
+        session.add(event)
+        # One at a time: the database numbers them in the order they were said.
+        session.flush()
+    service.last_event = messages[-1]
+    oldest = select(ServiceEvent.number).where(*own).order_by(ServiceEvent.number.desc()).offset(EVENTS_SHOWN).limit(1)
+    session.execute(
+        delete(ServiceEvent)
+        .where(*own, ServiceEvent.number <= oldest.scalar_subquery())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def forget_past(session: Session, cluster: str, name: str) -> None:
+    """Drop the events and deployments of a deleted service whose name is used again."""
+    for row in (ServiceEvent, Deployment):
+        session.execute(
+            delete(row)
+            .where(row.cluster == cluster, row.service_name == name)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def providers_in_use(session: Session, cluster: str) -> set[str]:

@@ -48,7 +48,9 @@ class Task(Moves, Base):
     group: Mapped[str | None] = mapped_column("group_name", String(255))
     started_by: Mapped[str | None] = mapped_column(String(255), index=True)
     service_name: Mapped[str | None] = mapped_column(String(255))
-    deployment_id: Mapped[str | None] = mapped_column(String(60))
+    deployment_id: Mapped[str | None] = mapped_column(String(60), index=True)
+    # Written by the services loop: it has taken into account how this stopped task of a service ended.
+    judged: Mapped[bool] = mapped_column(default=False)
     # The Batch job attempt that this task is, if any.
     job_id: Mapped[str | None] = mapped_column(String(80), index=True)
 
