@@ -3,18 +3,20 @@
 from scheduler.rollout import events
 from scheduler.rollout.census import is_healthy
 from scheduler.rollout.decide import decide
-from scheduler.rollout.failures import failed_start, pause, threshold
+from scheduler.rollout.failures import Failures, count_failures, failed_start, pause, threshold
 from scheduler.rollout.plan import RolloutPlan, StartTasks, StopTask
 from scheduler.rollout.world import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen
 
 __all__ = [
     "CircuitBreaker",
     "DeploymentSeen",
+    "Failures",
     "RolloutPlan",
     "ServiceSeen",
     "StartTasks",
     "StopTask",
     "TaskSeen",
+    "count_failures",
     "decide",
     "events",
     "failed_start",

@@ -3,6 +3,8 @@
 Source: ECS developer guide, "Service throttle logic" and "Deployment circuit breaker".
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from scheduler.rollout.world import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen
@@ -10,6 +12,14 @@ from scheduler.rollout.world import CircuitBreaker, DeploymentSeen, ServiceSeen,
 LONGEST_PAUSE = timedelta(minutes=15)
 REPEATED = 3
 """From so many failed starts in a row on the service says that it is unable to start tasks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """``failed_tasks`` and ``last_failure_at`` of a deployment."""
+
+    count: int
+    last_at: datetime | None
 
 
 def failed_start(task: TaskSeen, *, settle: timedelta = timedelta(seconds=40)) -> bool:
@@ -24,6 +34,19 @@ def failed_start(task: TaskSeen, *, settle: timedelta = timedelta(seconds=40)) -
     if task.started_at is None or task.checked:
         return True
     return task.stopped_at is not None and task.stopped_at < task.started_at + settle
+
+
+def count_failures(tasks: Iterable[TaskSeen], now: datetime, *, settle: timedelta = timedelta(seconds=40)) -> Failures:
+    """The failed starts in a row of one deployment, from its tasks with the stopped ones among them: those after the
+    latest instant at which one of its tasks came to count as healthy. Needs no counter that could drift."""
+    known = list(tasks)
+    healthy_at = max((at for task in known if (at := _healthy_at(task, now, settle))), default=None)
+    failures = [
+        task.stopped_at or now
+        for task in known
+        if failed_start(task, settle=settle) and (healthy_at is None or (task.stopped_at or now) > healthy_at)
+    ]
+    return Failures(count=len(failures), last_at=max(failures, default=None))
 
 
 def pause(failed_tasks: int) -> timedelta:
@@ -73,3 +96,13 @@ def rollback_target(service: ServiceSeen) -> DeploymentSeen | None:
         if deployment.status == "ACTIVE" and deployment.rollout_state == "COMPLETED"
     ]
     return max(candidates, key=lambda deployment: (deployment.created_at, deployment.id), default=None)
+
+
+def _healthy_at(task: TaskSeen, now: datetime, settle: timedelta) -> datetime | None:
+    """When a task came to count as healthy; for a health check, whose first success is not kept, its start."""
+    if task.started_at is None or task.healthy is False:
+        return None
+    if task.healthy is True:
+        return task.started_at
+    settled_at = task.started_at + settle
+    return settled_at if not task.checked and settled_at <= (task.stopped_at or now) else None

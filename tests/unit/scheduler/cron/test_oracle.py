@@ -56,7 +56,7 @@ def number_field(draw: st.DrawFn, low: int, high: int) -> tuple[str, Matcher]:
             )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(data=st.data(), zone=st.sampled_from(sorted(TRANSITIONS)), offset=st.integers(-600, 2000))
 def test_next_fire_is_the_first_matching_minute(data: st.DataObject, zone: str, offset: int) -> None:
     minutes, minute_matches = data.draw(number_field(0, 59))

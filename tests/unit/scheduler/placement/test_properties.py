@@ -12,7 +12,7 @@ from tests.unit.scheduler.placement.worlds import batches, clusters
 seeds = st.integers(0, 2**32)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(hosts=clusters, asks=batches, seed=seeds)
 def test_no_host_is_ever_given_what_it_does_not_have(hosts, asks, seed) -> None:
     plan = place(hosts, asks, seed=seed)
@@ -36,7 +36,7 @@ def test_no_host_is_ever_given_what_it_does_not_have(hosts, asks, seed) -> None:
                 assert wanted.value in (None, host.attributes[wanted.name])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hosts=clusters, asks=batches, seed=seeds)
 def test_a_distinct_instance_ask_never_joins_its_own_group(hosts, asks, seed) -> None:
     members = {host.id: Counter(host.groups) for host in hosts}
@@ -48,7 +48,7 @@ def test_a_distinct_instance_ask_never_joins_its_own_group(hosts, asks, seed) ->
         members[placed.host][ask.group] += 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hosts=clusters, asks=batches, seed=seeds, shuffle=st.randoms(use_true_random=False))
 def test_the_same_seed_and_input_give_the_same_plan_in_any_order_of_hosts(hosts, asks, seed, shuffle) -> None:
     plan = place(hosts, asks, seed=seed)
@@ -58,7 +58,7 @@ def test_the_same_seed_and_input_give_the_same_plan_in_any_order_of_hosts(hosts,
     assert place(mixed, asks, seed=seed) == plan
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hosts=clusters, asks=batches, seed=seeds)
 def test_a_refusal_accounts_for_every_host_and_a_lone_ask_is_refused_only_for_cause(hosts, asks, seed) -> None:
     for ask in asks:

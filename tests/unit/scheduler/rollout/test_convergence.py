@@ -34,7 +34,7 @@ def settle(world: World, rounds: int = ROUNDS) -> None:
 percent = st.integers(0, 100)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     desired=st.integers(0, 9),
@@ -65,7 +65,7 @@ def test_a_replica_service_always_reaches_its_new_deployment(
     assert world.primary().rollout_state == "COMPLETED"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32),
     minimum=st.integers(0, 99),
@@ -94,7 +94,7 @@ def test_a_daemon_ends_with_one_task_on_each_eligible_host(seed, minimum, maximu
     assert {task.deployment_id for task in world.service.tasks} == {world.primary().id}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), desired=st.integers(1, 8), minimum=percent)
 def test_a_deployment_that_never_starts_is_rolled_back_and_the_service_recovers(seed, desired, minimum) -> None:
     breaker = CircuitBreaker(enable=True, rollback=True)
@@ -108,7 +108,7 @@ def test_a_deployment_that_never_starts_is_rolled_back_and_the_service_recovers(
     assert {task.deployment_id for task in world.service.tasks} == {"d1"}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), desired=st.integers(0, 6))
 def test_a_deleted_service_ends_without_tasks_and_inactive(seed, desired) -> None:
     world = World(service(desired=desired), Random(seed))

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scheduler.rollout import CircuitBreaker, TaskSeen, events, failed_start, pause, threshold
+from scheduler.rollout import CircuitBreaker, Failures, TaskSeen, count_failures, events, failed_start, pause, threshold
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def ended(**changes) -> TaskSeen:
-    return TaskSeen(id="a", deployment_id="d", created_at=AT, **{"last_status": "STOPPED", **changes})
+    return TaskSeen(**{"id": "a", "deployment_id": "d", "created_at": AT, "last_status": "STOPPED", **changes})
 
 
 def seconds(number: int) -> datetime:
@@ -64,3 +64,16 @@ def test_events_read_as_those_of_ecs() -> None:
     assert "No Container Instances were found" in events.unable_to_place("web", None, None)
     assert events.rollout_reason("d2", "COMPLETED") == "ECS deployment d2 completed."
     assert events.rollout_reason("d2", "FAILED", rollback_to="d1").endswith("deploymentId d1.")
+
+
+def test_failures_are_counted_from_the_last_time_a_task_was_healthy() -> None:
+    crash = [ended(id=f"c{second}", started_at=seconds(second), stopped_at=seconds(second + 1)) for second in (1, 50)]
+    assert count_failures(crash, seconds(60)) == Failures(count=2, last_at=seconds(51))
+    well = ended(id="w", last_status="RUNNING", started_at=AT)
+    assert count_failures([*crash, well], seconds(30)).count == 2, "it is not healthy before it settled"
+    assert count_failures([*crash, well], seconds(60)) == Failures(count=1, last_at=seconds(51))
+    checked = ended(id="k", last_status="RUNNING", started_at=seconds(55), checked=True, healthy=True)
+    assert count_failures([*crash, checked], seconds(60)) == Failures(count=0, last_at=None)
+    unsure = ended(id="u", last_status="RUNNING", started_at=AT, checked=True)
+    assert count_failures([*crash, unsure], seconds(60)).count == 2
+    assert count_failures([], seconds(60)) == Failures(count=0, last_at=None)
