@@ -122,7 +122,7 @@ def upgrade() -> None:
         sa.Column("launch_type", sa.String(length=20), nullable=False),
         sa.Column("platform_version", sa.String(length=40), nullable=True),
         sa.Column("network_configuration", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("retry_at", state.base.Instant(), nullable=True),
+        sa.Column("last_failure_at", state.base.Instant(), nullable=True),
         sa.Column("created_at", state.base.Instant(), nullable=False),
         sa.Column("updated_at", state.base.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deployments")),
@@ -495,6 +495,7 @@ def upgrade() -> None:
         sa.Column("created_at", state.base.Instant(), nullable=False),
         sa.Column("created_by", sa.String(length=400), nullable=False),
         sa.Column("steady_at", state.base.Instant(), nullable=True),
+        sa.Column("last_event", sa.String(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["cluster"], ["clusters.name"], name=op.f("fk_services_cluster_clusters")),
         sa.PrimaryKeyConstraint("cluster", "name", name=op.f("pk_services")),
@@ -600,6 +601,7 @@ def upgrade() -> None:
         sa.Column("started_by", sa.String(length=255), nullable=True),
         sa.Column("service_name", sa.String(length=255), nullable=True),
         sa.Column("deployment_id", sa.String(length=60), nullable=True),
+        sa.Column("judged", sa.Boolean(), nullable=False),
         sa.Column("job_id", sa.String(length=80), nullable=True),
         sa.Column("container_instance_id", sa.String(length=36), nullable=True),
         sa.Column("capacity_id", sa.String(length=36), nullable=True),
@@ -640,6 +642,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_tasks_cluster_status", ["cluster", "desired_status", "last_status"], unique=False)
         batch_op.create_index(batch_op.f("ix_tasks_family"), ["family"], unique=False)
         batch_op.create_index("ix_tasks_instance", ["container_instance_id", "last_status"], unique=False)
+        batch_op.create_index(batch_op.f("ix_tasks_deployment_id"), ["deployment_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_tasks_job_id"), ["job_id"], unique=False)
         batch_op.create_index("ix_tasks_service", ["cluster", "service_name", "desired_status"], unique=False)
         batch_op.create_index(batch_op.f("ix_tasks_started_by"), ["started_by"], unique=False)
@@ -655,6 +658,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_tasks_started_by"))
         batch_op.drop_index("ix_tasks_service")
         batch_op.drop_index(batch_op.f("ix_tasks_job_id"))
+        batch_op.drop_index(batch_op.f("ix_tasks_deployment_id"))
         batch_op.drop_index("ix_tasks_instance")
         batch_op.drop_index(batch_op.f("ix_tasks_family"))
         batch_op.drop_index("ix_tasks_cluster_status")
