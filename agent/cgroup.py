@@ -58,11 +58,12 @@ class Cgroup:
         """Remove it everywhere; False when containers still live in it."""
         gone = True
         for directory in self._directories():
-            with suppress(FileNotFoundError):
-                try:
-                    directory.rmdir()
-                except OSError:
-                    gone = False
+            try:
+                directory.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                gone = False
         return gone
 
     def _create_v1(self, limit: Limit) -> None:

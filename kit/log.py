@@ -31,3 +31,5 @@ def configure_logging(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("uvicorn.access", "alembic", "apscheduler", "botocore", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Docker tries TLS first on a plain registry: each push would be a warning.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

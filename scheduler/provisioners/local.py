@@ -91,4 +91,4 @@ class LocalProvisioner:
 
 def cgroup_of(capacity_id: str) -> str:
     """The cgroup that bounds a capacity's containers together."""
-    return f"/berth/{capacity_id}"
+    return f"/berth-{capacity_id}"
