@@ -1,0 +1,139 @@
+"""The ASGI edge: whole bodies in, whole answers out, and bounds on size, time and company."""
+
+import asyncio
+import threading
+from collections.abc import MutableMapping
+from typing import Any
+
+from kit.aws.asgi import AwsApp
+from kit.aws.http import HttpRequest, HttpResponse
+from kit.aws.service import Service
+from tests.support.aws_requests import bound, gateway_of, json_call, signed, told
+
+
+class Client:
+    """Drives an ASGI application with one request and keeps what it sends."""
+
+    def __init__(self, request: HttpRequest, *, chunks: list[bytes] | None = None, hang_up: bool = False) -> None:
+        self.scope = {
+            "type": "http",
+            "method": request.method,
+            "path": "/decoded",
+            "raw_path": request.path.encode("latin-1"),
+            "query_string": request.query.encode("latin-1"),
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in request.headers],
+        }
+        self.chunks = [request.body] if chunks is None else chunks
+        self.hang_up = hang_up
+        self.sent: list[MutableMapping[str, Any]] = []
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        if not self.chunks:
+            if self.hang_up:
+                return {"type": "http.disconnect"}
+            await asyncio.Event().wait()
+        chunk = self.chunks.pop(0)
+        return {"type": "http.request", "body": chunk, "more_body": bool(self.chunks) or self.hang_up}
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        self.sent.append(message)
+
+    def response(self) -> HttpResponse:
+        start, body = self.sent
+        headers = tuple((name.decode(), value.decode()) for name, value in start["headers"])
+        return HttpResponse(status=start["status"], headers=headers, body=body["body"])
+
+
+def run(app: AwsApp, *clients: Client) -> None:
+    async def all_of_them() -> None:
+        await asyncio.gather(*(app(client.scope, client.receive, client.send) for client in clients))
+
+    try:
+        asyncio.run(all_of_them())
+    finally:
+        app.close()
+
+
+def test_a_request_in_chunks_is_put_together_and_answered_with_its_raw_path() -> None:
+    batch = Service("batch")
+    batch.operation("ListTagsForResource")(lambda call, request: {"tags": {"of": request["resourceArn"]}})
+    client = Client(signed("batch", method="GET", path="/v1/tags/a%2Fb"), chunks=[b"", b"", b""])
+
+    run(AwsApp(gateway_of(batch)), client)
+
+    response = client.response()
+    assert response.body == b'{"tags":{"of":"a/b"}}'
+    assert response.header("content-length") == str(len(response.body))
+
+
+def test_a_body_beyond_the_bound_is_refused_whether_announced_or_not() -> None:
+    ecs = bound("ecs", lambda call, request: None)
+    request = json_call(ecs, "ListClusters", {})
+    announced = HttpRequest(
+        method="POST", path="/", headers=[*request.headers, ("content-length", "9" * 30)], body=b"{}"
+    )
+    streamed = Client(request, chunks=[b"x" * 60, b"x" * 60])
+    told_before = Client(announced, chunks=[])
+
+    run(AwsApp(gateway_of(ecs), max_body=100), streamed, told_before)
+
+    for client in (streamed, told_before):
+        response = client.response()
+        assert told(response)[:2] == (413, "RequestEntityTooLargeException")
+        assert response.header("connection") == "close"
+
+
+def test_a_client_that_hangs_up_is_not_answered_and_one_that_dawdles_is_told() -> None:
+    ecs = bound("ecs", lambda call, request: None)
+    gone = Client(json_call(ecs, "ListClusters", {}), chunks=[b"{"], hang_up=True)
+    slow = Client(json_call(ecs, "ListClusters", {}), chunks=[])
+
+    run(AwsApp(gateway_of(ecs), body_timeout=0.01), gone, slow)
+
+    assert gone.sent == []
+    assert told(slow.response())[:2] == (408, "RequestTimeoutException")
+
+
+def test_when_too_many_wait_the_next_is_told_to_come_again() -> None:
+    open_door, reached = threading.Event(), threading.Event()
+
+    def handler(call: Any, request: dict[str, Any]) -> None:
+        reached.set()
+        open_door.wait(30)
+
+    ecs = bound("ecs", handler)
+    app = AwsApp(gateway_of(ecs), threads=1, waiting=1)
+    inside = [Client(json_call(ecs, "ListClusters", {})) for _ in range(2)]
+    late = Client(json_call(ecs, "ListClusters", {}))
+
+    async def play() -> None:
+        working = [asyncio.create_task(app(client.scope, client.receive, client.send)) for client in inside]
+        await asyncio.to_thread(reached.wait, 30)
+        await app(late.scope, late.receive, late.send)
+        open_door.set()
+        await asyncio.gather(*working)
+
+    try:
+        asyncio.run(play())
+    finally:
+        open_door.set()
+        app.close()
+
+    assert told(late.response())[:2] == (503, "ServiceUnavailable")
+    assert [client.response().status for client in inside] == [200, 200]
+
+
+def test_lifespan_starts_and_ends_the_threads() -> None:
+    app = AwsApp(gateway_of(bound("ecs", lambda call, request: None)))
+    messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    sent: list[str] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message["type"])
+
+    asyncio.run(app({"type": "lifespan"}, receive, send))
+
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
