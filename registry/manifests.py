@@ -4,6 +4,7 @@ Source: OCI image-spec, manifest.md and image-index.md; Docker image manifest ve
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ IMAGES = (OCI_MANIFEST, DOCKER_MANIFEST)
 LISTS = (OCI_INDEX, DOCKER_LIST)
 # ECR's quota, and what the distribution specification asks a registry to accept.
 LARGEST = 4 * 1024 * 1024
+# Lenient about the shape, strict about what could not be stored or sent in a header.
+_MEDIA_TYPE = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 _SIGNED_FORMS = (
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
@@ -49,11 +52,15 @@ def read_manifest(body: bytes, content_type: str | None) -> Manifest:
     subject = document.get("subject")
     if subject is not None:
         subject = _descriptor(subject, "subject")["digest"]
-    annotations = document.get("annotations") or {}
+    annotations = document.get("annotations")
+    if annotations is None:
+        annotations = {}
     if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
         raise ManifestInvalid("the manifest's annotations must map texts to texts")
-    artifact_type = document.get("artifactType") or None
-    if artifact_type is not None and (not isinstance(artifact_type, str) or len(artifact_type) > 255):
+    artifact_type = document.get("artifactType")
+    if artifact_type == "":
+        artifact_type = None
+    if artifact_type is not None and not _is_media_type(artifact_type):
         raise ManifestInvalid("the manifest's artifactType must be a media type")
     if media_type in LISTS:
         children = _descriptors(document, "manifests")
@@ -82,7 +89,7 @@ def read_manifest(body: bytes, content_type: str | None) -> Manifest:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body)
+        document = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ManifestInvalid("the manifest is not a JSON document") from error
     if not isinstance(document, dict):
@@ -123,9 +130,13 @@ def _descriptor(item: Any, where: str) -> dict[str, Any]:
         raise ManifestInvalid(f"the manifest's {where} has no valid digest")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**53:
         raise ManifestInvalid(f"the manifest's {where} has no valid size")
-    if not isinstance(media_type, str) or not 0 < len(media_type) <= 255:
+    if not _is_media_type(media_type):
         raise ManifestInvalid(f"the manifest's {where} has no valid mediaType")
     return item
+
+
+def _is_media_type(text: Any) -> bool:
+    return isinstance(text, str) and _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def _is_foreign(layer: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 import uvicorn
+from sqlalchemy import delete
 
 from kit.clock import Clock, SystemClock
 from kit.secrets import SecretBox
@@ -22,6 +23,7 @@ from registry.storage import Storage
 from registry.storage.filesystem import FilesystemStorage
 from state.access_keys import AccessKey
 from state.base import Base
+from state.blobs import Blob
 from state.repositories import Repository
 from state.store import Store
 
@@ -65,6 +67,17 @@ class RegistryClient:
     def make_repository(self, name: str, **columns: Any) -> None:
         row = {"name": name, "created_at": self.clock.now(), **columns}
         self.store.transact(lambda session: session.add(Repository(**row)))
+
+    def forget_everything(self) -> None:
+        """Empty the store and the spools, but for access keys."""
+
+        def forget(session: Any) -> None:
+            for table in (Repository, Blob):
+                session.execute(delete(table))
+
+        self.store.transact(forget)
+        for upload, _ in tuple(self.storage.uploads()):
+            self.storage.drop(upload)
 
     def url(self, path: str) -> str:
         return f"http://{self.address}{path}" if path.startswith("/") else f"http://{self.address}/v2/{path}"
