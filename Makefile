@@ -22,7 +22,7 @@ demo: ## the whole tour on real Docker: push, service, Fargate, Batch, schedule;
 	@.ci/engine run .venv/bin/python -m orchestrator.demo
 
 test: ## every test, on SQLite, PostgreSQL and real Docker, but for the clients that are slow to install
-	@.ci/setup tests e2e
+	@.ci/setup tests e2e compose
 	@.ci/engine run .ci/tests $(SPREAD) -m "not slow_install" $(PYTEST_ARGS)
 
 test-clients: ## every client under test, those that are slow to install included (Airflow)
