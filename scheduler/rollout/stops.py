@@ -4,8 +4,8 @@ No stop made here takes the healthy tasks below the census's floor, so whatever 
 scheduler never breaks ``minimumHealthyPercent``.
 """
 
-from collections import Counter
 from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
 
 from scheduler.rollout.census import Census
 from scheduler.rollout.events import UNHEALTHY_REASON, scaling_reason
@@ -40,20 +40,26 @@ class Stops:
 def stop_surplus(stops: Stops, tasks: Iterable[TaskSeen], count: int) -> None:
     """Stop ``count`` of the tasks: those not healthy yet first, the newest of them first; then from the hosts that
     hold most of the service's tasks, so that what stays is spread."""
-    census = stops.census
-    candidates = list(tasks)
-    load = Counter(task.host for task in candidates)
-
-    def preference(task: TaskSeen) -> tuple[bool, int, float, str]:
-        return (task.id in census.healthy, -load[task.host], -task.created_at.timestamp(), task.id)
-
-    for _ in range(count):
-        if not candidates:
+    if count <= 0:
+        return
+    newest_first = sorted(tasks, key=lambda task: (-task.created_at.timestamp(), task.id))
+    healthy = stops.census.healthy
+    unready = [task for task in newest_first if task.id not in healthy][:count]
+    for task in unready:
+        stops.add(task)
+    by_host: dict[str, list[TaskSeen]] = {}
+    for task in reversed([task for task in newest_first if task.id in healthy]):
+        by_host.setdefault(task.host or "", []).append(task)
+    fullest = [(-len(group), -group[-1].created_at.timestamp(), host) for host, group in by_host.items()]
+    heapify(fullest)
+    for _ in range(count - len(unready)):
+        if not fullest:
             return
-        victim = min(candidates, key=preference)
-        candidates.remove(victim)
-        if stops.add(victim):
-            load[victim.host] -= 1
+        _, _, host = heappop(fullest)
+        group = by_host[host]
+        stops.add(group.pop())
+        if group:
+            heappush(fullest, (-len(group), -group[-1].created_at.timestamp(), host))
 
 
 def stop_replaced(stops: Stops, *, wanting: int) -> None:
@@ -84,8 +90,10 @@ def stop_replaced_daemons(stops: Stops, eligible: frozenset[str], *, wanting: in
     not eligible any more needs none."""
     census = stops.census
     covered = {task.host for task in census.keep if task.id in census.healthy}
-    awaited = {task.host for task in census.keep}
-    for task in sorted(census.replace, key=lambda task: _usefulness(stops, task)):
+    refused = {task.host for task in census.keep if task.unplaceable}
+    awaited = {task.host for task in census.keep} - refused
+    # A successor that was refused waits for its own host, so room is made there first.
+    for task in sorted(census.replace, key=lambda task: (task.host not in refused, _usefulness(stops, task))):
         needless = task.last_status != "RUNNING" or task.host in covered or task.host not in eligible
         if needless:
             stops.add(task)

@@ -159,6 +159,15 @@ def test_scale_down_leaves_the_rest_spread() -> None:
     assert {one.host for one in tasks if one.id not in stopped(plan)} == {"h1", "h2"}
 
 
+def test_scale_down_takes_the_newest_of_the_fullest_host() -> None:
+    tasks = [
+        task("old", host="h1"),
+        task("new", host="h1", created_at=LONG_AGO + timedelta(minutes=1)),
+        task("other", host="h2", created_at=LONG_AGO + timedelta(minutes=2)),
+    ]
+    assert stopped(decide(service(*tasks), NOW)) == ["new"]
+
+
 def test_a_sick_task_is_replaced_before_it_is_stopped() -> None:
     sick = task("a", healthy=False, checked=True)
     well = task("b", healthy=True, checked=True)
@@ -228,6 +237,21 @@ def test_a_daemon_makes_room_only_where_no_successor_is_on_its_way() -> None:
     )
     plan = decide(seen, NOW)
     assert stopped(plan) == ["old2"] and not plan.start
+
+
+def test_a_daemon_makes_room_for_a_refused_successor_on_its_own_host() -> None:
+    hosts = ("h1", "h2", "h3")
+    old = [task(f"old{number}", host=host) for number, host in enumerate(hosts, start=1)]
+    refused = task("new", "d2", host="h2", last_status="PENDING", unplaceable=True)
+    seen = service(
+        *old,
+        refused,
+        deployments=(D2, OLD),
+        scheduling_strategy="DAEMON",
+        eligible_hosts=hosts,
+        minimum_healthy_percent=60,
+    )
+    assert stopped(decide(seen, NOW)) == ["old2"]
 
 
 def test_repeated_failures_pause_the_starts() -> None:
