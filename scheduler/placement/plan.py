@@ -58,6 +58,7 @@ class Reason:
     short: int | None = None
 
     def text(self) -> str:
+        """``memory: 3 hosts, the closest 431 MiB short``, or ``draining: 1``."""
         if self.short is None or self.why not in _UNITS:
             return f"{self.why}: {self.hosts}"
         plural = "host" if self.hosts == 1 else "hosts"
@@ -108,10 +109,12 @@ class Plan:
 
     @property
     def placed(self) -> tuple[Placed, ...]:
+        """The asks that got a host."""
         return tuple(result for result in self.results if isinstance(result, Placed))
 
     @property
     def refused(self) -> tuple[Refused, ...]:
+        """The asks that got none."""
         return tuple(result for result in self.results if isinstance(result, Refused))
 
 

@@ -82,6 +82,7 @@ Shape = tuple[object, ...]
 
 
 def shape_of(ask: Ask) -> Shape:
+    """The shape of an ask; equal for asks that any host treats alike."""
     return (
         ask.cpu,
         ask.memory,

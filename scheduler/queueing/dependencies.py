@@ -30,6 +30,7 @@ class Waiting:
     on: tuple[str, ...]
 
     def text(self) -> str:
+        """``waiting for job <id> and 2 more``."""
         more = f" and {len(self.on) - 1} more" if len(self.on) > 1 else ""
         return f"waiting for job {self.on[0]}{more}"
 

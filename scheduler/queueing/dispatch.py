@@ -47,10 +47,12 @@ class DispatchPlan:
 
     @property
     def dispatched(self) -> tuple[Dispatch, ...]:
+        """The jobs that run now."""
         return tuple(result for result in self.results if isinstance(result, Dispatch))
 
     @property
     def held(self) -> tuple[Held, ...]:
+        """The jobs that stay RUNNABLE."""
         return tuple(result for result in self.results if isinstance(result, Held))
 
     def reasons(self) -> dict[str, int]:

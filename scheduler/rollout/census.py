@@ -34,6 +34,7 @@ class Census:
 
     @property
     def present(self) -> int:
+        """Tasks that are not stopped."""
         return len(self.keep) + len(self.replace) + len(self.leaving)
 
 

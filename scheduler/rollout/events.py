@@ -17,38 +17,47 @@ _CLOSEST = {
 
 
 def started(service: str, task_ids: Sequence[str]) -> str:
+    """Told by the caller, once the started tasks have ids."""
     return f"(service {service}) has started {len(task_ids)} tasks: {_tasks(task_ids)}."
 
 
 def stopped(service: str, task_ids: Sequence[str]) -> str:
+    """The scheduler stopped these tasks."""
     return f"(service {service}) has stopped {len(task_ids)} running tasks: {_tasks(task_ids)}."
 
 
 def steady(service: str) -> str:
+    """All desired tasks are healthy and nothing is left to do."""
     return f"(service {service}) has reached a steady state."
 
 
 def completed(service: str, deployment_id: str) -> str:
+    """The deployment's rolloutState became COMPLETED."""
     return f"(service {service}) (deployment {deployment_id}) deployment completed."
 
 
 def failed(service: str, deployment_id: str) -> str:
+    """The circuit breaker gave the deployment up."""
     return f"(service {service}) (deployment {deployment_id}) deployment failed: tasks failed to start."
 
 
 def rolling_back(service: str, deployment_id: str) -> str:
+    """The deployment with this id becomes PRIMARY again."""
     return f"(service {service}) rolling back to deployment {deployment_id}."
 
 
 def unhealthy(service: str, task_id: str) -> str:
+    """A task is stopped because it fails its health checks."""
     return f"(service {service}) (task {task_id}) failed container health checks."
 
 
 def unable_to_start(service: str) -> str:
+    """Tasks failed to start several times in a row, and starts pause."""
     return f"(service {service}) is unable to consistently start tasks successfully. {_GUIDE}"
 
 
 def unable_to_move(service: str) -> str:
+    """The deployment configuration allows neither a start nor a stop."""
     return (
         f"(service {service}) was unable to stop or start tasks during a deployment because of the service "
         "deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
