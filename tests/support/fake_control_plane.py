@@ -13,12 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
 from kit.aws.errors import AwsError
 from kit.aws.http import HttpRequest
 from kit.aws.sigv4 import Caller, Key, verify
-from kit.clock import SystemClock
+from kit.clock import SystemClock, monotonic
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -148,11 +149,14 @@ class FakeControlPlane:
         return socket in self._sockets
 
     def wait_for(self, true: Callable[[], Any], timeout: float = 20) -> Any:
-        """Wait until something heard makes ``true`` answer something true; the answer is that."""
+        """Ask ``true`` after everything heard, and now and then, until its answer is true; the answer is that."""
+        give_up_at = monotonic() + timeout
         with self._changed:
-            if not self._changed.wait_for(true, timeout):
-                raise AssertionError(f"not heard in time; calls: {self.heard.calls[-6:]}")
-            return true()
+            while not (answer := true()):
+                if monotonic() > give_up_at:
+                    raise AssertionError(f"not heard in time; calls: {self.heard.calls[-6:]}")
+                self._changed.wait(0.05)
+            return answer
 
     # What was heard.
 
@@ -271,7 +275,7 @@ class FakeControlPlane:
                     self.heard.frames.append((frame["type"], frame["message"]))
                     self._changed.notify_all()
                 self._react(frame["type"], frame["message"])
-        except OSError:
+        except (OSError, ConnectionClosed):
             pass
         finally:
             with self._changed:
