@@ -4,15 +4,15 @@ A submission is written once and never changes. It has one job, or, for an array
 job moves on its own, only forward, but for a retry, which goes back to RUNNABLE.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, func, insert, select, update
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, func, insert, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from kit.lifecycle import IllegalTransition, Lifecycle
-from state.base import Base, Event, Moves
+from state.base import Base, Event, Instant, Moves
 
 JOB = Lifecycle(
     "job",
@@ -133,7 +133,7 @@ def add_submission(session: Session, submission: Submission, *, cpu: int, memory
     """Write a submission, its dependencies and its jobs: ten thousand children cost a few statements."""
     session.add(submission)
     session.flush()
-    dependencies = {(entry.get("jobId") or "", entry.get("type") or "") for entry in submission.depends_on}
+    dependencies = {_dependency(entry) for entry in submission.depends_on}
     if dependencies:
         rows = [{"submission_id": submission.id, "depends_on": on, "type": kind} for on, kind in sorted(dependencies)]
         session.execute(insert(JobDependency), rows)
@@ -161,6 +161,12 @@ def add_submission(session: Session, submission: Submission, *, cpu: int, memory
     ]
     for start in range(0, len(children), CHUNK):
         session.execute(insert(Job), children[start : start + CHUNK])
+
+
+def _dependency(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """The job that an entry of ``dependsOn`` names, and its type; SEQUENTIAL with a job id is a plain dependency."""
+    on, kind = entry.get("jobId") or "", entry.get("type") or ""
+    return (on, "") if kind == "SEQUENTIAL" and on else (on, kind)
 
 
 def get_job(session: Session, job_id: str, *, lock: bool = False) -> Job | None:
@@ -219,16 +225,56 @@ def ask_children_to_stop(
 
     ``column`` is ``is_cancelled`` or ``is_terminated``.
     """
+    _ask_to_stop(session, Job.array_id.in_(parents) & Job.status.in_(statuses), column, at, because)
+
+
+def terminate_queue(session: Session, queue: str, *, at: datetime, because: str) -> None:
+    """Ask every job of the queue that has not finished to end."""
+    unasked = (Job.queue == queue) & Job.status.not_in(FINISHED) & Job.is_terminated.is_(False)
+    _ask_to_stop(session, unasked, "is_terminated", at, because)
+
+
+def unfinished_in(session: Session, queue: str) -> int:
+    """How many of the queue's jobs have not finished."""
+    query = select(func.count()).where(Job.queue == queue, Job.status.not_in(FINISHED))
+    return session.scalars(query).one()
+
+
+def _ask_to_stop(session: Session, which: ColumnElement[bool], column: str, at: datetime, because: str) -> None:
     session.execute(
         update(Job)
-        .where(Job.array_id.in_(parents), Job.status.in_(statuses))
+        .where(which)
         .values(
             {
                 column: True,
-                "stop_asked_at": func.coalesce(Job.stop_asked_at, at),
+                "stop_asked_at": func.coalesce(Job.stop_asked_at, literal(at, Instant())),
                 "stop_reason": func.coalesce(Job.stop_reason, because),
                 "version": Job.version + 1,
             }
         )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def hold_jobs(session: Session, job_ids: Sequence[str], reason: str) -> None:
+    """Write why the named jobs are still RUNNABLE."""
+    for start in range(0, len(job_ids), CHUNK):
+        session.execute(
+            update(Job)
+            .where(Job.id.in_(job_ids[start : start + CHUNK]), Job.status == "RUNNABLE")
+            .values(status_reason=reason, version=Job.version + 1)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def release_arrays(session: Session, parents: Sequence[str], reason: str | None) -> None:
+    """Let the arrays' children be looked at: the plain dependencies hold them back no more.
+
+    ``reason`` is why all of them are going to fail, if they are.
+    """
+    session.execute(
+        update(Job)
+        .where(Job.id.in_(parents), Job.status == "PENDING")
+        .values(waits=False, status_reason=reason, version=Job.version + 1)
         .execution_options(synchronize_session=False)
     )

@@ -1,0 +1,251 @@
+"""Starting: RUNNABLE jobs become ECS tasks, each in the same transaction as its move to STARTING, so never twice.
+
+``scheduler.queueing.dispatch`` says which environment a job goes to; here placement has its say, and a job that the
+environment's hosts refuse tries the next one of its queue or stays RUNNABLE with the reason.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from kit.settings import Settings
+from scheduler.jobs.environments import Room, can_grow, could_hold
+from scheduler.jobs.task_definitions import CONTAINER, find_or_register
+from scheduler.launch import Launch, launch_tasks
+from scheduler.placement import BadSize, Refused
+from scheduler.queueing import DispatchPlan, Held, Hold, substitute
+from state.compute_environments import ComputeEnvironment
+from state.job_work import Runnable, lock_jobs
+from state.jobs import Job, Submission, hold_jobs
+from state.store import Session
+from state.tasks import Task
+
+# AWS's words at the head of a held job's statusReason; jobStateTimeLimitActions go by them.
+INSUFFICIENT = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+TOO_LARGE = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"
+UNFIT = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
+
+
+@dataclass(slots=True, kw_only=True)
+class Board:
+    """What one step knows while it starts jobs."""
+
+    environments: Mapping[str, ComputeEnvironment]
+    # The environments of each queue that jobs may be started on, in order.
+    orders: Mapping[str, Sequence[str]]
+    # CPU units left under maxvCpus once everything the plan dispatched is started; None where there is no bound.
+    left: dict[str, int | None]
+    # Environments that the first job in line waits for: nobody behind it may take what it waits for.
+    blocked: set[str] = field(default_factory=set)
+    # Why jobs stay RUNNABLE, by reason.
+    held: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    started: int = 0
+
+
+def start_jobs(
+    session: Session,
+    plan: DispatchPlan,
+    window: Mapping[str, Runnable],
+    board: Board,
+    *,
+    now: datetime,
+    seed: int,
+    settings: Settings,
+    limit: int,
+) -> int:
+    """Start what the plan dispatches and placement allows, ``limit`` jobs at most; write why the others wait.
+
+    Answers how many were started.
+    """
+    for held in plan.held:
+        board.held[_words(held)].append(held.job)
+    for (_, name), group in groupby(plan.dispatched, key=lambda one: (_submission(one.job), one.compute_environment)):
+        ids = [one.job for one in group]
+        names = _tried(board, window[ids[0]].queue, name)
+        if board.blocked.issuperset(names):
+            board.held[_behind(name)] += ids
+        elif board.started < limit:
+            found = lock_jobs(session, ids[: limit - board.started], ("RUNNABLE",))
+            alike = [found[job_id] for job_id in ids if job_id in found and found[job_id].stop_asked_at is None]
+            if alike:
+                _start(session, alike, names, board, now=now, seed=seed, settings=settings)
+    for reason, ids in board.held.items():
+        news = [job_id for job_id in ids if job_id not in window or window[job_id].status_reason != reason]
+        hold_jobs(session, news, reason)
+    return board.started
+
+
+def _start(
+    session: Session,
+    jobs: Sequence[Job],
+    names: Sequence[str],
+    board: Board,
+    *,
+    now: datetime,
+    seed: int,
+    settings: Settings,
+) -> None:
+    """Start jobs of one submission on the first of the environments that takes them."""
+    waiting = list(jobs)
+    reasons: list[str] = []
+    for place, name in enumerate(names):
+        if not waiting:
+            return
+        environment = board.environments[name]
+        if name in board.blocked:
+            reasons.append(_behind(name))
+            continue
+        # The plan has counted the first environment's vCPUs already.
+        fitting = len(waiting) if place == 0 else _fitting(board, name, waiting[0].cpu, len(waiting))
+        if fitting == 0:
+            reasons.append(f"{INSUFFICIENT} - {name} has no vCPUs left")
+            continue
+        tasks, refused = _launch(session, waiting[:fitting], environment, now=now, seed=seed, settings=settings)
+        for job, task in zip(waiting, tasks, strict=False):
+            _started(job, task, environment, now=now)
+        board.started += len(tasks)
+        left = board.left[name]
+        if place and left is not None:
+            board.left[name] = left - len(tasks) * waiting[0].cpu
+        waiting = waiting[len(tasks) :]
+        if not waiting or not refused:
+            continue
+        room = could_hold(session, environment, waiting[0].cpu, waiting[0].memory)
+        if room is Room.NEVER:
+            reasons.append(f"{UNFIT} - {name}: {refused}")
+            continue
+        reasons.append(f"{INSUFFICIENT} - {name}: {refused}")
+        board.blocked.add(name)
+        if can_grow(session, environment, waiting[0].cpu, waiting[0].memory):
+            # New hosts are coming for it; the environments behind are for when this one is full.
+            break
+    for job in waiting:
+        board.held[_best(reasons)].append(job.id)
+
+
+def _launch(
+    session: Session,
+    jobs: Sequence[Job],
+    environment: ComputeEnvironment,
+    *,
+    now: datetime,
+    seed: int,
+    settings: Settings,
+) -> tuple[Sequence[Task], str]:
+    """One task per job as far as there is room; and why not for the others."""
+    first = jobs[0]
+    submission = first.submission
+    definition = find_or_register(session, submission, first, now=now, settings=settings)
+    fargate = environment.kind == "FARGATE"
+    launch = Launch(
+        cluster=environment.cluster,
+        task_definition=definition,
+        launch_type="FARGATE" if fargate else "EC2",
+        started_by=submission.id,
+        platform_version=(submission.container.get("fargatePlatformConfiguration") or {}).get("platformVersion")
+        if fargate
+        else None,
+        overrides=task_overrides(submission),
+        network_configuration=_network(submission, environment) if fargate else None,
+        tags=[{"key": key, "value": value} for key, value in submission.task_tags.items()],
+        enable_execute_command=bool(submission.container.get("enableExecuteCommand")),
+    )
+    try:
+        launched = launch_tasks(session, launch, len(jobs), now=now, seed=seed, settings=settings)
+    except BadSize as bad:
+        return (), str(bad)
+    for job, task in zip(jobs, launched.tasks, strict=False):
+        task.job_id = f"{job.id}/{job.attempt + 1}"
+        task.extra_environment = {**task.extra_environment, **job_environment(job, environment)}
+    return launched.tasks, _refusal(launched.refused)
+
+
+def task_overrides(submission: Submission) -> dict[str, Any]:
+    """The RunTask overrides of a job: its command with the parameters put in, and its environment."""
+    container: dict[str, Any] = {"name": CONTAINER}
+    if submission.container.get("command"):
+        container["command"] = list(substitute(submission.parameters, submission.container["command"]))
+    if submission.container.get("environment"):
+        container["environment"] = [
+            {"name": entry["name"], "value": entry.get("value", "")} for entry in submission.container["environment"]
+        ]
+    return {"containerOverrides": [container]}
+
+
+def job_environment(job: Job, environment: ComputeEnvironment) -> dict[str, str]:
+    """The variables that Batch itself sets. Source: Batch user guide, "AWS Batch job environment variables"."""
+    variables = {
+        "AWS_BATCH_JOB_ID": job.id,
+        "AWS_BATCH_JQ_NAME": job.queue,
+        "AWS_BATCH_CE_NAME": environment.name,
+        "AWS_BATCH_JOB_ATTEMPT": str(job.attempt + 1),
+        "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE" if environment.kind == "FARGATE" else "AWS_ECS_EC2",
+    }
+    if job.array_index is not None:
+        variables["AWS_BATCH_JOB_ARRAY_INDEX"] = str(job.array_index)
+        variables["AWS_BATCH_JOB_ARRAY_SIZE"] = str(job.submission.array_size)
+    return variables
+
+
+def _started(job: Job, task: Task, environment: ComputeEnvironment, *, now: datetime) -> None:
+    job.advance("STARTING", at=now, because=f"task {task.id} in {environment.name}")
+    job.attempt += 1
+    job.task_id = task.id
+    job.compute_environment = environment.name
+    job.status_reason = None
+
+
+def _network(submission: Submission, environment: ComputeEnvironment) -> dict[str, Any]:
+    wanted = submission.container.get("networkConfiguration") or {}
+    resources = environment.compute_resources
+    return {
+        "awsvpcConfiguration": {
+            "subnets": resources.get("subnets") or [],
+            "securityGroups": resources.get("securityGroupIds") or [],
+            "assignPublicIp": wanted.get("assignPublicIp") or "DISABLED",
+        }
+    }
+
+
+def _submission(job_id: str) -> str:
+    """Jobs of one submission differ in their index alone."""
+    return job_id.partition(":")[0]
+
+
+def _tried(board: Board, queue: str, first: str) -> Sequence[str]:
+    """The environment that the plan chose, and those that come after it in the queue's order."""
+    order = board.orders.get(queue, ())
+    return order[order.index(first) :] if first in order else (first,)
+
+
+def _behind(name: str) -> str:
+    return f"{INSUFFICIENT} - behind a job that waits for room in {name}"
+
+
+def _fitting(board: Board, name: str, cpu: int, count: int) -> int:
+    left = board.left[name]
+    return count if left is None else min(count, max(0, left // cpu))
+
+
+def _refusal(refused: Sequence[Refused]) -> str:
+    return refused[0].text() if refused else ""
+
+
+def _best(reasons: Sequence[str]) -> str:
+    """The reason to show: where the job could run, if it can run anywhere."""
+    return next((reason for reason in reasons if reason.startswith(INSUFFICIENT)), reasons[0])
+
+
+def _words(held: Held) -> str:
+    match held.hold:
+        case Hold.TOO_LARGE:
+            return f"{TOO_LARGE} - {held.because}"
+        case Hold.NO_ENVIRONMENT:
+            return held.because
+        case Hold.CAPACITY:
+            return f"{INSUFFICIENT} - {held.because}"
+        case Hold.BEHIND:
+            return f"{INSUFFICIENT} - {held.hold}: {held.because}"
