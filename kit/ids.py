@@ -14,6 +14,11 @@ def new_uuid() -> str:
     return str(uuid.uuid4())
 
 
+def new_deployment_id() -> str:
+    """As ECS names a service's deployments: ``ecs-svc/`` and nineteen digits."""
+    return f"ecs-svc/{uuid.uuid4().int % 10**19:019d}"
+
+
 @dataclass(frozen=True, slots=True)
 class Arns:
     """Writes and reads ARNs of one account and region."""

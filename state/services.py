@@ -81,6 +81,7 @@ class Deployment(Moves, Base):
     desired_count: Mapped[int]
     failed_tasks: Mapped[int] = mapped_column(default=0)
     launch_type: Mapped[str] = mapped_column(String(20))
+    capacity_provider_strategy: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     platform_version: Mapped[str | None] = mapped_column(String(40))
     network_configuration: Mapped[dict[str, Any] | None]
     # The latest of the failed starts in ``failed_tasks``: starts pause after several of them.
@@ -111,13 +112,21 @@ def get_service(session: Session, cluster: str, name: str) -> Service | None:
 
 
 def list_deployments(session: Session, cluster: str, name: str) -> Sequence[Deployment]:
-    """The service's deployments that still count, the PRIMARY one first."""
+    """The service's deployments that still count, the PRIMARY one first, then the newest."""
+    return list_deployments_of(session, cluster, (name,)).get(name, ())
+
+
+def list_deployments_of(session: Session, cluster: str, names: Collection[str]) -> Mapping[str, Sequence[Deployment]]:
+    """The deployments that still count of the named services, each service's in the order of ``list_deployments``."""
     rows = session.scalars(
         select(Deployment)
-        .where(Deployment.cluster == cluster, Deployment.service_name == name, Deployment.status != "INACTIVE")
+        .where(Deployment.cluster == cluster, Deployment.service_name.in_(names), Deployment.status != "INACTIVE")
         .order_by(Deployment.created_at.desc(), Deployment.id)
-    ).all()
-    return sorted(rows, key=lambda deployment: deployment.status != "PRIMARY")
+    )
+    found: dict[str, list[Deployment]] = {}
+    for row in sorted(rows, key=lambda deployment: deployment.status != "PRIMARY"):
+        found.setdefault(row.service_name, []).append(row)
+    return found
 
 
 def get_services(session: Session, cluster: str, names: Collection[str]) -> Mapping[str, Service]:
@@ -171,6 +180,20 @@ def tell(session: Session, service: Service, messages: Sequence[str], *, at: dat
     session.execute(
         delete(ServiceEvent)
         .where(*own, ServiceEvent.number <= oldest.scalar_subquery())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def forget_deployments(session: Session, cluster: str, name: str, *, before: datetime) -> None:
+    """Drop the service's deployments that have been INACTIVE since before that instant."""
+    session.execute(
+        delete(Deployment)
+        .where(
+            Deployment.cluster == cluster,
+            Deployment.service_name == name,
+            Deployment.status == "INACTIVE",
+            Deployment.updated_at < before,
+        )
         .execution_options(synchronize_session=False)
     )
 

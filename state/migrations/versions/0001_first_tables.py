@@ -120,6 +120,7 @@ def upgrade() -> None:
         sa.Column("desired_count", sa.Integer(), nullable=False),
         sa.Column("failed_tasks", sa.Integer(), nullable=False),
         sa.Column("launch_type", sa.String(length=20), nullable=False),
+        sa.Column("capacity_provider_strategy", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("platform_version", sa.String(length=40), nullable=True),
         sa.Column("network_configuration", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("last_failure_at", state.base.Instant(), nullable=True),
