@@ -82,14 +82,15 @@ class Gateway:
         strict: bool = False,
         observe: Callable[[Answered], None] | None = None,
     ) -> None:
+        services = tuple(services)
         self._router = Router(services)
         self._find_key = find_key
         self._clock = clock
         self._execute = execute
         self._region = region
-        self._strict = strict
         self._observe = observe
-        self._wires: dict[str, Wire] = {}
+        self._wires = {service.name: wire_of(service.model, strict=strict) for service in services}
+        self._nameless = {protocol: wire(_no_model(protocol)) for protocol, wire in WIRES.items()}
 
     def handle(self, request: HttpRequest) -> HttpResponse:
         """The answer to a request, whatever the request."""
@@ -145,7 +146,7 @@ class Gateway:
         operation = service.operations.get(name)
         if operation is None:
             raise NotBuilt(f"Berth has not built {service.name}:{name}.")
-        wire, model = self._wire(service), service.operation_model(name)
+        wire, model = self._wires[service.name], service.operation_model(name)
         params = wire.read(request, model)
         token_member = idempotency_member(model)
         result = self._execute(
@@ -158,7 +159,7 @@ class Gateway:
                 caller=caller,
                 request_id=request_id,
                 at=self._clock.now(),
-                client_token=params.get(token_member) if token_member is not None else None,
+                client_token=params.get(token_member) or None if token_member is not None else None,
             )
         )
         return wire.answer(model, result or {}, request_id)
@@ -166,26 +167,17 @@ class Gateway:
     def _refuse(self, request: HttpRequest, route: Route, error: AwsError, request_id: str) -> HttpResponse:
         operation: OperationModel | None = None
         if route.service is None:
-            wire = self._nameless(protocol_guess(request))
+            wire: Wire = self._nameless[protocol_guess(request)]
         else:
-            wire = self._wire(route.service)
+            wire = self._wires[route.service.name]
             if route.operation is not None:
                 operation = route.service.operation_model(route.operation)
         return wire.refuse(operation, error, request_id)
 
-    def _wire(self, service: Service) -> Wire:
-        found = self._wires.get(service.name)
-        if found is None:
-            found = self._wires[service.name] = wire_of(service.model, strict=self._strict)
-        return found
 
-    def _nameless(self, protocol: str) -> Wire:
-        """A wire for refusals before any service is known."""
-        found = self._wires.get(f"?{protocol}")
-        if found is None:
-            model = ServiceModel({"metadata": {"protocol": protocol}, "operations": {}, "shapes": {}}, "unknown")
-            found = self._wires[f"?{protocol}"] = WIRES[protocol](model)
-        return found
+def _no_model(protocol: str) -> ServiceModel:
+    """The model of no service: for refusals before any service is known."""
+    return ServiceModel({"metadata": {"protocol": protocol}, "operations": {}, "shapes": {}}, "unknown")
 
 
 def _plain(value: Any) -> str:

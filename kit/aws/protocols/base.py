@@ -95,10 +95,10 @@ class Wire(ABC):
 
     def _refusal(self, operation: OperationModel | None, error: AwsError) -> Refusal:
         facts = self.errors(operation).get(error.code)
-        if facts is None:
+        if facts is None and error.code not in errors.COMMON_CODES:
             facts = self.errors(None).get(error.code)
             validation = _VALIDATION_CODES.get(self.model.service_name, ())
-            if operation is not None and error.code not in errors.COMMON_CODES and error.code not in validation:
+            if operation is not None and error.code not in validation:
                 self.mismatches.report(f"{self.model.service_name}:{operation.name} declares no {error.code}")
         return Refusal(
             code=error.code,

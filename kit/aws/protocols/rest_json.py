@@ -133,9 +133,10 @@ def _located(request: HttpRequest, operation: OperationModel, shape: StructureSh
                 if wire in labels:
                     tree[wire] = _from_text(member, labels[wire])
             case "querystring" if member.type_name == "map":
-                rest = {key: values for key, values in query.items() if key not in bound_query}
                 many = member.value.type_name == "list"
-                tree[wire] = {key: values if many else values[0] for key, values in rest.items()}
+                rest = {key: values if many else values[0] for key, values in query.items() if key not in bound_query}
+                if rest:
+                    tree[wire] = rest
             case "querystring":
                 if wire in query:
                     values = query[wire]
@@ -150,11 +151,13 @@ def _located(request: HttpRequest, operation: OperationModel, shape: StructureSh
                     tree[wire] = _from_header(member, value)
             case "headers":
                 prefix = wire.lower()
-                tree[wire] = {
+                prefixed = {
                     header[len(prefix) :]: request.header(header)
                     for header in request.header_names()
                     if header.startswith(prefix)
                 }
+                if prefixed:
+                    tree[wire] = prefixed
     return tree
 
 
