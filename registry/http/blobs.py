@@ -3,6 +3,7 @@
 import re
 from typing import BinaryIO
 
+from anyio import CancelScope
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -81,9 +82,21 @@ class BlobResponse(Response):
                     raise OSError("a blob's bytes ended early")
                 self._left -= len(chunk)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                if await _hung_up(receive):
+                    return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._file.close()
+
+
+async def _hung_up(receive: Receive) -> bool:
+    """Whether the client is gone. The server does not say so when bytes are sent to nobody."""
+    with CancelScope() as at_once:
+        at_once.cancel()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return True
+    return False
 
 
 async def _find(ask: Ask) -> Blob:

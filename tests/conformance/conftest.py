@@ -1,4 +1,4 @@
-"""The registry under test: two empty repositories, ``web`` and ``other``, on each storage driver that serves HTTP."""
+"""The registry under test, with two empty repositories: once on files and SQLite, once in memory and on PostgreSQL."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,18 @@ from registry.storage.memory import MemoryStorage
 from tests.support.registry import RegistryClient, running_registry
 
 
-@pytest.fixture(scope="session", params=["filesystem", "memory"])
+@pytest.fixture(scope="session", params=["files-sqlite", "memory-postgresql"])
 def shared_registry(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RegistryClient]:
-    storage = MemoryStorage() if request.param == "memory" else None
-    with running_registry(tmp_path_factory.mktemp("registry"), storage=storage) as running:
-        yield running
+    directory = tmp_path_factory.mktemp("registry")
+    if request.param == "files-sqlite":
+        with running_registry(directory) as running:
+            yield running
+    else:
+        url = request.getfixturevalue("postgres").new_database()
+        with running_registry(directory, storage=MemoryStorage(), url=url) as running:
+            yield running
 
 
 @pytest.fixture

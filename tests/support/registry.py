@@ -163,10 +163,10 @@ def listen() -> socket.socket:
 
 @contextmanager
 def running_registry(
-    directory: Path, *, clock: Clock | None = None, storage: Storage | None = None
+    directory: Path, *, clock: Clock | None = None, storage: Storage | None = None, url: str | None = None
 ) -> Iterator[RegistryClient]:
-    """A registry on a store and storage beneath ``directory``."""
-    store = Store(f"sqlite:///{directory / 'berth.db'}")
+    """A registry on a store and storage beneath ``directory``, unless others are given."""
+    store = Store(url or f"sqlite:///{directory / 'berth.db'}")
     Base.metadata.create_all(store.engine)
     clock = clock or SystemClock()
     storage = storage or FilesystemStorage(directory / "registry")
