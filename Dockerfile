@@ -43,6 +43,8 @@ ENTRYPOINT ["berth", "registry"]
 FROM berth AS agent
 # The engine's socket is root's. Whoever may talk to an engine is root on its host anyway.
 USER root
+# Root without capabilities has no more rights to another's folder than anybody.
+RUN chown root: /var/lib/berth
 ENTRYPOINT ["berth", "agent"]
 
 FROM berth AS api

@@ -59,7 +59,8 @@ def postgres_image(engine: Engine) -> str:
         engine,
         "postgres",
         f"FROM {base}\n"
-        "RUN ln -s /usr/lib/postgresql/*/bin/* /usr/local/bin/ && rm -rf /var/lib/postgresql/*\n"
+        "RUN ln -s /usr/lib/postgresql/*/bin/* /usr/local/bin/ && rm -rf /var/lib/postgresql/*"
+        " && chmod 3777 /var/run/postgresql\n"
         "COPY entrypoint /usr/local/bin/entrypoint\n"
         'ENTRYPOINT ["sh", "/usr/local/bin/entrypoint"]\n',
         {"entrypoint": POSTGRES_ENTRYPOINT},
