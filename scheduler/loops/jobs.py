@@ -143,7 +143,7 @@ class JobsLoop(Loop):
         moved += self._start(session, plan, now=now)
         if moved:
             # What moved may have made more due: jobs that depend on it, room that is free again, the next chunk.
-            session.wake("jobs", "compute_environments")
+            session.wake("jobs", *_concerned(plan.due))
 
     def next_look(self, seen: Due, now: datetime) -> datetime | None:
         return seen.next_timeout
@@ -174,6 +174,13 @@ class JobsLoop(Loop):
             settings=self.settings,
             limit=MOST_STARTED,
         )
+
+
+def _concerned(seen: Due) -> list[str]:
+    """The loops that care how jobs move: where hosts come and go with them, or their end is waited for."""
+    scaled = any(one.kind == "EC2" or one.status == "DELETING" for one in seen.environments)
+    deleting = any(queue.status == "DELETING" for queue in seen.queues)
+    return [*(["compute_environments"] if scaled else []), *(["job_queues"] if deleting else [])]
 
 
 def _overdue(session: Session, queues: Sequence[JobQueue], now: datetime) -> list[tuple[str, str]]:
