@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.agent_process import AgentProcess, awslogs, container, running_agent, stopped, task
-from tests.support.engine import Engine, OwnEngine
+from tests.support.engine import Engine, OwnEngine, connect
 from tests.support.fake_control_plane import FakeControlPlane, task_arn
 from tests.support.images import make_busybox_image
 
@@ -248,7 +248,7 @@ def test_sigterm_leaves_containers_running(bench: Bench) -> None:
 def test_a_stopped_engine_is_survived_and_what_died_with_it_is_reported(
     second_engine: OwnEngine, tmp_path: Path
 ) -> None:
-    engine = second_engine.start()
+    engine = connect(second_engine.host)
     image = make_busybox_image(engine, "berth-test/busybox:agent")
     with bench_on(engine, image, tmp_path / "agent") as bench:
         task_id, _ = bench.run(bench.container("c", "sleep", "600"))
