@@ -34,7 +34,9 @@ def get_repository(session: Session, name: str) -> Repository | None:
 
 def lock_repository(session: Session, name: str) -> Repository | None:
     """The repository, held against its deletion and other pushes' tags until the transaction ends."""
-    return session.scalar(select(Repository).where(Repository.name == name).with_for_update())
+    # Not against those who share it: layers arrive while a manifest is put.
+    query = select(Repository).where(Repository.name == name)
+    return session.scalar(query.with_for_update(key_share=True))
 
 
 def share_repository(session: Session, name: str) -> Repository | None:
