@@ -8,8 +8,11 @@ from kit.reconciler import Reconciler
 from kit.secrets import SecretBox
 from kit.settings import Settings
 from scheduler.loops.capacities import CapacitiesLoop
+from scheduler.loops.compute_environments import ComputeEnvironmentsLoop
 from scheduler.loops.hosts import HostsLoop
 from scheduler.loops.housekeeping import HousekeepingLoop
+from scheduler.loops.job_queues import JobQueuesLoop
+from scheduler.loops.jobs import JobsLoop
 from scheduler.loops.loop import Leases
 from scheduler.provisioners import Provisioner
 from state.store import Store
@@ -27,5 +30,8 @@ def make_loops(
     return [
         CapacitiesLoop(store, clock, leases, provisioners),
         HostsLoop(store, clock, leases),
+        JobsLoop(store, clock, leases, settings=settings),
+        JobQueuesLoop(store, clock, leases),
+        ComputeEnvironmentsLoop(store, clock, leases, settings=settings),
         HousekeepingLoop(store, clock, leases, task_retention=timedelta(seconds=settings.task_retention_seconds)),
     ]

@@ -13,12 +13,16 @@ from state.base import Event
 from state.capacities import Capacity
 from state.client_tokens import forget_client_tokens
 from state.container_instances import ContainerInstance
+from state.job_retention import forget_jobs, task_of_no_unfinished_job
 from state.log_events import expire_log_events
 from state.store import Session, Store
 from state.tasks import Task
 
 BITE = 2000
 EVENTS_KEPT = timedelta(days=7)
+JOBS_KEPT = timedelta(days=7)
+# An array's submission is up to 10,000 rows.
+SUBMISSIONS = 20
 CAPACITIES_KEPT = timedelta(hours=1)
 
 
@@ -40,6 +44,7 @@ class HousekeepingLoop(Loop):
             lambda session, at: forget_client_tokens(session, now=at),
             lambda session, at: forget_access_keys(session, now=at),
             lambda session, at: expire_log_events(session, at, BITE),
+            lambda session, at: forget_jobs(session, before=at - JOBS_KEPT, limit=SUBMISSIONS),
             self._forget_tasks,
             _forget_capacities,
             _forget_hosts,
@@ -51,7 +56,8 @@ class HousekeepingLoop(Loop):
             forget(session, now)
 
     def _forget_tasks(self, session: Session, now: datetime) -> None:
-        old = select(Task.id).where(Task.stopped_at < now - self._task_retention).limit(BITE)
+        old = select(Task.id).where(Task.stopped_at < now - self._task_retention, task_of_no_unfinished_job())
+        old = old.limit(BITE)
         session.execute(delete(Task).where(Task.id.in_(session.scalars(old).all())))
 
 
