@@ -7,7 +7,7 @@ blob's row and link and without the session's, and last the spool's removal. A r
 import threading
 from collections import OrderedDict
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from kit.clock import Clock
@@ -35,6 +35,7 @@ from state.uploads import (
 
 # How long a session may lie untouched, and a spool without a session may lie at all.
 ABANDONED_AFTER = timedelta(hours=24)
+_SWEPT_EVERY = timedelta(hours=1)
 _REMEMBERED = 1024
 
 
@@ -49,10 +50,16 @@ class Uploads:
         # Hashes of what has arrived here so far, by session: (offset, sha256). A session that continues in
         # another process, or falls out of this, is hashed again from its spool at the end.
         self._hashes: OrderedDict[str, tuple[int, Hasher]] = OrderedDict()
+        self._swept_at: datetime | None = None
         self._lock = threading.Lock()
 
     def begin(self, repository: str) -> str:
-        """A new session's id; raises NameUnknown, StorageFull."""
+        """A new session's id; raises NameUnknown, StorageFull.
+
+        What was abandoned is swept here now and then: it is sessions that leave something behind.
+        """
+        if self._is_sweep_due():
+            self.sweep()
         self._store.read(lambda session: find_repository(session, repository, self._account))
         upload = new_uuid()
         try:
@@ -148,6 +155,14 @@ class Uploads:
             "Range": f"0-{max(offset - 1, 0)}",
             "Docker-Upload-UUID": upload,
         }
+
+    def _is_sweep_due(self) -> bool:
+        now = self._clock.now()
+        with self._lock:
+            due = self._swept_at is None or now - self._swept_at >= _SWEPT_EVERY
+            if due:
+                self._swept_at = now
+        return due
 
     def _check(self, repository: str, upload: str) -> None:
         def known(session: Session) -> bool:

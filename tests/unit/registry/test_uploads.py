@@ -315,3 +315,12 @@ def test_a_damaged_file_is_healed_by_the_next_push(
             assert file.read() == DATA
         (file,) = (path for path in (tmp_path / "registry" / "blobs").rglob("*") if path.is_file())
         file.write_bytes(DATA[:100])
+
+
+def test_a_new_session_sweeps_what_was_abandoned(store: Store, clock: ManualClock) -> None:
+    storage = MemoryStorage(clock=clock)
+    uploads = open_uploads(store, storage, clock)
+    uploads.begin("web")
+    clock.tick(hours=25)
+    newest = uploads.begin("web")
+    assert [upload for upload, _ in storage.uploads()] == [newest]
