@@ -121,7 +121,10 @@ def _request(scope: MutableMapping[str, Any], body: bytes) -> HttpRequest:
         # Some servers leave the query in the raw path.
         path=raw_path.partition(b"?")[0].decode("latin-1"),
         query=scope.get("query_string", b"").decode("latin-1"),
-        headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
+        # Whatever bytes a value has, the signature over it must see the same ones again.
+        headers=[
+            (name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in scope["headers"]
+        ],
         body=body,
     )
 

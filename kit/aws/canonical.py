@@ -5,12 +5,15 @@ Source: "Create a signed AWS API request" in the IAM user guide, and the AWS Sig
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+
+_BLANKS = re.compile(r"\s+", re.ASCII)
 
 
 def canonical_path(path: str, *, service: str) -> str:
@@ -48,7 +51,9 @@ def _encode(text: str) -> str:
 
 def canonical_headers(headers: Iterable[tuple[str, Sequence[str]]]) -> str:
     """One line a header, values trimmed, runs of blanks as one, duplicates joined by commas."""
-    return "".join(f"{name}:{','.join(' '.join(value.split()) for value in values)}\n" for name, values in headers)
+    return "".join(
+        f"{name}:{','.join(_BLANKS.sub(' ', value).strip(' ') for value in values)}\n" for name, values in headers
+    )
 
 
 def canonical_request(

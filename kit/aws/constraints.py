@@ -15,6 +15,11 @@ Path = tuple[Any, Any] | None
 
 Check = Callable[[Any, Path, Any, "Trouble"], None]
 
+# Where AWS's documentation is more generous than its model. Batch, EvaluateOnExit.action: "The values aren't case
+# sensitive"; ECS, PortMapping.protocol: "Amazon ECS treats any other specified value as tcp".
+_ANY_CASE = frozenset({("batch", "RetryAction")})
+_FALLS_BACK = {("ecs", "TransportProtocol"): "tcp"}
+
 _MOST_NAMED = 10
 _LONGEST_SHOWN = 256
 
@@ -64,14 +69,19 @@ def shown(value: Any, shape: Shape) -> str:
     return f"'{text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + '…'}'"
 
 
-def string_checks(shape: Shape) -> Check | None:
+def fallback(service: str, shape: Shape) -> str | None:
+    """The value that a service takes any unknown value of an enum for, where it is known to do so."""
+    return _FALLS_BACK.get((service, shape.name))
+
+
+def string_checks(service: str, shape: Shape) -> Check | None:
     """The checks of a string shape as one function, or None when there are none."""
     checks = [*_length_checks(shape, shape.metadata)]
     if shape.metadata.get("pattern"):
         checks.append(_pattern_check(shape))
     if shape.metadata.get("enum"):
         # An enum says it all; a length or pattern besides it would only repeat the complaint.
-        checks = [_enum_check(shape)]
+        checks = [_enum_check(shape, any_case=(service, shape.name) in _ANY_CASE)]
     return _all(checks)
 
 
@@ -125,12 +135,12 @@ def _pattern_check(shape: Shape) -> Check:
     return check
 
 
-def _enum_check(shape: Shape) -> Check:
+def _enum_check(shape: Shape, *, any_case: bool) -> Check:
     values = list(shape.metadata["enum"])
     known = frozenset(values)
 
     def check(value: str, path: Path, key: Any, trouble: Trouble) -> None:
-        if value not in known:
+        if value not in known and not (any_case and value.upper() in known):
             trouble.add(shown(value, shape), path, key, f"satisfy enum value set: [{', '.join(values)}]")
 
     return check

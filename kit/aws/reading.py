@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureShape
 
-from kit.aws.constraints import Path, Trouble, length_checks, range_checks, shown, string_checks
+from kit.aws.constraints import Path, Trouble, fallback, length_checks, range_checks, shown, string_checks
 from kit.aws.errors import SerializationException
 from kit.aws.model import is_document, wire_name
 from kit.aws.scalars import (
@@ -34,6 +34,7 @@ class Readers:
         self._compiled: dict[str, Read] = {}
         # Log lines may hold anything; elsewhere a NUL has no meaning, and not every store can keep one.
         self._nul_allowed = model.service_name == "logs"
+        self._service = model.service_name
 
     def reader(self, shape: Shape) -> Read:
         """The reader of a shape; same shape, same reader."""
@@ -143,7 +144,10 @@ class Readers:
         return read
 
     def _string(self, shape: Shape) -> Read:
-        check = string_checks(shape)
+        instead = fallback(self._service, shape)
+        if instead is not None:
+            return _falling_back(frozenset(shape.metadata["enum"]), instead)
+        check = string_checks(self._service, shape)
         nul_allowed = self._nul_allowed
 
         def read(value: Any, path: Path, key: Any, trouble: Trouble) -> str:
@@ -160,6 +164,15 @@ class Readers:
 
 def _has_minimum(shape: Shape) -> bool:
     return shape.type_name in ("list", "map") and bool(shape.metadata.get("min"))
+
+
+def _falling_back(known: frozenset[str], instead: str) -> Read:
+    def read(value: Any, path: Path, key: Any, trouble: Trouble) -> str:
+        if type(value) is not str:
+            raise mismatch(value, "a String")
+        return value if value in known else instead
+
+    return read
 
 
 def _whole(shape: Shape, limits: tuple[int, int], wanted: str) -> Read:

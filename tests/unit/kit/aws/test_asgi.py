@@ -21,7 +21,7 @@ class Client:
             "path": "/decoded",
             "raw_path": request.path.encode("latin-1"),
             "query_string": request.query.encode("latin-1"),
-            "headers": [(name.encode(), value.encode("latin-1")) for name, value in request.headers],
+            "headers": [(name.encode(), value.encode()) for name, value in request.headers],
         }
         self.chunks = [request.body] if chunks is None else chunks
         self.hang_up = hang_up
@@ -137,3 +137,13 @@ def test_lifespan_starts_and_ends_the_threads() -> None:
     asyncio.run(app({"type": "lifespan"}, receive, send))
 
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_headers_beyond_ascii_are_verified_byte_for_byte() -> None:
+    ecs = bound("ecs", lambda call, request: None)
+    target = "AmazonEC2ContainerServiceV20141113.ListClusters"
+    client = Client(signed("ecs", headers={"X-Amz-Target": target, "X-Note": " Grüße  à la\xa0carte "}, body=b"{}"))
+
+    run(AwsApp(gateway_of(ecs)), client)
+
+    assert client.response().status == 200

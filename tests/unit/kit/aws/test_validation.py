@@ -250,3 +250,23 @@ def test_timestamps_are_read_in_every_spelling() -> None:
     for wrong in ("soon", True, [], 1e300, -1e300, "9" * 400, "2023-13-01T00:00:00Z", ""):
         with pytest.raises(SerializationException):
             read("ecs", "SubmitTaskStateChange", {"pullStartedAt": wrong})
+
+
+def test_where_the_documentation_is_more_generous_than_the_model_so_is_berth() -> None:
+    job = {"jobDefinitionName": "j", "type": "container"}
+    retry = {"attempts": 2, "evaluateOnExit": [{"action": "exit", "onExitCode": "1"}]}
+    assert read("batch", "RegisterJobDefinition", {**job, "retryStrategy": retry})["retryStrategy"] == retry
+    retry["evaluateOnExit"] = [{"action": "leave"}]
+    assert (
+        "at 'retryStrategy.evaluateOnExit.1.member.action'"
+        in refused("batch", "RegisterJobDefinition", {**job, "retryStrategy": retry}).message
+    )
+
+    ports = [{"containerPort": 80, "protocol": protocol} for protocol in ("udp", "tcp", "TCP", "")]
+    seen = read("ecs", "RegisterTaskDefinition", {"family": "w", "containerDefinitions": [{"portMappings": ports}]})
+    assert [port["protocol"] for port in seen["containerDefinitions"][0]["portMappings"]] == [
+        "udp",
+        "tcp",
+        "tcp",
+        "tcp",
+    ]
