@@ -218,9 +218,7 @@ def test_with_the_control_plane_away_tasks_run_on_and_their_ends_are_caught_up(b
 
 def test_volumes_are_shared_within_the_task_and_go_with_it(bench: Bench) -> None:
     mount = [{"sourceVolume": "scratch", "containerPath": "/s"}]
-    first = bench.container(
-        "first", "sh", "-c", "echo hello > /s/word", essential=False, mountPoints=mount
-    )
+    first = bench.container("first", "sh", "-c", "echo hello > /s/word", essential=False, mountPoints=mount)
     then = [{"containerName": "first", "condition": "SUCCESS"}]
     second = bench.container("second", "grep", "hello", "/s/word", mountPoints=mount, dependsOn=then)
     task_id, _ = bench.run(first, second, volumes=[{"name": "scratch", "type": "host", "host": {}}])
