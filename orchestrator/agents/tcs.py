@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kit.aws.errors import AwsError
 from kit.ids import last_part
-from orchestrator.agents.acs import LARGEST_FRAME
+from orchestrator.agents.conversation import LARGEST_FRAME
 from orchestrator.agents.handshake import Handshake, refuse, request_of
 from orchestrator.agents.reports import apply_health
 from state.container_instances import ContainerInstance

@@ -1,0 +1,140 @@
+"""A conversation: the control plane's side of one agent's connection, as frames in and frames out, without a socket.
+
+Level-triggered: it remembers only what it has sent itself. A new one begins with the manifest and sends every task of
+the host again, and agents know repeats, so a lost message or a lost replica costs a reconnection and nothing else.
+"""
+
+import json
+import logging
+from typing import Any
+
+from kit.clock import Clock, epoch_millis
+from kit.ids import Arns, last_part, new_uuid
+from kit.settings import Settings
+from orchestrator.agents.payloads import render_payload_task
+from state.container_instances import ContainerInstance, get_container_instance
+from state.store import Session, Store
+from state.task_definitions import TaskDefinition
+from state.tasks import Task, list_tasks_on
+
+log = logging.getLogger(__name__)
+LARGEST_FRAME = 1024 * 1024
+
+
+class Conversation:
+    """One connection of one host's agent. ``closed`` becomes true when the host may not be here any more."""
+
+    def __init__(self, store: Store, clock: Clock, settings: Settings, instance_id: str) -> None:
+        self.instance_id = instance_id
+        self.closed = False
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._arns = Arns(settings.account, settings.region)
+        self._sent: dict[str, str] = {}
+
+    def opening(self) -> str:
+        """The first frame: every task that the host should know of, and what is wished of it."""
+
+        def read(session: Session) -> str:
+            instance = session.get_one(ContainerInstance, self.instance_id)
+            now = self._now()
+            return _frame(
+                "TaskManifestMessage",
+                clusterArn=self._arns.cluster(instance.cluster),
+                containerInstanceArn=self._arns.container_instance(instance.cluster, instance.id),
+                messageId=new_uuid(),
+                generatedAt=now,
+                timeline=now,
+                tasks=[
+                    {
+                        "taskArn": self._arns.task(task.cluster, task.id),
+                        "taskClusterArn": self._arns.cluster(task.cluster),
+                        "desiredStatus": task.desired_status,
+                    }
+                    for task in list_tasks_on(session, self.instance_id)
+                ],
+            )
+
+        return self._store.read(read)
+
+    def news(self) -> str | None:
+        """A frame of the tasks whose wish this connection has not sent yet; None when there is nothing to say."""
+
+        def read(session: Session) -> tuple[list[dict[str, Any]], dict[str, str]] | None:
+            instance = get_container_instance(session, self.instance_id)
+            if instance is None or instance.status == "INACTIVE":
+                return None
+            tasks = list_tasks_on(session, self.instance_id)
+            unsent = [task for task in tasks if self._sent.get(task.id) != task.desired_status]
+            return [self._render(session, task) for task in unsent], {task.id: task.desired_status for task in tasks}
+
+        seen = self._store.read(read)
+        if seen is None:
+            self.closed = True
+            return None
+        tasks, self._sent = seen
+        return self._payload(tasks) if tasks else None
+
+    def heartbeat(self) -> str:
+        return _frame("HeartbeatMessage", messageId=new_uuid(), healthy=True)
+
+    def answer(self, text: str) -> str | None:
+        """What to say to an agent's frame, if anything."""
+        try:
+            frame = json.loads(text) if len(text) <= LARGEST_FRAME else {}
+            kind, message = frame["type"], dict(frame["message"])
+        except (ValueError, KeyError, TypeError):
+            return _frame("ErrorMessage", message='a frame is {"type": …, "message": {…}}')
+        match kind:
+            case "TaskStopVerificationMessage":
+                return self._verify_stops(message)
+            case "NackRequest":
+                log.warning("agent refused a message", extra={"instance": self.instance_id, "nack": message})
+            case _:
+                pass  # acknowledgements: what was sent is repeated until the task's state says it arrived
+        return None
+
+    def _render(self, session: Session, task: Task) -> dict[str, Any]:
+        definition = session.get_one(TaskDefinition, (task.family, task.revision))
+        return render_payload_task(task, definition, arns=self._arns, settings=self._settings)
+
+    def _payload(self, tasks: list[dict[str, Any]]) -> str:
+        cluster = tasks[0]["taskClusterArn"]
+        now = self._now()
+        return _frame(
+            "PayloadMessage",
+            clusterArn=cluster,
+            containerInstanceArn=self._arns.container_instance(last_part(cluster), self.instance_id),
+            messageId=new_uuid(),
+            seqNum=now,
+            generatedAt=now,
+            tasks=tasks,
+        )
+
+    def _verify_stops(self, message: dict[str, Any]) -> str:
+        """Of the tasks an agent runs and was not told of, those that really should not run there."""
+        asked = message.get("stopCandidates")
+        candidates = {
+            last_part(str(candidate.get("taskArn", ""))): candidate
+            for candidate in (asked if isinstance(asked, list) else ())
+            if isinstance(candidate, dict)
+        }
+        wanted = {
+            task.id
+            for task in self._store.read(lambda session: list_tasks_on(session, self.instance_id))
+            if task.desired_status == "RUNNING"
+        }
+        return _frame(
+            "TaskStopVerificationAck",
+            messageId=message.get("messageId", new_uuid()),
+            generatedAt=self._now(),
+            stopTasks=[candidate for task_id, candidate in candidates.items() if task_id not in wanted],
+        )
+
+    def _now(self) -> int:
+        return epoch_millis(self._clock.now())
+
+
+def _frame(kind: str, **message: Any) -> str:
+    return json.dumps({"type": kind, "message": message}, separators=(",", ":"))
