@@ -5,6 +5,7 @@ and asks to be woken again while there is more. A job becomes a task in the tran
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -107,18 +108,9 @@ class JobsLoop(Loop):
         )
 
     def decide(self, seen: Due, now: datetime) -> Plan | None:
-        ended = [
-            Move(ids=[one.id], before=one.status, after="FAILED", because=one.because)
-            for one in seen.asked
-            if one.status not in work.UNDER_WAY
-        ]
-        overdue = [
-            Move(ids=[job_id], before="RUNNABLE", after="FAILED", because=f"Job cancelled by its queue: {reason}")
-            for job_id, reason in seen.overdue
-        ]
         stops = [(one.id, one.because) for one in seen.asked if one.status in work.UNDER_WAY]
         plan = Plan(
-            moves=[*ended, *overdue, *admit(seen.submitted)],
+            moves=[*_endings(seen), *admit(seen.submitted)],
             settled=settle(seen.waiting, seen.statuses),
             stops=[*stops, *((job_id, TIMED_OUT) for job_id in seen.out_of_time)],
             news=seen.news,
@@ -192,6 +184,17 @@ def _overdue(session: Session, queues: Sequence[JobQueue], now: datetime) -> lis
             session, queue.name, action["reason"], now - timedelta(seconds=action["maxTimeSeconds"]), CHUNK
         )
     ]
+
+
+def _endings(seen: Due) -> list[Move]:
+    """Jobs that have not started and never will: somebody said so, or their queue waits no longer."""
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in seen.asked:
+        if one.status not in work.UNDER_WAY:
+            groups[one.status, one.because].append(one.id)
+    for job_id, reason in seen.overdue:
+        groups["RUNNABLE", f"Job cancelled by its queue: {reason}"].append(job_id)
+    return [Move(ids=ids, before=before, after="FAILED", because=because) for (before, because), ids in groups.items()]
 
 
 def _dispatch(seen: Due) -> DispatchPlan:
