@@ -90,7 +90,7 @@ def delete_service(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     if service.status == "INACTIVE":
         raise ServiceNotFoundException
     if service.status == "ACTIVE":
-        if service.desired_count > 0 and not request.get("force"):
+        if service.desired_count > 0 and service.scheduling_strategy == "REPLICA" and not request.get("force"):
             raise InvalidParameterException("The service cannot be stopped while it is scaled above 0.")
         service.advance("DRAINING", at=call.now, because="DeleteService")
         service.desired_count = 0

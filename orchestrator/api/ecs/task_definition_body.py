@@ -56,7 +56,10 @@ def compatibilities_of(body: Mapping[str, Any]) -> list[str]:
 
 
 def required_attributes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The attributes that a host needs to run the tasks, as the agents register them."""
+    """The attributes that a host needs to run the tasks.
+
+    Placement insists on each, so only what every agent able to do it registers stands here.
+    """
     names: dict[str, str | None] = {}
     for container in body["containerDefinitions"]:
         if driver := (container.get("logConfiguration") or {}).get("logDriver"):
@@ -67,12 +70,8 @@ def required_attributes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             names["ecs.capability.container-health-check"] = None
         if container.get("dependsOn"):
             names["ecs.capability.container-ordering"] = None
-    if body.get("taskRoleArn"):
-        names[f"{_CAPABILITY}task-iam-role"] = None
     if body.get("networkMode") == "awsvpc":
         names["ecs.capability.task-eni"] = None
-    if body.get("pidMode") or body.get("ipcMode"):
-        names["ecs.capability.pid-ipc-namespace-sharing"] = None
     names[f"{_CAPABILITY}docker-remote-api.1.18"] = None
     if architecture := ARCHITECTURES.get((body.get("runtimePlatform") or {}).get("cpuArchitecture") or ""):
         # ECS leaves this to whoever places the task; here a host of the other kind is never chosen.

@@ -1,0 +1,235 @@
+"""Carrying out what was decided for one service, inside one transaction: tasks, deployments, events."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm.attributes import flag_modified
+
+from kit.settings import Settings
+from scheduler.ending import stop_tasks
+from scheduler.launch import Launch, launch_on, launch_tasks
+from scheduler.placement import Refused, Why
+from scheduler.placement.plan import FAILURE_REASONS
+from scheduler.rollout import DeploymentSeen, RolloutPlan, ServiceSeen, StartTasks, StopTask, TaskSeen, decide, events
+from state.container_instances import get_container_instance
+from state.services import Deployment, Service, list_deployments, tell
+from state.store import Session
+from state.task_definitions import TaskDefinition, get_task_definition
+from state.tasks import Task
+
+STOP_CODE = "ServiceSchedulerInitiated"
+# Refusals that the end of another task of the service can turn.
+FREED_BY_STOPS = frozenset({Why.MEMORY, Why.CPU, Why.PORTS, Why.ADDRESSES, Why.DISTINCT})
+_HOST = re.compile(r"\(container-instance [^)]*\)")
+
+
+@dataclass(slots=True)
+class Begun:
+    """The tasks that were started, and the refusals of those that were not."""
+
+    tasks: list[Task] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def carry_out(
+    session: Session,
+    service: Service,
+    seen: ServiceSeen,
+    plan: RolloutPlan,
+    *,
+    judged: Sequence[str],
+    recounted: Sequence[DeploymentSeen],
+    now: datetime,
+    seed: int,
+    settings: Settings,
+) -> None:
+    """Write the plan. ``service`` is the row, held by this transaction, in the version that was seen."""
+    deployments = {row.id: row for row in list_deployments(session, service.cluster, service.name)}
+    # No other column may have changed, yet whoever saw the service before must see that it was acted upon.
+    flag_modified(service, "steady_at")
+    _judge(session, judged)
+    for counted in recounted:
+        deployments[counted.id].failed_tasks = counted.failed_tasks
+        deployments[counted.id].last_failure_at = counted.last_failure_at
+        deployments[counted.id].updated_at = now
+    messages = list(plan.events)
+    _stop(session, plan.stop, now)
+    _move_deployments(service, deployments, plan, now)
+    begun = Begun()
+    for start in plan.start:
+        _start(session, service, deployments[start.deployment_id], start, begun, now=now, seed=seed, settings=settings)
+    if begun.tasks:
+        messages.append(events.started(service.name, [task.id for task in begun.tasks]))
+    if begun.refused:
+        making_room = _make_room(session, seen, plan, begun, now)
+        messages += making_room
+        messages += _unless_said(service, messages, _unable_to_place(service, begun.refused))
+    if service.scheduling_strategy == "DAEMON" and service.status == "ACTIVE":
+        _count_daemons(service, deployments.values(), seen.desired, now)
+    if plan.steady != (service.steady_at is not None):
+        service.steady_at = now if plan.steady else None
+    if plan.drained:
+        for row in deployments.values():
+            row.status, row.updated_at = "INACTIVE", now
+        service.advance("INACTIVE", at=now, because="the service has been deleted and its last task has stopped")
+    tell(session, service, messages, at=now)
+
+
+def _judge(session: Session, tasks: Sequence[str]) -> None:
+    if tasks:
+        # Not through the entity: the row's other writers need not know.
+        session.execute(
+            update(Task).where(Task.id.in_(tasks)).values(judged=True).execution_options(synchronize_session=False)
+        )
+
+
+def _stop(session: Session, stops: Iterable[StopTask], now: datetime) -> None:
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for stop in stops:
+        by_reason[stop.reason].append(stop.id)
+    for reason, ids in by_reason.items():
+        tasks = session.scalars(select(Task).where(Task.id.in_(ids)).order_by(Task.id)).all()
+        stop_tasks(session, tasks, now=now, code=STOP_CODE, because=reason)
+
+
+def _move_deployments(
+    service: Service, deployments: Mapping[str, Deployment], plan: RolloutPlan, now: datetime
+) -> None:
+    for name in plan.completed:
+        _advance(deployments[name], "COMPLETED", now)
+    for name in plan.failed:
+        _advance(deployments[name], "FAILED", now, rollback_to=plan.rollback_to)
+    for name in plan.superseded:
+        deployments[name].status, deployments[name].updated_at = "INACTIVE", now
+    if plan.rollback_to is None:
+        return
+    target = deployments[plan.rollback_to]
+    for name in plan.failed:
+        deployments[name].status = "ACTIVE"
+    target.status = "PRIMARY"
+    target.desired_count = service.desired_count
+    target.failed_tasks, target.last_failure_at = 0, None
+    _advance(target, "IN_PROGRESS", now)
+    for column in (
+        "family",
+        "revision",
+        "launch_type",
+        "capacity_provider_strategy",
+        "platform_version",
+        "network_configuration",
+    ):
+        setattr(service, column, getattr(target, column))
+
+
+def _advance(row: Deployment, state: str, now: datetime, *, rollback_to: str | None = None) -> None:
+    reason = events.rollout_reason(row.id, state, rollback_to=rollback_to)
+    row.advance(state, at=now, because=reason)
+    row.rollout_state_reason = reason
+    row.updated_at = now
+
+
+def _start(
+    session: Session,
+    service: Service,
+    deployment: Deployment,
+    start: StartTasks,
+    begun: Begun,
+    *,
+    now: datetime,
+    seed: int,
+    settings: Settings,
+) -> None:
+    definition = get_task_definition(session, deployment.family, deployment.revision)
+    assert definition is not None, "a task definition that a deployment names is never dropped"
+    launch = _launch(service, deployment, definition)
+    if not start.hosts:
+        launched = launch_tasks(session, launch, start.count, now=now, seed=seed, settings=settings)
+        begun.tasks += launched.tasks
+        begun.refused += launched.refused
+        return
+    for host in start.hosts:
+        instance = get_container_instance(session, host)
+        if instance is None or instance.status != "ACTIVE":
+            continue
+        result = launch_on(session, launch, host, now=now, settings=settings)
+        if isinstance(result, Refused):
+            begun.refused.append(result)
+        else:
+            begun.tasks.append(result)
+
+
+def _launch(service: Service, deployment: Deployment, definition: TaskDefinition) -> Launch:
+    strategy = deployment.capacity_provider_strategy
+    heaviest = max(strategy, key=lambda item: (item["base"], item["weight"]), default=None)
+    return Launch(
+        cluster=service.cluster,
+        task_definition=definition,
+        launch_type=deployment.launch_type,
+        group=f"service:{service.name}",
+        started_by=deployment.id,
+        service_name=service.name,
+        deployment_id=deployment.id,
+        capacity_provider=heaviest["capacityProvider"] if heaviest else None,
+        platform_version=deployment.platform_version,
+        network_configuration=deployment.network_configuration,
+        constraints=service.placement_constraints,
+        strategy=service.placement_strategy,
+        tags=_tags(service, definition),
+        enable_execute_command=service.enable_execute_command,
+    )
+
+
+def _tags(service: Service, definition: TaskDefinition) -> list[dict[str, Any]]:
+    own = {"SERVICE": service.tags, "TASK_DEFINITION": definition.tags}.get(service.propagate_tags, [])
+    if not service.enable_ecs_managed_tags:
+        return list(own)
+    return [
+        *own,
+        {"key": "aws:ecs:clusterName", "value": service.cluster},
+        {"key": "aws:ecs:serviceName", "value": service.name},
+    ]
+
+
+def _make_room(session: Session, seen: ServiceSeen, plan: RolloutPlan, begun: Begun, now: datetime) -> list[str]:
+    """Decide once more, now knowing what found no room: where the configuration allows it, older tasks go first."""
+    if not any(objection.why in FREED_BY_STOPS for refused in begun.refused for objection in refused.objections):
+        return []
+    primary = plan.start[0].deployment_id
+    stopping = {stop.id for stop in plan.stop}
+    told = [replace(task, desired_status="STOPPED") if task.id in stopping else task for task in seen.tasks]
+    waiting = [(task.id, False) for task in begun.tasks] + [(refused.ask, True) for refused in begun.refused]
+    told += [
+        TaskSeen(id=name, deployment_id=primary, last_status="PENDING", created_at=now, unplaceable=refused)
+        for name, refused in waiting
+    ]
+    own = {name for name, _ in waiting}
+    again = decide(replace(seen, tasks=tuple(told)), now)
+    stops = tuple(stop for stop in again.stop if stop.id not in own)
+    _stop(session, stops, now)
+    return [events.stopped(seen.name, [stop.id for stop in stops])] if stops else []
+
+
+def _unable_to_place(service: Service, refused: Sequence[Refused]) -> str:
+    closest = refused[0].closest()
+    if closest is None:
+        return events.unable_to_place(service.name, None, None)
+    return events.unable_to_place(service.name, closest.host, FAILURE_REASONS[closest.why])
+
+
+def _unless_said(service: Service, messages: Sequence[str], message: str) -> list[str]:
+    """A situation that lasts is told once, whichever host happens to come closest to fitting."""
+    last = messages[-1] if messages else service.last_event
+    return [] if last is not None and _HOST.sub("", last) == _HOST.sub("", message) else [message]
+
+
+def _count_daemons(service: Service, deployments: Iterable[Deployment], count: int, now: datetime) -> None:
+    """A DAEMON's desired count is the number of its hosts, so it is this loop that writes it."""
+    service.desired_count = count
+    for row in deployments:
+        if row.status == "PRIMARY" and row.desired_count != count:
+            row.desired_count, row.updated_at = count, now

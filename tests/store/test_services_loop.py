@@ -1,0 +1,409 @@
+"""The services loop on both stores: boto3 asks, the loop carries out, and the agents' part is played."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from state.services import get_service, tell
+from state.store import Session
+from state.task_definitions import forget_task_definitions
+from tests.support.services import CHECKED, WEB, ServicesPlane
+
+
+@pytest.fixture
+def plane(store_url: str) -> Iterator[ServicesPlane]:
+    plane = ServicesPlane(store_url)
+    plane.register()
+    yield plane
+    plane.close()
+
+
+def test_a_new_service_gets_its_tasks_and_comes_to_rest(plane: ServicesPlane) -> None:
+    plane.add_host()
+    made = plane.create(2)
+    plane.step()
+    tasks = plane.tasks()
+    assert [task.last_status for task in tasks] == ["PENDING", "PENDING"]
+    assert {task.group for task in tasks} == {"service:web"}
+    assert {task.started_by for task in tasks} == {made["deployments"][0]["id"]}
+    found = plane.service()
+    assert (found["pendingCount"], found["runningCount"]) == (2, 0)
+    assert re.sub(r"\(task \w+\)", "(task)", plane.messages()[0]) == "(service web) has started 2 tasks: (task) (task)."
+    plane.run()
+    plane.ecs.get_waiter("services_stable").wait(services=["web"], WaiterConfig={"MaxAttempts": 1})
+    plane.tick(seconds=41)
+    plane.step()
+    found = plane.service()
+    [deployment] = found["deployments"]
+    assert (found["runningCount"], deployment["runningCount"]) == (2, 2)
+    assert deployment["rolloutState"] == "COMPLETED"
+    assert deployment["rolloutStateReason"] == f"ECS deployment {deployment['id']} completed."
+    assert plane.messages()[-1] == "(service web) has reached a steady state."
+    before = plane.messages()
+    plane.step(3)
+    assert plane.messages() == before
+    assert len(plane.tasks(alive=False)) == 2
+
+
+def test_a_step_at_rest_writes_nothing(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(1)
+    plane.come_to_rest()
+    before = plane.store.read(lambda session: _version(session))
+    assert plane.step(5) is None
+    assert plane.store.read(lambda session: _version(session)) == before
+
+
+def _version(session: Session) -> int:
+    service = get_service(session, "default", "web")
+    assert service is not None
+    return service.version
+
+
+def test_a_lost_task_is_replaced(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(2)
+    plane.come_to_rest()
+    victim, _ = plane.tasks()
+    plane.crash([victim])
+    plane.step()
+    assert len(plane.tasks()) == 2
+    assert victim.id not in {task.id for task in plane.tasks()}
+    plane.come_to_rest()
+    assert plane.service()["deployments"][0]["failedTasks"] == 0
+
+
+def test_scaling_in_both_directions(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(1)
+    plane.come_to_rest()
+    plane.update(desiredCount=4)
+    plane.step()
+    assert len(plane.tasks()) == 4
+    plane.come_to_rest()
+    plane.update(desiredCount=1)
+    plane.step()
+    leaving = [task for task in plane.tasks() if task.desired_status == "STOPPED"]
+    assert len(leaving) == 3
+    assert {task.stop_code for task in leaving} == {"ServiceSchedulerInitiated"}
+    deployment = plane.service()["deployments"][0]["id"]
+    assert {task.stopped_reason for task in leaving} == {f"Scaling activity initiated by (deployment {deployment})"}
+    plane.come_to_rest()
+    assert plane.service()["runningCount"] == 1
+
+
+def test_a_new_task_definition_rolls_through_without_dropping_below_the_floor(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(2)
+    plane.come_to_rest()
+    old = {task.id for task in plane.tasks()}
+    plane.register({**WEB, "image": "web:2"})
+    plane.update(taskDefinition="web")
+    plane.step()
+    assert len(plane.service()["deployments"]) == 2
+    assert len(plane.tasks()) == 4
+    assert all(task.desired_status == "RUNNING" for task in plane.tasks())
+    plane.run()
+    plane.step()
+    assert all(task.desired_status == "RUNNING" for task in plane.tasks()), "the new ones have not settled yet"
+    plane.tick(seconds=41)
+    plane.step()
+    assert {task.id for task in plane.tasks() if task.desired_status == "STOPPED"} == old
+    plane.come_to_rest()
+    found = plane.service()
+    assert [row["status"] for row in found["deployments"]] == ["PRIMARY"]
+    assert found["deployments"][0]["rolloutState"] == "COMPLETED"
+    assert {task.revision for task in plane.tasks()} == {2}
+
+
+def test_force_new_deployment_replaces_every_task(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(2)
+    plane.come_to_rest()
+    old = {task.id for task in plane.tasks()}
+    plane.update(forceNewDeployment=True)
+    plane.come_to_rest()
+    now = {task.id for task in plane.tasks()}
+    assert len(now) == 2
+    assert not now & old
+    assert len(plane.service()["deployments"]) == 1
+
+
+def test_a_full_cluster_is_told_once_and_healed_by_a_host(plane: ServicesPlane) -> None:
+    host = plane.add_host(memory=100)
+    plane.create(2)
+    plane.step()
+    assert len(plane.tasks()) == 1
+    unable = (
+        "(service web) was unable to place a task because no container instance met all of its requirements. "
+        f"The closest matching (container-instance {host}) has insufficient memory available. For more information, "
+        "see the Troubleshooting section of the Amazon ECS Developer Guide."
+    )
+    assert plane.messages()[-1] == unable
+    plane.step(3)
+    assert plane.messages().count(unable) == 1
+    plane.add_host()
+    plane.step()
+    assert len(plane.tasks()) == 2
+
+
+def test_without_hosts_the_reason_says_so(plane: ServicesPlane) -> None:
+    plane.create(1)
+    plane.step(2)
+    assert len(plane.messages()) == 1
+    assert "No Container Instances were found in your cluster." in plane.messages()[0]
+
+
+def test_a_full_cluster_rolls_by_stopping_old_tasks_where_the_configuration_allows(plane: ServicesPlane) -> None:
+    plane.add_host(memory=128)
+    plane.create(2, deploymentConfiguration={"minimumHealthyPercent": 50, "maximumPercent": 200})
+    plane.come_to_rest()
+    plane.update(forceNewDeployment=True)
+    plane.step()
+    assert sum(task.desired_status == "STOPPED" for task in plane.tasks()) == 1
+    plane.step(3)
+    assert sum(task.desired_status == "STOPPED" for task in plane.tasks()) == 1
+    plane.come_to_rest()
+    found = plane.service()
+    assert len(found["deployments"]) == 1
+    assert found["runningCount"] == 2
+
+
+def test_a_full_cluster_waits_where_the_configuration_forbids_stopping(plane: ServicesPlane) -> None:
+    plane.add_host(memory=128)
+    plane.create(2)
+    plane.come_to_rest()
+    plane.update(forceNewDeployment=True)
+    plane.come_to_rest()
+    assert all(task.desired_status == "RUNNING" for task in plane.tasks())
+    assert len(plane.service()["deployments"]) == 2
+    assert "unable to place" in plane.messages()[-1]
+
+
+def test_draining_a_host_moves_its_tasks_before_they_stop(plane: ServicesPlane) -> None:
+    first = plane.add_host()
+    plane.create(2)
+    plane.come_to_rest()
+    second = plane.add_host()
+    plane.ecs.update_container_instances_state(containerInstances=[first], status="DRAINING")
+    plane.step()
+    hosts = sorted(task.container_instance_id or "" for task in plane.tasks())
+    assert hosts == sorted([first, first, second, second])
+    assert all(task.desired_status == "RUNNING" for task in plane.tasks())
+    plane.come_to_rest()
+    assert {task.container_instance_id for task in plane.tasks()} == {second}
+    assert len(plane.tasks()) == 2
+
+
+def test_tasks_that_fail_their_health_check_are_replaced(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.register(CHECKED)
+    plane.create(1, healthCheckGracePeriodSeconds=30)
+    plane.come_to_rest(health="HEALTHY")
+    [task] = plane.tasks()
+    plane.check([task], "UNHEALTHY")
+    plane.step()
+    assert len(plane.tasks()) == 2
+    plane.come_to_rest(health="HEALTHY")
+    [successor] = plane.tasks()
+    assert successor.id != task.id
+    assert f"(service web) (task {task.id}) failed container health checks." in plane.messages()
+
+
+def test_failed_starts_are_counted_once_and_pause_the_next_ones(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(1)
+    for failures in range(1, 4):
+        plane.tick(seconds=30)
+        plane.step()
+        plane.crash(plane.tasks())
+        due = plane.step()
+        assert plane.service()["deployments"][0]["failedTasks"] == failures
+        assert (due is not None) == (failures > 1)
+    assert plane.tasks() == []
+    assert "is unable to consistently start tasks successfully" in plane.messages()[-1]
+    assert due is not None
+    plane.loop_clock.tick(seconds=(due - plane.loop_clock.now()).total_seconds())
+    plane.step()
+    assert len(plane.tasks()) == 1
+    plane.come_to_rest()
+    assert plane.service()["deployments"][0]["failedTasks"] == 0
+
+
+def test_a_crash_loop_beside_a_healthy_task_is_still_paused(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(2)
+    plane.come_to_rest()
+    _, victim = plane.tasks()
+    plane.crash([victim])
+    for _ in range(3):
+        plane.tick(seconds=20)
+        plane.step()
+        plane.crash([task for task in plane.tasks() if task.last_status == "PENDING"])
+    plane.step()
+    assert plane.service()["deployments"][0]["failedTasks"] == 3
+    assert len(plane.tasks()) == 1
+
+
+def test_tasks_that_somebody_stopped_are_no_failed_starts(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(1)
+    plane.step()
+    [task] = plane.tasks()
+    plane.ecs.stop_task(task=task.id)
+    plane.run()
+    plane.step()
+    assert plane.service()["deployments"][0]["failedTasks"] == 0
+    assert len(plane.tasks()) == 1
+
+
+def test_the_circuit_breaker_rolls_back_to_what_worked(plane: ServicesPlane) -> None:
+    plane.add_host()
+    breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+    good = plane.create(1, deploymentConfiguration=breaker)["deployments"][0]["id"]
+    plane.come_to_rest()
+    plane.register({**WEB, "image": "broken"})
+    bad = plane.update(taskDefinition="web")["deployments"][0]["id"]
+    for _ in range(3):
+        plane.tick(minutes=1)
+        plane.step()
+        plane.crash([task for task in plane.tasks() if task.revision == 2])
+    plane.step()
+    found = plane.service()
+    assert found["taskDefinition"].endswith("web:1")
+    assert f"(service web) (deployment {bad}) deployment failed: tasks failed to start." in plane.messages()
+    assert f"(service web) rolling back to deployment {good}." in plane.messages()
+    plane.come_to_rest()
+    found = plane.service()
+    assert [row["id"] for row in found["deployments"]] == [good]
+    assert found["deployments"][0]["rolloutState"] == "COMPLETED"
+    assert {task.revision for task in plane.tasks()} == {1}
+
+
+def test_the_circuit_breaker_without_rollback_stops_trying(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(1, deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": False}})
+    for _ in range(5):
+        plane.tick(minutes=1)
+        plane.step()
+        plane.crash(plane.tasks())
+    plane.step()
+    [deployment] = plane.service()["deployments"]
+    assert deployment["rolloutState"] == "FAILED"
+    assert deployment["rolloutStateReason"] == "ECS deployment circuit breaker: tasks failed to start."
+    assert len(plane.tasks(alive=False)) == 3
+
+
+def test_a_deleted_service_drains_and_is_inactive(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(2)
+    plane.come_to_rest()
+    plane.ecs.delete_service(service="web", force=True)
+    plane.step()
+    assert all(task.desired_status == "STOPPED" for task in plane.tasks())
+    assert plane.service()["status"] == "DRAINING"
+    plane.run()
+    plane.step()
+    plane.ecs.get_waiter("services_inactive").wait(services=["web"], WaiterConfig={"MaxAttempts": 1})
+    assert plane.service()["deployments"] == []
+    plane.create(1)
+    plane.step()
+    assert len(plane.tasks()) == 1
+    assert len(plane.messages()) == 1
+
+
+def test_a_daemon_runs_once_on_every_host(plane: ServicesPlane) -> None:
+    hosts = {plane.add_host(), plane.add_host()}
+    plane.add_host(attributes=[])
+    plane.create(None, schedulingStrategy="DAEMON")
+    plane.come_to_rest()
+    assert {task.container_instance_id for task in plane.tasks()} == hosts
+    assert len(plane.tasks()) == 2
+    found = plane.service()
+    assert (found["desiredCount"], found["runningCount"]) == (2, 2)
+    third = plane.add_host()
+    plane.come_to_rest()
+    assert {task.container_instance_id for task in plane.tasks()} == {*hosts, third}
+    plane.ecs.delete_service(service="web")
+    plane.come_to_rest()
+    assert plane.tasks() == []
+
+
+def test_tags_reach_the_tasks_as_asked_for(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(1, tags=[{"key": "team", "value": "blue"}], propagateTags="SERVICE", enableECSManagedTags=True)
+    plane.step()
+    [task] = plane.tasks()
+    assert task.tags == [
+        {"key": "team", "value": "blue"},
+        {"key": "aws:ecs:clusterName", "value": "default"},
+        {"key": "aws:ecs:serviceName", "value": "web"},
+    ]
+
+
+def test_a_fargate_service_asks_for_capacity_of_its_own(plane: ServicesPlane) -> None:
+    plane.register(family="far", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512")
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    plane.create(2, taskDefinition="far", launchType="FARGATE", networkConfiguration=network)
+    plane.step(2)
+    tasks = plane.tasks()
+    assert [(task.last_status, task.cpu, task.memory) for task in tasks] == [("PROVISIONING", 256, 512)] * 2
+    assert plane.service()["pendingCount"] == 2
+
+
+def test_two_schedulers_start_no_task_twice(plane: ServicesPlane) -> None:
+    plane.add_host()
+    other = plane.make_loop("two")
+    plane.create(3)
+    plane.step()
+    other.step()
+    plane.step()
+    assert len(plane.tasks()) == 3
+    plane.update(desiredCount=5)
+    plane.tick(seconds=60)  # the first one's lease has run out
+    other.step()
+    plane.step()
+    other.step()
+    assert len(plane.tasks()) == 5
+
+
+def test_a_plan_made_on_old_sight_does_nothing(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(3)
+    now = plane.loop_clock.now()
+    sights = plane.store.read(lambda session: plane.loop.observe(session, now))
+    [move] = plane.loop.decide(sights, now)
+    for _ in range(2):  # a step that was recorded, crashed before it knew, and is repeated
+        plane.store.transact(lambda session: plane.loop.record(session, move, now))
+    assert len(plane.tasks()) == 3
+    [stale] = plane.loop.decide(plane.store.read(lambda session: plane.loop.observe(session, now)), now)
+    plane.update(desiredCount=0)
+    plane.store.transact(lambda session: plane.loop.record(session, stale, now))
+    plane.step()
+    assert all(task.desired_status == "STOPPED" for task in plane.tasks())
+
+
+def test_events_keep_to_the_newest_hundred(plane: ServicesPlane) -> None:
+    plane.create(0)
+
+    def speak(session: Session) -> None:
+        service = get_service(session, "default", "web")
+        assert service is not None
+        tell(session, service, [f"event {number}" for number in range(105)], at=plane.loop_clock.now())
+
+    plane.store.transact(speak)
+    assert plane.messages() == [f"event {number}" for number in range(5, 105)]
+
+
+def test_a_deleted_task_definition_goes_when_its_last_user_is_gone(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(1)
+    plane.ecs.deregister_task_definition(taskDefinition="web:1")
+    plane.ecs.delete_task_definitions(taskDefinitions=["web:1"])
+    plane.store.transact(forget_task_definitions)
+    plane.step()
+    assert len(plane.tasks()) == 1, "a service goes on with a revision whose deletion was asked for"
+    assert plane.ecs.describe_task_definition(taskDefinition="web:1")["taskDefinition"]["status"] == (
+        "DELETE_IN_PROGRESS"
+    )
