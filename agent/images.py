@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from agent.control.aws import ApiError, Aws, Keys, Unreachable
+from agent.control.aws import ApiError, Calls, Keys, Unreachable
 from agent.log import facts
 from agent.runtime import Cancelled, RegistryLogin, Runtime, RuntimeTrouble
 from agent.tasks.spec import ContainerSpec, RegistryAuth
@@ -74,8 +74,7 @@ class Images:
             return container.image
         if self._registry is None:
             raise CannotPull(f"{container.image}: this agent knows no registry")
-        auth = container.registry_auth or RegistryAuth(registry_id=found["account"], keys=None)
-        return f"{self._registry.server(auth)}/{found['rest']}"
+        return f"{self._registry.server(_auth_of(container))}/{found['rest']}"
 
     def pull_first(self, container: ContainerSpec, image: str) -> bool:
         """Whether to pull before trying the copy on this host."""
@@ -134,8 +133,16 @@ class Images:
         if self._registry is None:
             return None
         if container.registry_auth or ECR_IMAGE.fullmatch(container.image):
-            return self._registry.login(container.registry_auth or RegistryAuth(registry_id="", keys=None))
+            return self._registry.login(_auth_of(container))
         return None
+
+
+def _auth_of(container: ContainerSpec) -> RegistryAuth:
+    """What the payload says, or for an ECR name what the name says."""
+    if container.registry_auth:
+        return container.registry_auth
+    found = ECR_IMAGE.fullmatch(container.image)
+    return RegistryAuth(registry_id=found["account"] if found else "", keys=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,7 @@ class EcrLogins:
     ``server`` overrides the registry's address that the token's ``proxyEndpoint`` names.
     """
 
-    def __init__(self, *, aws: Aws, clock: Clock, server: str = "") -> None:
+    def __init__(self, *, aws: Calls, clock: Clock, server: str = "") -> None:
         self._aws = aws
         self._clock = clock
         self._server = server

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from kit.aws.sigv4 import sign
@@ -67,6 +67,14 @@ class Keys:
 
     def __repr__(self) -> str:
         return f"Keys({self.access_key})"
+
+
+class Calls(Protocol):
+    """What most of the agent needs of the control plane; a simulation answers it without a network."""
+
+    def call(self, service: str, operation: str, body: Mapping[str, Any], *, keys: Keys | None = None) -> Any:
+        """One operation's answer. Raises ApiError and Unreachable."""
+        ...
 
 
 class Aws:

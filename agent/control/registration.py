@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent import version
-from agent.control.aws import ApiError, Aws
+from agent.control.aws import ApiError, Calls
 from agent.identity import Identity, IdentityFile
 from agent.log import facts
 from agent.runtime import EngineInfo
@@ -61,7 +61,7 @@ class Doors:
     telemetry: str
 
 
-def register(aws: Aws, identity: Identity, file: IdentityFile, offer: Offer, engine: EngineInfo) -> Identity:
+def register(aws: Calls, identity: Identity, file: IdentityFile, offer: Offer, engine: EngineInfo) -> Identity:
     """Register, again under the same ARN after a restart. Raises ApiError, Unreachable."""
     try:
         answer = aws.call("ecs", "RegisterContainerInstance", render_registration(identity, offer, engine))
@@ -78,7 +78,7 @@ def register(aws: Aws, identity: Identity, file: IdentityFile, offer: Offer, eng
     return file.registered(identity, arn)
 
 
-def discover(aws: Aws, identity: Identity) -> Doors:
+def discover(aws: Calls, identity: Identity) -> Doors:
     """Ask where the sockets are. Raises ApiError, Unreachable."""
     answer = aws.call(
         "ecs",

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from agent.control.aws import ApiError, Aws, Unreachable
+from agent.control.aws import ApiError, Calls, Unreachable
 from agent.log import facts
 from agent.tasks import messages as m
 from agent.tasks.model import Phase
@@ -27,7 +27,7 @@ log = facts(__name__)
 class Reporter:
     """A queue of one place per task, and the threads that empty it."""
 
-    def __init__(self, *, aws: Aws, clock: Clock, post: Callable[[m.Message], None]) -> None:
+    def __init__(self, *, aws: Calls, clock: Clock, post: Callable[[m.Message], None]) -> None:
         self._aws = aws
         self._clock = clock
         self._post = post

@@ -20,7 +20,10 @@ log = facts(__name__)
 
 
 class Follower:
-    """What was read and not yet taken is between ``cursor`` and the reading position."""
+    """What was read and not yet taken is between ``cursor`` and the reading position.
+
+    ``ended_reading`` is set once everything the container ever wrote has been read.
+    """
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class Follower:
         self._latest_ms = 0
         self._ended = threading.Event()
         self._closed = threading.Event()
-        self._read_out = False
+        self.ended_reading = threading.Event()
         self._stream: LogStream | None = None
 
     def start(self) -> None:
@@ -90,8 +93,7 @@ class Follower:
             # The stream of a running container breaks only with the engine; else the container has ended, and
             # word of it is on its way. The final reading begins when it is here.
             self._clock.wait(self._ended, RETRY_MOST)
-        with self._changed:
-            self._read_out = True
+        self.ended_reading.set()
         self._woken(True)
 
     def peek(self) -> list[Entry]:
@@ -112,7 +114,7 @@ class Follower:
     def drained(self) -> bool:
         """Everything the container ever wrote has been shipped."""
         with self._changed:
-            return self._read_out and not self._buffer
+            return self.ended_reading.is_set() and not self._buffer
 
     def _read(self, *, follow: bool) -> None:
         start = self._position

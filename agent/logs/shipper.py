@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from agent.control.aws import ApiError, Aws, Unreachable
+from agent.control.aws import ApiError, Calls, Unreachable
 from agent.log import facts
 from agent.logs.batches import batches, render_batch
 from agent.logs.cursor import Cursor, CursorFiles
@@ -33,7 +33,7 @@ class LogShipper:
     """Ships the logs of this host's containers."""
 
     def __init__(
-        self, *, aws: Aws, runtime: Runtime, cursors: CursorFiles, clock: Clock, post: Callable[[m.Message], None]
+        self, *, aws: Calls, runtime: Runtime, cursors: CursorFiles, clock: Clock, post: Callable[[m.Message], None]
     ) -> None:
         self._aws = aws
         self._runtime = runtime

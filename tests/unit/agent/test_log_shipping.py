@@ -1,0 +1,188 @@
+"""Log shipping: in order, in batches, resumed where it stopped, told when it is out."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.logs.batches import Entry, batches, entry_of, milliseconds, render_batch
+from agent.logs.cursor import Cursor, CursorFiles
+from agent.logs.places import place_of
+from agent.logs.shipper import PATIENCE, LogShipper
+from agent.runtime.simulated import Program, SimulatedRuntime
+from agent.tasks import messages as m
+from agent.tasks.launch import Unprepared
+from agent.tasks.payload import read_task
+from kit.clock import ManualClock
+from tests.support.agent_process import awslogs, container, task
+from tests.support.fake_control_plane import CLUSTER, task_arn
+from tests.unit.agent.calls import FakeCalls
+
+LINES = tuple(f"line {n}" for n in range(5))
+
+
+class Shipping:
+    """A shipper on a simulated runtime, stepped by hand; its followers are run to their end on this thread."""
+
+    def __init__(self, data: Path, **options: str) -> None:
+        self.clock = ManualClock()
+        self.calls = FakeCalls()
+        program = Program(output=LINES, lasts=timedelta(seconds=1))
+        self.runtime = SimulatedRuntime(clock=self.clock, images={"talker": program})
+        self.posted: list[m.Message] = []
+        raw = task("t1", container("talker", "talker", hostConfig=awslogs(group="g", stream_prefix="p", **options)))
+        self.task = read_task(raw, seq=1, cluster=CLUSTER)
+        [self.spec] = self.task.containers
+        self.id = self.runtime.create("talker", {"Image": "talker"})
+        self.runtime.start(self.id)
+        self.clock.tick(seconds=2)
+        self.runtime.settle()
+        self.data = data
+        self.boot()
+
+    def boot(self) -> None:
+        self.shipper = LogShipper(
+            aws=self.calls,
+            runtime=self.runtime,
+            cursors=CursorFiles(self.data),
+            clock=self.clock,
+            post=self.posted.append,
+        )
+
+    def finish(self) -> None:
+        """The container has ended and its follower has read everything."""
+        self.shipper.finish(self.task, self.spec, self.id)
+        follower = self.shipper._followers[self.id]
+        follower.ended_reading.wait(10)
+
+    def shipped(self) -> list[str]:
+        return [e["message"] for body in self.calls.bodies("PutLogEvents") for e in body["logEvents"]]
+
+    def told(self) -> bool:
+        return m.Logged(task=task_arn("t1"), container="talker") in self.posted
+
+
+@pytest.fixture
+def shipping(tmp_path: Path) -> Shipping:
+    return Shipping(tmp_path)
+
+
+def test_everything_is_shipped_before_it_is_told(shipping: Shipping) -> None:
+    shipping.finish()
+    assert not shipping.told()
+    shipping.shipper.ship()
+    assert shipping.shipped() == list(LINES)
+    assert shipping.told()
+    [stream] = shipping.calls.bodies("CreateLogStream")
+    assert stream == {"logGroupName": "g", "logStreamName": "p/talker/t1"}
+    assert shipping.calls.bodies("CreateLogGroup") == []
+
+
+def test_the_group_is_made_when_asked(tmp_path: Path) -> None:
+    shipping = Shipping(tmp_path, create_group="true")
+    shipping.finish()
+    shipping.shipper.ship()
+    assert shipping.calls.bodies("CreateLogGroup") == [{"logGroupName": "g"}]
+
+
+def test_a_batch_that_was_not_taken_is_shipped_again(shipping: Shipping) -> None:
+    shipping.finish()
+    shipping.calls.away = True
+    shipping.shipper.ship()
+    assert not shipping.told()
+    shipping.calls.away = False
+    shipping.shipper.ship()
+    assert shipping.shipped() == list(LINES)
+    assert shipping.told()
+
+
+def test_patience_ends_when_the_api_stays_away(shipping: Shipping) -> None:
+    shipping.finish()
+    shipping.calls.away = True
+    shipping.shipper.ship()
+    shipping.clock.tick(seconds=PATIENCE.total_seconds() + 1)
+    shipping.shipper.ship()
+    assert shipping.told()
+
+
+def test_a_restarted_agent_ships_only_what_was_not_taken(shipping: Shipping) -> None:
+    shipping.finish()
+    shipping.shipper.ship()
+    shipping.boot()
+    shipping.finish()
+    shipping.shipper.ship()
+    assert shipping.shipped() == list(LINES)
+    assert shipping.told()
+
+
+def test_a_stream_that_was_deleted_is_made_again(shipping: Shipping) -> None:
+    shipping.finish()
+    shipping.calls.refuse("PutLogEvents", "ResourceNotFoundException")
+    shipping.shipper.ship()
+    assert shipping.shipped() == list(LINES)
+    assert len(shipping.calls.bodies("CreateLogStream")) == 2
+
+
+def test_a_group_that_does_not_exist_keeps_the_container_from_starting(shipping: Shipping) -> None:
+    shipping.calls.refuse("CreateLogStream", "ResourceNotFoundException", "The specified log group does not exist.")
+    with pytest.raises(Unprepared, match=r"The specified log group does not exist\."):
+        shipping.shipper.ensure(shipping.task, shipping.spec)
+    shipping.shipper.ensure(shipping.task, shipping.spec)
+    shipping.shipper.ensure(shipping.task, shipping.spec)
+    assert len(shipping.calls.bodies("CreateLogStream")) == 1
+
+
+def test_an_api_that_is_away_does_not_keep_a_container_from_starting(shipping: Shipping) -> None:
+    shipping.calls.away = True
+    shipping.shipper.ensure(shipping.task, shipping.spec)
+
+
+def test_a_container_that_is_gone_has_nothing_to_ship(shipping: Shipping) -> None:
+    shipping.runtime.remove(shipping.id)
+    shipping.finish()
+    shipping.shipper.ship()
+    assert shipping.told()
+
+
+def test_a_removed_container_leaves_no_cursor(shipping: Shipping, tmp_path: Path) -> None:
+    shipping.finish()
+    shipping.shipper.ship()
+    assert list((tmp_path / "logs").iterdir())
+    shipping.shipper.forget(shipping.id)
+    assert not list((tmp_path / "logs").iterdir())
+
+
+def test_batches_keep_the_limits_of_the_logs_api() -> None:
+    day = 24 * 3600 * 1000
+    many = [Entry("a", 1, "x", 27)] * 10_001
+    assert [len(batch) for batch in batches(many)] == [10_000, 1]
+    large = [Entry("a", 1, "x", 600_000)] * 3
+    assert [len(batch) for batch in batches(large)] == [1, 1, 1]
+    apart = [Entry("a", 0, "x", 27), Entry("b", day - 1, "x", 27), Entry("c", day, "x", 27)]
+    assert [len(batch) for batch in batches(apart)] == [2, 1]
+
+
+def test_time_never_goes_back_within_a_stream_and_empty_lines_are_no_events() -> None:
+    later = entry_of("2030-01-01T00:00:02.500000000Z", b"b", 0)
+    earlier = entry_of("2030-01-01T00:00:01.000000000Z", b"", later.timestamp_ms)
+    assert earlier.timestamp_ms == later.timestamp_ms == milliseconds("2030-01-01T00:00:02.5Z")
+    assert [e["message"] for e in render_batch("g", "s", [later, earlier])["logEvents"]] == ["b"]
+
+
+def test_the_cursor_counts_lines_of_one_instant() -> None:
+    assert Cursor().after("1").after("1").after("2") == Cursor(at="2", seen=1)
+    assert Cursor(at="1", seen=1).after("1") == Cursor(at="1", seen=2)
+
+
+def test_a_cursor_file_nobody_can_read_is_the_beginning(tmp_path: Path) -> None:
+    files = CursorFiles(tmp_path)
+    files.save("c", Cursor(at="1", seen=2))
+    assert files.load("c") == Cursor(at="1", seen=2)
+    (tmp_path / "logs" / "c.json").write_text("[")
+    assert files.load("c") == Cursor()
+
+
+def test_a_stream_may_be_named_outright(shipping: Shipping) -> None:
+    raw = task("t1", container("c", "i", hostConfig=awslogs(group="/aws/batch/job", stream="def/default/t1")))
+    spec = read_task(raw, seq=1, cluster=CLUSTER)
+    assert place_of(spec, spec.containers[0]).stream == "def/default/t1"
