@@ -43,14 +43,17 @@ class Claim:
 
     @property
     def region(self) -> str:
+        """The region the credential is scoped to."""
         return self.scope.split("/")[1]
 
     @property
     def service(self) -> str:
+        """The service the credential is scoped to, by its signing name."""
         return self.scope.split("/")[2]
 
     @property
     def signed_at(self) -> datetime:
+        """When the request says it was signed."""
         return datetime.fromisoformat(self.stamp)
 
 

@@ -34,6 +34,7 @@ class Trouble:
         self.more = 0
 
     def add(self, shown: str, path: Path, key: Any, constraint: str) -> None:
+        """Note that the value at ``path`` and ``key`` does not satisfy ``constraint``."""
         if len(self.findings) >= _MOST_NAMED:
             self.more += 1
             return

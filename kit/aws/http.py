@@ -38,6 +38,7 @@ class HttpRequest:
         return self._by_name.get(name, [])
 
     def header_names(self) -> Iterable[str]:
+        """The names of all headers, each once."""
         return self._by_name.keys()
 
 

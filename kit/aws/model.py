@@ -81,8 +81,5 @@ def wire_name(shape: Shape, member: str) -> str:
 
 
 def is_document(shape: Shape) -> bool:
+    """Whether a shape takes any JSON value at all."""
     return bool(getattr(shape, "is_document_type", False))
-
-
-def is_event_stream(shape: Shape) -> bool:
-    return bool(shape.serialization.get("eventstream"))

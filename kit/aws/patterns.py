@@ -40,6 +40,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def matches(compiled: re.Pattern[str], value: str) -> bool:
+    """Whether all of ``value`` matches, values beyond ``LONGEST_MATCHED`` never doing so."""
     return len(value) <= LONGEST_MATCHED and compiled.fullmatch(value) is not None
 
 

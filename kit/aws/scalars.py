@@ -87,6 +87,7 @@ def write_timestamp(value: Any, spelling: str) -> Any:
 
 
 def read_blob(value: Any) -> bytes:
+    """The bytes of base64 text, strictly."""
     if type(value) is not str:
         raise mismatch(value, "a Blob")
     try:
@@ -96,6 +97,7 @@ def read_blob(value: Any) -> bytes:
 
 
 def write_blob(value: bytes | bytearray | str) -> str:
+    """Bytes as base64; text is taken as UTF-8."""
     raw = value.encode() if isinstance(value, str) else bytes(value)
     return base64.b64encode(raw).decode("ascii")
 
@@ -112,6 +114,7 @@ def read_whole(value: Any, limits: tuple[int, int], wanted: str) -> int:
 
 
 def read_decimal(value: Any) -> float:
+    """A finite number; infinities and what is no number are errors."""
     if type(value) not in (int, float):
         raise mismatch(value, "a Double")
     try:
@@ -129,8 +132,10 @@ def whole_from_text(text: str) -> Any:
 
 
 def decimal_from_text(text: str) -> Any:
+    """A number from text, likewise."""
     return float(text) if _NUMBER.fullmatch(text) else text
 
 
 def bool_from_text(text: str) -> Any:
+    """A boolean from text in any case, likewise."""
     return {"true": True, "false": False}.get(text.lower(), text)

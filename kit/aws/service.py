@@ -44,12 +44,14 @@ class Service:
 
     @property
     def model(self) -> ServiceModel:
+        """botocore's model of the service, loaded when first asked for."""
         if self._model is None:
             self._model = load_model(self.name)
         return self._model
 
     @property
     def operations(self) -> Mapping[str, Operation]:
+        """What is bound, by operation name."""
         return MappingProxyType(self._operations)
 
     @property
@@ -74,6 +76,7 @@ class Service:
         return bind
 
     def operation_model(self, name: str) -> OperationModel:
+        """The model of one operation, bound or not."""
         return self.model.operation_model(name)
 
     def absent(self) -> list[str]:

@@ -46,9 +46,11 @@ class Mismatches:
         self.strict = strict
 
     def undeclared(self, shape: Shape, member: str) -> None:
+        """Report a member that a shape does not declare."""
         self.report(f"{shape.name} declares no member {member!r}")
 
     def report(self, text: str) -> None:
+        """Raise ModelMismatch in strict mode, log otherwise."""
         if self.strict:
             raise ModelMismatch(text)
         log.error("answer does not fit the model: %s", text)
@@ -81,6 +83,7 @@ class Writers:
         return self._compiled[key]
 
     def timestamp_format(self, shape: Shape) -> str:
+        """How a timestamp shape is spelled: its own format, else the protocol's."""
         return str(shape.serialization.get("timestampFormat", self._timestamps)).lower()
 
     def _strictly(self, shape: Shape, write: Write | None) -> Write | None:

@@ -68,6 +68,7 @@ def error_body(refusal: Refusal, writers: Writers) -> dict[str, Any]:
 
 
 def render(tree: Any) -> bytes:
+    """JSON in ASCII, without blanks; a NaN or an infinity raises ValueError."""
     return _encode(tree).encode("ascii")
 
 

@@ -89,5 +89,6 @@ def form_fields(request: HttpRequest) -> dict[str, str]:
 
 
 def is_form(request: HttpRequest) -> bool:
+    """Whether the body calls itself a form."""
     content_type = request.header("content-type") or ""
     return content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded"
