@@ -7,6 +7,7 @@ from kit.clock import Clock
 from kit.reconciler import Reconciler
 from kit.secrets import SecretBox
 from kit.settings import Settings
+from orchestrator.api.scheduler.invoke import make_invoke
 from scheduler.loops.capacities import CapacitiesLoop
 from scheduler.loops.compute_environments import ComputeEnvironmentsLoop
 from scheduler.loops.hosts import HostsLoop
@@ -14,6 +15,8 @@ from scheduler.loops.housekeeping import HousekeepingLoop
 from scheduler.loops.job_queues import JobQueuesLoop
 from scheduler.loops.jobs import JobsLoop
 from scheduler.loops.loop import Leases
+from scheduler.loops.schedules import SchedulesLoop
+from scheduler.loops.timer import Timer
 from scheduler.provisioners import Provisioner
 from state.store import Store
 
@@ -33,5 +36,12 @@ def make_loops(
         JobsLoop(store, clock, leases, settings=settings),
         JobQueuesLoop(store, clock, leases),
         ComputeEnvironmentsLoop(store, clock, leases, settings=settings),
+        SchedulesLoop(
+            store,
+            clock,
+            leases,
+            invoke=make_invoke(settings, secrets, clock),
+            alarm=Timer(lambda: store.wakes.send([SchedulesLoop.name])),
+        ),
         HousekeepingLoop(store, clock, leases, task_retention=timedelta(seconds=settings.task_retention_seconds)),
     ]

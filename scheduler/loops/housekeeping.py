@@ -13,6 +13,7 @@ from state.base import Event
 from state.capacities import Capacity
 from state.client_tokens import forget_client_tokens
 from state.container_instances import ContainerInstance
+from state.firings import forget_firings
 from state.job_retention import forget_jobs, task_of_no_unfinished_job
 from state.log_events import expire_log_events
 from state.store import Session, Store
@@ -20,6 +21,7 @@ from state.tasks import Task
 
 BITE = 2000
 EVENTS_KEPT = timedelta(days=7)
+FIRINGS_KEPT = timedelta(days=7)
 JOBS_KEPT = timedelta(days=7)
 # An array's submission is up to 10,000 rows.
 SUBMISSIONS = 20
@@ -44,6 +46,7 @@ class HousekeepingLoop(Loop):
             lambda session, at: forget_client_tokens(session, now=at),
             lambda session, at: forget_access_keys(session, now=at),
             lambda session, at: expire_log_events(session, at, BITE),
+            lambda session, at: forget_firings(session, before=at - FIRINGS_KEPT, limit=BITE),
             lambda session, at: forget_jobs(session, before=at - JOBS_KEPT, limit=SUBMISSIONS),
             self._forget_tasks,
             _forget_capacities,
