@@ -30,6 +30,7 @@ class Settings:
     root_access_key_id: str = ""
     root_secret_access_key: str = ""
     docker_host: str = ""
+    image_pull_behavior: str = "default"
     provisioner: str = "local"
     availability_zone: str = ""
     max_body: int = 64 * 1024 * 1024
@@ -76,6 +77,7 @@ ABOUT: Mapping[str, str] = {
     "root_access_key_id": "Access key id of the root key. Empty: made at the first start, kept in the data directory.",
     "root_secret_access_key": "Secret access key of the root key; goes with `root_access_key_id`.",
     "docker_host": "Docker Engine of local agents, as in `DOCKER_HOST`. Empty: the default socket.",
+    "image_pull_behavior": "When agents pull an image again: `default`, `always`, `once`, `prefer-cached`, as in ECS.",
     "provisioner": "Where Fargate capacity comes from.",
     "availability_zone": "Zone of hosts that name none. Empty: the region's `a`.",
     "max_body": "Largest API request body, in bytes.",

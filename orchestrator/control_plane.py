@@ -20,7 +20,7 @@ from orchestrator.app import (
 from orchestrator.cli.serve import listen, serve
 from orchestrator.identity import ensure_agent_key
 from scheduler.provisioners import Provisioner
-from scheduler.provisioners.local import LocalProvisioner
+from scheduler.provisioners.local import LocalProvisioner, agent_options
 from state.clusters import ensure_cluster
 
 
@@ -106,6 +106,6 @@ def local_provisioners(parts: Parts, folder: Path) -> dict[str, Provisioner]:
             folder,
             endpoint=parts.settings.api_endpoint,
             environment=agent_environment(parts),
-            docker_host=parts.settings.docker_host,
+            options=agent_options(parts.settings),
         )
     }

@@ -11,7 +11,7 @@ from kit.processes import end_processes, find_processes
 from kit.secrets import append_private
 from kit.settings import Settings
 from orchestrator.cli.output import Place
-from scheduler.provisioners.local import cgroup_of
+from scheduler.provisioners.local import agent_options, cgroup_of
 
 
 def start_agent(place: Place, settings: Settings, environment: Mapping[str, str]) -> None:
@@ -36,8 +36,7 @@ def start_agent(place: Place, settings: Settings, environment: Mapping[str, str]
 
 
 def agent_command(home: Path, settings: Settings) -> list[str]:
-    command = [sys.executable, "-m", "agent", "--data", str(home)]
-    return [*command, "--docker-host", settings.docker_host] if settings.docker_host else command
+    return [sys.executable, "-m", "agent", "--data", str(home), *agent_options(settings)]
 
 
 def homes(place: Place) -> list[Path]:

@@ -9,23 +9,29 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from kit.processes import find_processes
 from kit.secrets import append_private
+from kit.settings import Settings
 from scheduler.provisioners import CannotLaunch, Wanted
 
 
 class LocalProvisioner:
-    """Starts agents as processes. ``environment`` carries their access key, ``endpoint`` is where they report."""
+    """Starts agents as processes. ``endpoint`` is where they report, ``environment`` carries their access
+    key, ``options`` are further words of their command line."""
 
-    def __init__(self, folder: Path, *, endpoint: str, environment: Mapping[str, str], docker_host: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, endpoint: str, environment: Mapping[str, str], options: Sequence[str] = ()
+    ) -> None:
         self._folder = folder
         self._endpoint = endpoint
         self._environment = dict(environment)
-        self._docker_host = docker_host
+        self._options = tuple(options)
+        # Agents started here, to be reaped when they end; whether one lives is asked of the machine.
+        self._children: list[subprocess.Popen[bytes]] = []
         # Evictions under way, by capacity; forgotten with this process and simply begun again by the next.
         self._evictions: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -35,9 +41,10 @@ class LocalProvisioner:
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             with append_private(home / "log") as log:
-                subprocess.Popen(
+                child = subprocess.Popen(
                     [
                         *self._command(home),
+                        *self._options,
                         *("--endpoint", self._endpoint, "--cluster", wanted.cluster, "--capacity", wanted.id),
                         *("--cpu", str(wanted.cpu), "--memory", str(wanted.memory)),
                         *("--cgroup-parent", cgroup_of(wanted.id)),
@@ -48,6 +55,7 @@ class LocalProvisioner:
                     env={**os.environ, **self._environment},
                     start_new_session=True,
                 )
+            self._children.append(child)
         except OSError as error:
             raise CannotLaunch(f"the agent could not be started: {error}") from error
 
@@ -64,7 +72,7 @@ class LocalProvisioner:
                     os.kill(pid, signal.SIGTERM)
             if not pids:
                 self._evictions[capacity_id] = subprocess.Popen(
-                    [*self._command(home), "--cgroup-parent", cgroup_of(capacity_id), "--evict"],
+                    [*self._command(home), *self._options, "--cgroup-parent", cgroup_of(capacity_id), "--evict"],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -80,15 +88,21 @@ class LocalProvisioner:
 
     def running(self) -> frozenset[str]:
         """The capacities whose agent process lives."""
+        self._children = [child for child in self._children if child.poll() is None]
         if not self._folder.exists():
             return frozenset()
         return frozenset(home.name for home in self._folder.iterdir() if find_processes(["--data", str(home)]))
 
     def _command(self, home: Path) -> list[str]:
-        command = [sys.executable, "-m", "agent", "--data", str(home)]
-        return [*command, "--docker-host", self._docker_host] if self._docker_host else command
+        return [sys.executable, "-m", "agent", "--data", str(home)]
 
 
 def cgroup_of(capacity_id: str) -> str:
     """The cgroup that bounds a capacity's containers together."""
     return f"/berth-{capacity_id}"
+
+
+def agent_options(settings: Settings) -> list[str]:
+    """What every agent started here is told of its engine."""
+    options = ["--image-pull-behavior", settings.image_pull_behavior]
+    return [*options, "--docker-host", settings.docker_host] if settings.docker_host else options

@@ -1,0 +1,148 @@
+"""From the request to the containers' running processes: Berth's RunTask, bare SDK calls, and Swarm.
+
+The same engine, image and parallelism for all; the contestants take turns, round by round. The end is the engine's own
+``State.StartedAt`` of the last container; the start is the clock just before the request.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import docker
+
+from bench.client import connect
+from bench.stage import IMAGE, LABEL, Stage
+from bench.table import print_table
+
+ROUNDS = 7
+PARALLEL = 24
+MOST_PER_CALL = 10
+SLEEP = ["/bin/busybox", "sleep", "600"]
+
+
+def run(stage: Stage) -> None:
+    ecs = connect(stage)
+    ecs.call(
+        "RegisterTaskDefinition",
+        family="bench",
+        containerDefinitions=[{"name": "c", "image": IMAGE, "memoryReservation": 8, "command": SLEEP}],
+    )
+    ecs.wait_for_host()
+    in_swarm = join_swarm(stage.docker)
+    try:
+        contestants: dict[str, Callable[[int], float]] = {
+            "bare SDK calls (floor)": lambda count: bare(stage.docker, count),
+            "Berth, RunTask": lambda count: berth(stage, ecs, count),
+            "Swarm, service create": lambda count: swarm(stage.docker, count),
+        }
+        for count in (1, PARALLEL):
+            measured = {name: [] for name in contestants}
+            for _ in range(ROUNDS):
+                for name, contestant in contestants.items():
+                    measured[name].append(contestant(count))
+            report(count, measured)
+    finally:
+        if in_swarm:
+            stage.docker.swarm.leave(force=True)
+
+
+def report(count: int, measured: dict[str, list[float]]) -> None:
+    """Medians, and the median of the rounds' own ratios to the floor: rounds share the machine's mood."""
+    floor = measured["bare SDK calls (floor)"]
+    rows = []
+    for name, times in measured.items():
+        ratios = [mine / least for mine, least in zip(times, floor, strict=True)]
+        rows.append((name, f"{statistics.median(times) * 1000:.0f} ms", f"{statistics.median(ratios):.2f} ×"))
+    print_table(
+        f"{count} container(s): request to running process, {ROUNDS} rounds", ("", "median", "of the floor"), rows
+    )
+
+
+def bare(client: docker.DockerClient, count: int) -> float:
+    began = time.time()
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        ids = list(pool.map(lambda _: _create_and_start(client), range(count)))
+    took = last_start(client, ids) - began
+    remove(client, ids)
+    return took
+
+
+def berth(stage: Stage, ecs: Any, count: int) -> float:
+    chunks = [min(MOST_PER_CALL, count - at) for at in range(0, count, MOST_PER_CALL)]
+    began = time.time()
+    with ThreadPoolExecutor(len(chunks)) as pool:
+        answers = list(pool.map(lambda n: ecs.call("RunTask", taskDefinition="bench", count=n), chunks))
+    arns = [task["taskArn"] for answer in answers for task in answer["tasks"]]
+    assert len(arns) == count, [answer["failures"] for answer in answers]
+    tasks = ecs.wait_for_tasks(arns, "RUNNING")
+    took = last_start(stage.docker, [task["containers"][0]["runtimeId"] for task in tasks]) - began
+    for arn in arns:
+        ecs.call("StopTask", task=arn)
+    # The agent stops a container politely; ours ignores that, so end it as bluntly as the others' are.
+    remove(stage.docker, [task["containers"][0]["runtimeId"] for task in tasks])
+    ecs.wait_for_tasks(arns, "STOPPED")
+    return took
+
+
+def swarm(client: docker.DockerClient, count: int) -> float:
+    began = time.time()
+    service = client.services.create(
+        IMAGE,
+        command=SLEEP,
+        name="berth-bench",
+        mode=docker.types.ServiceMode("replicated", replicas=count),
+        labels={LABEL: "1"},
+    )
+    containers = _swarm_containers(client, service, count)
+    took = last_start(client, containers) - began
+    service.remove()
+    remove(client, containers)
+    return took
+
+
+def join_swarm(client: docker.DockerClient) -> bool:
+    """Make the engine a swarm of one, unless it is in a swarm already; says whether to leave it later."""
+    if client.info()["Swarm"]["LocalNodeState"] == "active":
+        return False
+    client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:0")
+    return True
+
+
+def last_start(client: docker.DockerClient, ids: list[str]) -> float:
+    """When the last of the containers' processes began to run, by the engine's clock."""
+    return max(_started_at(client, container) for container in ids)
+
+
+def remove(client: docker.DockerClient, ids: list[str]) -> None:
+    def end(container: str) -> None:
+        # Another may have removed it already.
+        with suppress(docker.errors.APIError):
+            client.api.remove_container(container, force=True)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(end, ids))
+
+
+def _create_and_start(client: docker.DockerClient) -> str:
+    container: str = client.api.create_container(IMAGE, SLEEP, labels={LABEL: "1"})["Id"]
+    client.api.start(container)
+    return container
+
+
+def _started_at(client: docker.DockerClient, container: str) -> float:
+    text = client.api.inspect_container(container)["State"]["StartedAt"]
+    seconds, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{seconds}.{fraction[:6]:0<6}+00:00").timestamp()
+
+
+def _swarm_containers(client: docker.DockerClient, service: Any, count: int) -> list[str]:
+    while True:
+        tasks = service.tasks(filters={"desired-state": "running"})
+        running = [task for task in tasks if task["Status"]["State"] == "running"]
+        if len(running) == count:
+            return [task["Status"]["ContainerStatus"]["ContainerID"] for task in running]
+        time.sleep(0.05)
