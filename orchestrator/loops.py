@@ -16,6 +16,7 @@ from scheduler.loops.job_queues import JobQueuesLoop
 from scheduler.loops.jobs import JobsLoop
 from scheduler.loops.loop import Leases
 from scheduler.loops.schedules import SchedulesLoop
+from scheduler.loops.services import ServicesLoop
 from scheduler.loops.timer import Timer
 from scheduler.provisioners import Provisioner
 from state.store import Store
@@ -33,6 +34,7 @@ def make_loops(
     return [
         CapacitiesLoop(store, clock, leases, provisioners),
         HostsLoop(store, clock, leases),
+        ServicesLoop(store, clock, leases, settings=settings),
         JobsLoop(store, clock, leases, settings=settings),
         JobQueuesLoop(store, clock, leases),
         ComputeEnvironmentsLoop(store, clock, leases, settings=settings),

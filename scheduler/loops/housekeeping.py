@@ -17,6 +17,7 @@ from state.firings import forget_firings
 from state.job_retention import forget_jobs, task_of_no_unfinished_job
 from state.log_events import expire_log_events
 from state.store import Session, Store
+from state.task_definitions import forget_task_definitions
 from state.tasks import Task
 
 BITE = 2000
@@ -49,6 +50,7 @@ class HousekeepingLoop(Loop):
             lambda session, at: forget_firings(session, before=at - FIRINGS_KEPT, limit=BITE),
             lambda session, at: forget_jobs(session, before=at - JOBS_KEPT, limit=SUBMISSIONS),
             self._forget_tasks,
+            lambda session, at: forget_task_definitions(session),
             _forget_capacities,
             _forget_hosts,
             _forget_events,
