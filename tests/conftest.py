@@ -1,5 +1,6 @@
 """What every test shares: the fixtures of ``tests.support``, and marks that follow from where and what a test is."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ TESTS = Path(__file__).parent
 
 # Whoever asks for one of these needs a Docker Engine, said or not.
 ENGINE_FIXTURES = {"docker_engine", "second_engine", "busybox_image"}
+
+
+def pytest_configure() -> None:
+    """End on SIGTERM as on Ctrl-C, in every worker too: fixtures take down what they started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
