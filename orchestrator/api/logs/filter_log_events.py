@@ -8,10 +8,10 @@ from contextlib import closing
 from typing import Any
 
 from kit.aws.errors import InvalidParameterException
+from kit.aws.paging import decode_token, encode_token, scope_of
 from orchestrator.api.logs.filter_pattern import parse_pattern
 from orchestrator.api.logs.log_events import LARGEST_PAGE, MOST_EVENTS, render_event, write_place
 from orchestrator.api.logs.naming import check_text, find_asked_group, find_stream
-from orchestrator.api.logs.tokens import read_token, write_token
 from orchestrator.api.logs.wire import logs
 from orchestrator.call import Call
 from state.log_events import Line, Place, scan_log_events
@@ -29,12 +29,13 @@ def filter_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     group = find_asked_group(call, request)
     matches = parse_pattern(request.get("filterPattern") or "")
     start, end = request.get("startTime", 0), request.get("endTime")
-    asked = ["filter", group.id, names, prefix, request.get("filterPattern"), start, end]
-    token = read_token(request.get("nextToken"), asked, kinds=(int, int, int))
-    if token is None:
-        backwards, place = request.get("startFromHead") is False, None
-    else:
-        backwards, place = token[0] == 1, (int(token[1]), int(token[2]))
+    filters = {"names": names, "prefix": prefix, "pattern": request.get("filterPattern"), "start": start, "end": end}
+    scope = scope_of("FilterLogEvents", group=group.id, **filters)
+    backwards, place = request.get("startFromHead") is False, None
+    if request.get("nextToken"):
+        # The token knows its direction: what the request says of it counts on the first page only.
+        backwards, *rest = decode_token(request["nextToken"], scope=scope)
+        place = (rest[0], rest[1])
     limit = request.get("limit") or MOST_EVENTS
     page: list[Line] = []
     seen: Place | None = None
@@ -71,5 +72,5 @@ def filter_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         "searchedLogStreams": [],
     }
     if seen is not None:
-        answer["nextToken"] = write_token(asked, [int(backwards), *seen])
+        answer["nextToken"] = encode_token([backwards, *seen], scope=scope)
     return answer

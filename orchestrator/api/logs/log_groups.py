@@ -3,9 +3,9 @@
 from typing import Any
 
 from kit.aws.errors import InvalidParameterException, ValidationException
+from kit.aws.paging import decode_token, encode_token, scope_of
 from orchestrator.api.logs.errors import LogGroupExists
 from orchestrator.api.logs.naming import find_group, group_arn, group_name_of
-from orchestrator.api.logs.tokens import read_token, write_token
 from orchestrator.api.logs.wire import logs
 from orchestrator.call import Call
 from state.log_groups import LogGroup, epoch_milliseconds, get_log_group, list_log_groups
@@ -58,23 +58,23 @@ def describe_log_groups(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         raise InvalidParameterException("logGroupNamePrefix and logGroupNamePattern are mutually exclusive parameters.")
     if identifiers and (prefix or pattern):
         raise InvalidParameterException("logGroupIdentifiers cannot be combined with a prefix or a pattern.")
-    asked = ["groups", prefix, pattern, identifiers, request.get("logGroupClass")]
-    place = read_token(request.get("nextToken"), asked, kinds=(str,))
+    log_class, token = request.get("logGroupClass"), request.get("nextToken")
+    scope = scope_of("DescribeLogGroups", prefix=prefix, pattern=pattern, names=identifiers, log_class=log_class)
     limit = request.get("limit") or PAGE
     groups = list_log_groups(
         call.session,
         prefix=prefix,
         pattern=pattern,
         names=[group_name_of(identifier) for identifier in identifiers] if identifiers else None,
-        log_class=request.get("logGroupClass"),
-        after=str(place[0]) if place else "",
+        log_class=log_class,
+        after=decode_token(token, scope=scope) if token else "",
         limit=limit + 1,
     )
     page = groups[:limit]
     stored = stored_bytes_of(call.session, [group.id for group in page])
     answer: dict[str, Any] = {"logGroups": [render_log_group(call, group, stored.get(group.id, 0)) for group in page]}
     if len(groups) > limit:
-        answer["nextToken"] = write_token(asked, [page[-1].name])
+        answer["nextToken"] = encode_token(page[-1].name, scope=scope)
     return answer
 
 

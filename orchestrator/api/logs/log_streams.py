@@ -3,9 +3,9 @@
 from typing import Any
 
 from kit.aws.errors import InvalidParameterException
+from kit.aws.paging import decode_token, encode_token, scope_of
 from orchestrator.api.logs.errors import LogStreamExists
 from orchestrator.api.logs.naming import check_text, find_asked_group, find_group, find_stream, stream_arn
-from orchestrator.api.logs.tokens import read_token, write_token
 from orchestrator.api.logs.wire import logs
 from orchestrator.call import Call
 from state.log_groups import LogGroup, epoch_milliseconds
@@ -49,13 +49,14 @@ def describe_log_streams(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     if prefix:
         check_text("logStreamNamePrefix", prefix)
     limit = request.get("limit") or PAGE
-    asked = ["streams", group.id, by_time, prefix, descending]
-    place = read_token(request.get("nextToken"), asked, kinds=(int, str))
+    token = request.get("nextToken")
+    scope = scope_of("DescribeLogStreams", group=group.id, by_time=by_time, prefix=prefix, descending=descending)
+    place = decode_token(token, scope=scope) if token else None
     if by_time:
         streams = list_log_streams_by_time(
             call.session,
             group,
-            after=(int(place[0]), str(place[1])) if place else None,
+            after=(place[0], place[1]) if place else None,
             descending=descending,
             limit=limit + 1,
         )
@@ -64,14 +65,14 @@ def describe_log_streams(call: Call, request: dict[str, Any]) -> dict[str, Any]:
             call.session,
             group,
             prefix=prefix,
-            after=str(place[1]) if place else None,
+            after=place[1] if place else None,
             descending=descending,
             limit=limit + 1,
         )
     page = streams[:limit]
     answer: dict[str, Any] = {"logStreams": [render_log_stream(call, group, stream) for stream in page]}
     if len(streams) > limit:
-        answer["nextToken"] = write_token(asked, [page[-1].last_event_at, page[-1].name])
+        answer["nextToken"] = encode_token([page[-1].last_event_at, page[-1].name], scope=scope)
     return answer
 
 
