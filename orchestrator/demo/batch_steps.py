@@ -24,6 +24,7 @@ def run_batch(stage: Stage, say: Say) -> str:
             "maxvCpus": 4,
             "instanceTypes": ["m5.xlarge"],
             "subnets": ["subnet-demo"],
+            "securityGroupIds": ["sg-demo"],
             "instanceRole": "ecsInstanceRole",
         },
         serviceRole=ROLE,

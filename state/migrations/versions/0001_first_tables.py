@@ -108,6 +108,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_compute_environments")),
     )
     op.create_table(
+        "dead_letters",
+        sa.Column("firing_id", sa.String(length=32), nullable=False),
+        sa.Column("queue_arn", sa.String(length=1600), nullable=False),
+        sa.Column("at", state.base.Instant(), nullable=False),
+        sa.Column("attributes", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("firing_id", name=op.f("pk_dead_letters")),
+    )
+    with op.batch_alter_table("dead_letters", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_dead_letters_at"), ["at"], unique=False)
+
+    op.create_table(
         "deployments",
         sa.Column("id", sa.String(length=60), nullable=False),
         sa.Column("cluster", sa.String(length=255), nullable=False),
@@ -145,6 +157,26 @@ def upgrade() -> None:
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_events_at"), ["at"], unique=False)
         batch_op.create_index(batch_op.f("ix_events_entity"), ["entity"], unique=False)
+
+    op.create_table(
+        "firings",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("schedule_id", sa.String(length=32), nullable=False),
+        sa.Column("schedule_arn", sa.String(length=400), nullable=False),
+        sa.Column("due_at", state.base.Instant(), nullable=False),
+        sa.Column("target", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("attempt_at", state.base.Instant(), nullable=False),
+        sa.Column("finished_at", state.base.Instant(), nullable=True),
+        sa.Column("error_code", sa.String(length=200), nullable=True),
+        sa.Column("error_message", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_firings")),
+        sa.UniqueConstraint("schedule_id", "due_at", name=op.f("uq_firings_schedule_id_due_at")),
+    )
+    with op.batch_alter_table("firings", schema=None) as batch_op:
+        batch_op.create_index("ix_firings_attempt", ["status", "attempt_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_firings_finished_at"), ["finished_at"], unique=False)
 
     op.create_table(
         "job_definition_names",
@@ -274,6 +306,16 @@ def upgrade() -> None:
         sa.Column("tags", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("created_at", state.base.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_repositories")),
+    )
+    op.create_table(
+        "schedule_groups",
+        sa.Column(
+            "name", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column("tags", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("created_at", state.base.Instant(), nullable=False),
+        sa.Column("modified_at", state.base.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_schedule_groups")),
     )
     op.create_table(
         "service_events",
@@ -472,6 +514,40 @@ def upgrade() -> None:
         batch_op.create_index("ix_log_streams_last_event", ["group_id", "last_event_at", "name"], unique=False)
 
     op.create_table(
+        "schedules",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column(
+            "group_name",
+            sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "name", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
+        ),
+        sa.Column("arn", sa.String(length=400), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("expression", sa.String(length=256), nullable=False),
+        sa.Column("timezone", sa.String(length=50), nullable=False),
+        sa.Column("start_at", state.base.Instant(), nullable=True),
+        sa.Column("end_at", state.base.Instant(), nullable=True),
+        sa.Column("target", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("detail", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("after_completion", sa.String(length=10), nullable=False),
+        sa.Column("origin_at", state.base.Instant(), nullable=False),
+        sa.Column("next_due_at", state.base.Instant(), nullable=True),
+        sa.Column("created_at", state.base.Instant(), nullable=False),
+        sa.Column("modified_at", state.base.Instant(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["group_name"], ["schedule_groups.name"], name=op.f("fk_schedules_group_name_schedule_groups")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_schedules")),
+        sa.UniqueConstraint("group_name", "name", name=op.f("uq_schedules_group_name_name")),
+    )
+    with op.batch_alter_table("schedules", schema=None) as batch_op:
+        batch_op.create_index("ix_schedules_due", ["state", "next_due_at"], unique=False)
+
+    op.create_table(
         "services",
         sa.Column("cluster", sa.String(length=255), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -641,9 +717,9 @@ def upgrade() -> None:
     with op.batch_alter_table("tasks", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_tasks_capacity_id"), ["capacity_id"], unique=False)
         batch_op.create_index("ix_tasks_cluster_status", ["cluster", "desired_status", "last_status"], unique=False)
+        batch_op.create_index(batch_op.f("ix_tasks_deployment_id"), ["deployment_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_tasks_family"), ["family"], unique=False)
         batch_op.create_index("ix_tasks_instance", ["container_instance_id", "last_status"], unique=False)
-        batch_op.create_index(batch_op.f("ix_tasks_deployment_id"), ["deployment_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_tasks_job_id"), ["job_id"], unique=False)
         batch_op.create_index("ix_tasks_service", ["cluster", "service_name", "desired_status"], unique=False)
         batch_op.create_index(batch_op.f("ix_tasks_started_by"), ["started_by"], unique=False)
@@ -659,9 +735,9 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_tasks_started_by"))
         batch_op.drop_index("ix_tasks_service")
         batch_op.drop_index(batch_op.f("ix_tasks_job_id"))
-        batch_op.drop_index(batch_op.f("ix_tasks_deployment_id"))
         batch_op.drop_index("ix_tasks_instance")
         batch_op.drop_index(batch_op.f("ix_tasks_family"))
+        batch_op.drop_index(batch_op.f("ix_tasks_deployment_id"))
         batch_op.drop_index("ix_tasks_cluster_status")
         batch_op.drop_index(batch_op.f("ix_tasks_capacity_id"))
 
@@ -684,6 +760,10 @@ def downgrade() -> None:
 
     op.drop_table("uploads")
     op.drop_table("services")
+    with op.batch_alter_table("schedules", schema=None) as batch_op:
+        batch_op.drop_index("ix_schedules_due")
+
+    op.drop_table("schedules")
     with op.batch_alter_table("log_streams", schema=None) as batch_op:
         batch_op.drop_index("ix_log_streams_last_event")
         batch_op.drop_index("ix_log_streams_first_event")
@@ -722,6 +802,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_service_events_service")
 
     op.drop_table("service_events")
+    op.drop_table("schedule_groups")
     op.drop_table("repositories")
     with op.batch_alter_table("network_addresses", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_network_addresses_task_id"))
@@ -746,6 +827,11 @@ def downgrade() -> None:
 
     op.drop_table("job_definitions")
     op.drop_table("job_definition_names")
+    with op.batch_alter_table("firings", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_firings_finished_at"))
+        batch_op.drop_index("ix_firings_attempt")
+
+    op.drop_table("firings")
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_events_entity"))
         batch_op.drop_index(batch_op.f("ix_events_at"))
@@ -755,6 +841,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_deployments_service")
 
     op.drop_table("deployments")
+    with op.batch_alter_table("dead_letters", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_dead_letters_at"))
+
+    op.drop_table("dead_letters")
     op.drop_table("compute_environments")
     op.drop_table("clusters")
     with op.batch_alter_table("client_tokens", schema=None) as batch_op:
