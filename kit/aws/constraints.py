@@ -4,6 +4,7 @@ Checks add their findings to a Trouble and never raise, so that an answer can na
 """
 
 from collections.abc import Callable, Sized
+from itertools import islice
 from typing import Any
 
 from botocore.model import Shape
@@ -22,6 +23,7 @@ _FALLS_BACK = {("ecs", "TransportProtocol"): "tcp"}
 
 _MOST_NAMED = 10
 _LONGEST_SHOWN = 256
+_ITEMS_SHOWN = 16
 
 
 class Trouble:
@@ -66,6 +68,9 @@ def shown(value: Any, shape: Shape) -> str:
     """A value as it appears in a message: shortened, and never when it is a secret."""
     if shape.metadata.get("sensitive"):
         return "'***Sensitive***'"
+    if isinstance(value, list | dict) and len(value) > _ITEMS_SHOWN:
+        # Spelling out a list of a million items would cost more than all the checks.
+        value = list(islice(value, _ITEMS_SHOWN))
     text = str(value)
     return f"'{text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + '…'}'"
 
