@@ -157,6 +157,12 @@ class TooManyTags(RegistryError):
     code, status = "TAG_INVALID", 414
 
 
+class Stalled(RegistryError):
+    """the request's body stopped arriving; what has arrived is kept, and an upload can be resumed"""
+
+    code, status = "BLOB_UPLOAD_INVALID", 408
+
+
 class PageInvalid(RegistryError):
     """invalid number of results requested"""
 

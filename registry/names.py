@@ -22,9 +22,13 @@ class Hasher(Protocol):
     def hexdigest(self) -> str: ...
 
 
+def is_name(name: str) -> bool:
+    return len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
     """The name itself; raises NameInvalid."""
-    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise NameInvalid(f"invalid repository name '{name[:300]}'")
     return name
 

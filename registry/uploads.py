@@ -4,6 +4,7 @@ The order that survives a crash anywhere: the spool, its fsync, its name as a bl
 blob's row and link and without the session's, and last the spool's removal. A repeat of any step is harmless.
 """
 
+import re
 import threading
 from collections import OrderedDict
 from contextlib import ExitStack
@@ -37,6 +38,7 @@ from state.uploads import (
 ABANDONED_AFTER = timedelta(hours=24)
 _SWEPT_EVERY = timedelta(hours=1)
 _REMEMBERED = 1024
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Uploads:
@@ -165,6 +167,9 @@ class Uploads:
         return due
 
     def _check(self, repository: str, upload: str) -> None:
+        if not _ID.fullmatch(upload):
+            raise _unknown(upload)
+
         def known(session: Session) -> bool:
             find_repository(session, repository, self._account)
             return get_upload(session, repository, upload) is not None

@@ -43,8 +43,8 @@ class Image(Base):
     artifact_type: Mapped[str | None] = mapped_column(String(255))
     # The digest this manifest says it is about: a signature's image, for instance. It need not exist.
     subject: Mapped[str | None] = mapped_column(DIGEST)
-    annotations: Mapped[dict[str, str]] = mapped_column(default=dict)
-    # Read only when asked for: a manifest may be 4 MiB, and most questions are about the rest.
+    # These two are read only when asked for: a manifest may be 4 MiB, and most questions are about the rest.
+    annotations: Mapped[dict[str, str]] = mapped_column(default=dict, deferred=True)
     body: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     body_size: Mapped[int]
     # The compressed size of what the manifest lists, in bytes, as ``imageSizeInBytes`` tells it.
@@ -136,8 +136,9 @@ def tags_of(session: Session, repository: str, digests: Sequence[str]) -> dict[s
 def list_referrers(
     session: Session, repository: str, subject: str, *, after: str | None, limit: int
 ) -> Sequence[Image]:
-    """Images that say they are about ``subject``, in the order of their digests."""
+    """Images that say they are about ``subject``, with their annotations, in the order of their digests."""
     query = select(Image).where(Image.repository == repository, Image.subject == subject)
+    query = query.options(undefer(Image.annotations))
     if after is not None:
         query = query.where(Image.digest > after)
     return session.scalars(query.order_by(Image.digest).limit(limit)).all()

@@ -16,7 +16,7 @@ from registry.storage import CHUNK, NotStored
 from state.blobs import Blob, get_blob, unlink_blob
 from state.store import Session
 
-_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 # A digest names its bytes for ever.
 _FOREVER = "private, max-age=31536000, immutable"
 

@@ -6,10 +6,11 @@ route that is not authenticated.
 
 import logging
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from anyio import fail_after
 from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +22,7 @@ from registry.access import USER, Authenticate, Grant
 from registry.errors import (
     Denied,
     RegistryError,
+    Stalled,
     StorageFull,
     Unauthorized,
     Unavailable,
@@ -33,6 +35,8 @@ from state.store import Session, Store, StoreBusy
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+# Seconds without a byte of a body that is under way.
+STALLED_AFTER = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +99,11 @@ def endpoint(room: Room, methods: Methods) -> Callable[[Request], Awaitable[Resp
         except StoreBusy:
             response = render(Unavailable(), room)
         except OperationalError as error:
-            log.warning("store failed", extra={"path": request.url.path, "because": str(error.orig)})
+            log.warning("store failed", extra={"path": request.scope["path"], "because": str(error.orig)})
             full = any(words in str(error.orig) for words in ("disk is full", "No space left"))
             response = render(StorageFull() if full else Unavailable(), room)
         except Exception:
-            log.exception("request failed", extra={"method": request.method, "path": request.url.path})
+            log.exception("request failed", extra={"method": request.method, "path": request.scope["path"]})
             response = render(_Failure(), room)
         response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
         return response
@@ -113,7 +117,8 @@ async def _answer(room: Room, methods: Methods, request: Request) -> Response:
     if found is None:
         raise Unsupported(headers={"Allow": ", ".join(methods)})
     action, handler = found
-    if grant.only_path is not None and (request.method not in ("GET", "HEAD") or request.url.path != grant.only_path):
+    reads = request.method in ("GET", "HEAD")
+    if grant.only_path is not None and not (reads and request.scope["path"] == grant.only_path):
         raise Denied
     if action is not None:
         grant.check(action)
@@ -135,6 +140,20 @@ def _credentials(request: Request) -> str | None:
     if header is None and token is not None:
         return "Basic " + b64encode(f"{USER}:{token}".encode()).decode()
     return header
+
+
+async def pieces_of(request: Request) -> AsyncIterator[bytes]:
+    """The body as it arrives; raises Stalled when nothing comes for too long, so that no session is held for ever."""
+    body = request.stream()
+    while True:
+        try:
+            with fail_after(STALLED_AFTER):
+                piece = await anext(body)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Stalled from None
+        yield piece
 
 
 class _Failure(RegistryError):

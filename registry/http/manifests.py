@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from registry.errors import DigestInvalid, ManifestTooLarge, TagInvalid, TooManyTags
-from registry.http.frame import Ask
+from registry.http.frame import Ask, pieces_of
 from registry.images import Push, find_image, find_repository, put_image, remove_image, remove_tag
 from registry.manifests import LARGEST, read_manifest
 from registry.names import algorithm_of, check_digest, digest_of, is_tag
@@ -93,7 +93,7 @@ async def _body(ask: Ask) -> bytes:
     if said.isdigit() and int(said) > LARGEST:
         raise ManifestTooLarge(f"a manifest may have {LARGEST} bytes at most")
     body = bytearray()
-    async for piece in ask.request.stream():
+    async for piece in pieces_of(ask.request):
         body += piece
         if len(body) > LARGEST:
             raise ManifestTooLarge(f"a manifest may have {LARGEST} bytes at most")

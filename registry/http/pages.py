@@ -18,6 +18,15 @@ def page_size(ask: Ask) -> int:
     return min(int(said[:9]), LARGEST_PAGE)
 
 
+def last_seen(ask: Ask) -> str | None:
+    """Where the previous page ended; raises PageInvalid."""
+    said = ask.query("last")
+    # PostgreSQL keeps no text with NUL in it, nor can it look for one.
+    if said is not None and (len(said) > 1000 or "\0" in said):
+        raise PageInvalid("last must be the last result of the previous page")
+    return said
+
+
 def link(path: str, **query: str | int | None) -> dict[str, str]:
     """The header that points to the next page."""
     given = urlencode({name: value for name, value in query.items() if value is not None}, safe=":")

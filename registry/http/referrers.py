@@ -6,7 +6,7 @@ from typing import Any
 from starlette.responses import Response
 
 from registry.http.frame import Ask
-from registry.http.pages import link
+from registry.http.pages import last_seen, link
 from registry.images import find_repository
 from registry.manifests import LARGEST, OCI_INDEX
 from registry.names import check_digest
@@ -14,12 +14,14 @@ from state.images import Image, list_referrers
 from state.store import Session
 
 _PAGE = 100
+# Few at a time, since a referrer's annotations may be megabytes.
+_BATCH = 8
 
 
 async def get_referrers(ask: Ask) -> Response:
     """An index of the referrers, empty for a digest nobody has heard of; ``artifactType`` filters it."""
     name, digest = ask.name, check_digest(ask.part("digest"))
-    wanted, last = ask.query("artifactType"), ask.query("last")
+    wanted, last = ask.query("artifactType"), last_seen(ask)
 
     def find(session: Session) -> tuple[list[dict[str, Any]], bool]:
         find_repository(session, name, ask.room.settings.account)
@@ -39,7 +41,7 @@ def _page(
     """Descriptors that make an index of at most LARGEST bytes, and whether there are more."""
     found: list[dict[str, Any]] = []
     size = 200
-    while batch := list_referrers(session, repository, digest, after=after, limit=_PAGE):
+    while batch := list_referrers(session, repository, digest, after=after, limit=_BATCH):
         after = batch[-1].digest
         for image in batch:
             if wanted and image.artifact_type != wanted:

@@ -3,7 +3,7 @@
 from starlette.responses import JSONResponse, Response
 
 from registry.http.frame import Ask
-from registry.http.pages import link, page_size
+from registry.http.pages import last_seen, link, page_size
 from registry.images import find_repository
 from state.images import list_tags
 from state.repositories import list_repositories
@@ -12,7 +12,7 @@ from state.store import Session
 
 async def get_tags(ask: Ask) -> Response:
     """The repository's tags in the order of their bytes, a page at a time."""
-    name, size, last = ask.name, page_size(ask), ask.query("last")
+    name, size, last = ask.name, page_size(ask), last_seen(ask)
 
     def find(session: Session) -> list[str]:
         find_repository(session, name, ask.room.settings.account)
@@ -27,7 +27,7 @@ async def get_tags(ask: Ask) -> Response:
 
 async def get_catalog(ask: Ask) -> Response:
     """The repositories' names, a page at a time. Not of the specification, but known to many clients."""
-    size, last = page_size(ask), ask.query("last")
+    size, last = page_size(ask), last_seen(ask)
 
     def find(session: Session) -> list[str]:
         return [found.name for found in list_repositories(session, after=last, limit=size + 1)] if size else []

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from kit.aws.access import allows
 from registry.errors import BlobUploadInvalid, DigestInvalid, RegistryError, SizeInvalid
-from registry.http.frame import Ask
+from registry.http.frame import Ask, pieces_of
 from registry.names import check_digest
 from registry.storage import CHUNK
 from registry.uploads import Incoming, Uploads
@@ -91,7 +91,7 @@ async def _take_whole(ask: Ask, name: str, digest: str) -> Response:
 async def _take(ask: Ask, incoming: Incoming) -> None:
     """Write the body in chunks of about a mebibyte: that is all of it that is ever in memory."""
     waiting = bytearray()
-    async for piece in ask.request.stream():
+    async for piece in pieces_of(ask.request):
         waiting += piece
         if len(waiting) >= CHUNK:
             await run_in_threadpool(incoming.write, waiting)

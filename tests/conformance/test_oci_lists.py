@@ -69,6 +69,19 @@ def test_a_page_size_that_is_none_is_refused(oci: RegistryClient, size: str) -> 
     assert oci.call("GET", f"web/tags/list?n={size}").status_code == 400
 
 
+@pytest.mark.parametrize("path", ["web/tags/list", "_catalog", f"web/referrers/{NOTHING}"])
+@pytest.mark.parametrize("last", ["%00", "x" * 2000])
+def test_a_page_cannot_begin_at_nonsense(oci: RegistryClient, path: str, last: str) -> None:
+    answer = oci.call("GET", f"{path}?last={last}")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "PAGINATION_NUMBER_INVALID")
+
+
+@pytest.mark.parametrize("last", ["%ff", "%ed%a0%80", "%F0%9F%90%B3", "'; --", "zzzz"])
+def test_a_page_may_begin_where_nothing_is(oci: RegistryClient, last: str) -> None:
+    for path in ("web/tags/list", "_catalog", f"web/referrers/{NOTHING}"):
+        assert oci.call("GET", f"{path}?last={last}").status_code == 200
+
+
 def test_repositories_are_paged(oci: RegistryClient) -> None:
     oci.make_repository("a/b")
     assert follow(oci, "_catalog?n=2", "repositories") == [["a/b", "other"], ["web"]]

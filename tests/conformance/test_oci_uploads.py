@@ -1,6 +1,8 @@
 """Upload sessions over HTTP, as the OCI distribution specification has them."""
 
+import base64
 import json
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -114,6 +116,21 @@ def test_bytes_that_are_not_the_digest_are_refused_in_every_way_of_pushing(oci: 
     assert list(oci.storage.uploads()) == []
 
 
+def test_a_body_that_stops_arriving_frees_its_session_and_stays(
+    oci: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = begin(oci)
+    host, _, port = oci.address.partition(":")
+    with monkeypatch.context() as patience, socket.create_connection((host, int(port)), timeout=30) as stalled:
+        patience.setattr("registry.http.frame.STALLED_AFTER", 0.2)
+        token = base64.b64encode(f"AWS:{oci.password}".encode()).decode()
+        head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {token}\r\nContent-Length: 100\r\n\r\n"
+        stalled.sendall(head.encode() + DATA[:10])
+        assert stalled.recv(100).startswith(b"HTTP/1.1 408")
+    arrived = oci.storage.offset(location.rpartition("/")[2])
+    assert patch(oci, location, arrived, 4095).status_code == 202
+
+
 def test_a_put_without_a_digest_is_400(oci: RegistryClient) -> None:
     assert oci.call("PUT", begin(oci), data=DATA).status_code == 400
 
@@ -134,7 +151,7 @@ def test_a_session_is_of_its_repository_alone(oci: RegistryClient) -> None:
     assert oci.call("GET", location.replace("/web/", "/other/")).status_code == 404
 
 
-@pytest.mark.parametrize("upload", ["nonsense", "..%2F..%2Fetc", "00000000-0000-4000-8000-000000000000"])
+@pytest.mark.parametrize("upload", ["nonsense", "..%2F..%2Fetc", "%00", "%ff", "00000000-0000-4000-8000-000000000000"])
 def test_an_unknown_session_is_404(oci: RegistryClient, upload: str) -> None:
     assert oci.call("PATCH", f"web/blobs/uploads/{upload}", data=b"x").status_code == 404
 

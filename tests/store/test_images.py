@@ -157,7 +157,8 @@ def test_of_many_pushes_at_once_to_an_immutable_tag_one_wins(store: Store) -> No
 
 
 def test_the_same_blob_pushed_by_many_at_once_is_kept_once(store: Store) -> None:
-    clock, storage = ManualClock(), MemoryStorage()
+    clock = ManualClock()
+    storage = MemoryStorage(clock=clock)
 
     def attempt(number: int) -> None:
         uploads = Uploads(store, storage, clock=clock, account=ACCOUNT)
@@ -172,7 +173,8 @@ def test_the_same_blob_pushed_by_many_at_once_is_kept_once(store: Store) -> None
 
 
 def test_a_repository_deleted_while_layers_arrive_ends_in_an_error_and_no_leftovers(store: Store) -> None:
-    clock, storage = ManualClock(), MemoryStorage()
+    clock = ManualClock()
+    storage = MemoryStorage(clock=clock)
 
     def attempt(number: int) -> bool:
         uploads = Uploads(store, storage, clock=clock, account=ACCOUNT)

@@ -11,6 +11,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
+from kit.aws.paging import encode_token, scope_of
 from kit.aws.sigv4 import Caller, Key
 from kit.settings import Settings
 from orchestrator.api.ecr import ecr as service
@@ -386,3 +387,32 @@ def test_another_registry_has_no_repositories_here(ecr: Any) -> None:
     with pytest.raises(ecr.exceptions.RepositoryNotFoundException, match="999999999999"):
         ecr.list_images(repositoryName="web", registryId="999999999999")
     assert ecr.describe_registry()["registryId"] == "123456789012"
+
+
+def test_nonsense_is_refused_with_a_code(ecr: Any, registry: RegistryClient) -> None:
+    ecr.create_repository(repositoryName="web")
+    registry.push_image("web", "v1")
+    refused = ecr.exceptions.InvalidParameterException
+    with pytest.raises(refused):
+        ecr.describe_images(repositoryName="web", imageIds=[{"imageTag": "\0"}])
+    with pytest.raises(refused):
+        ecr.tag_resource(resourceArn="arn:aws:ecr:us-east-1:123456789012:repository/\0", tags=[])
+    forged = [encode_token(value, scope=scope_of("DescribeRepositories")) for value in (7, None, ["x"], "\0", {})]
+    for token in ["rubbish", "\0", *forged]:
+        with pytest.raises(refused):
+            ecr.describe_repositories(nextToken=token)
+    failures = ecr.batch_get_image(
+        repositoryName="web", imageIds=[{"imageTag": "\0"}, {"imageDigest": "sha256:\0"}, {"imageTag": "x" * 300}]
+    )["failures"]
+    assert [each["failureCode"] for each in failures] == ["InvalidImageTag", "InvalidImageDigest", "InvalidImageTag"]
+
+
+def test_too_many_large_manifests_for_one_answer_are_refused(ecr: Any, registry: RegistryClient) -> None:
+    ecr.create_repository(repositoryName="web")
+    registry.push_blob("web", b"{}")
+    annotations = {f"org.example.{number}": "x" * 10_000 for number in range(350)}
+    digests = [registry.push_manifest("web", image_of(annotations={**annotations, "n": str(n)})) for n in range(10)]
+    with pytest.raises(ecr.exceptions.LimitExceededException):
+        ecr.batch_get_image(repositoryName="web", imageIds=[{"imageDigest": digest} for digest in digests])
+    (one,) = ecr.batch_get_image(repositoryName="web", imageIds=[{"imageDigest": digests[0]}])["images"]
+    assert sha256(one["imageManifest"].encode()) == digests[0]

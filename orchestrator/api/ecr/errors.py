@@ -57,6 +57,10 @@ class TooManyTagsException(AwsError):
     """The list of tags on the repository is over the limit: a repository has 50 tags at most."""
 
 
+class LimitExceededException(AwsError):
+    """The manifests asked for are too large for one answer; ask for fewer."""
+
+
 class KmsException(AwsError):
     """Berth encrypts no layers with keys of KMS; leave the encryption configuration out, or ask for AES256."""
 

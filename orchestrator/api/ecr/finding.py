@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kit.aws.errors import InvalidParameterException
+from kit.aws.paging import decode_token
 from orchestrator.api.ecr.errors import RepositoryNotFoundException, in_aws_words
 from orchestrator.call import Call
 from registry.images import find_repository
-from registry.names import is_digest, is_tag
+from registry.names import is_digest, is_name, is_tag
 from state.images import Image, get_image, get_tag
 from state.repositories import Repository
 
@@ -23,6 +25,8 @@ class Missed:
 def find_named_repository(call: Call, request: Mapping[str, Any]) -> Repository:
     """The repository of ``repositoryName`` in ``registryId``; raises RepositoryNotFoundException."""
     name, account = request["repositoryName"], request.get("registryId") or call.settings.account
+    if not is_name(name):
+        raise InvalidParameterException("Invalid parameter at 'repositoryName' failed to satisfy constraint: 'name'")
     if account != call.settings.account:
         raise RepositoryNotFoundException(
             f"The repository with name '{name}' does not exist in the registry with id '{account}'"
@@ -63,3 +67,14 @@ def look_up(call: Call, repository: str, image_id: Mapping[str, Any], *, body: b
     assert digest is not None
     image = get_image(call.session, repository, digest, body=body)
     return image or Missed(code="ImageNotFound", reason="Requested image not found")
+
+
+def page_start(token: str | None, scope: str) -> str | None:
+    """The name or digest after which a page begins; raises InvalidParameterException."""
+    if not token:
+        return None
+    after = decode_token(token, scope=scope)
+    # A token is sealed but not secret, so what is in it is anybody's word.
+    if not isinstance(after, str) or "\0" in after or not after.isprintable():
+        raise InvalidParameterException("The specified nextToken is not valid for this request.")
+    return after

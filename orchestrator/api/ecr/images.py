@@ -3,14 +3,15 @@
 from typing import Any
 
 from kit.aws.errors import InvalidParameterException
-from kit.aws.paging import decode_token, encode_token, page, scope_of
+from kit.aws.paging import encode_token, page, scope_of
 from orchestrator.api.ecr.errors import (
     ImageAlreadyExistsException,
     ImageDigestDoesNotMatchException,
     ImageNotFoundException,
+    LimitExceededException,
     in_aws_words,
 )
-from orchestrator.api.ecr.finding import Missed, find_named_repository, look_up
+from orchestrator.api.ecr.finding import Missed, find_named_repository, look_up, page_start
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
 from registry.images import Push, put_image
@@ -30,6 +31,7 @@ from state.images import (
 from state.repositories import Repository, lock_repository
 
 _PAGE = 100
+_LARGEST_ANSWER = 32 * 1024 * 1024
 _TAGGED = {"TAGGED": True, "UNTAGGED": False}
 
 
@@ -54,7 +56,7 @@ def describe_images(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         call.session,
         repository.name,
         tagged=_TAGGED.get(filters.get("tagStatus", "ANY")),
-        after=decode_token(token, scope=scope) if token else None,
+        after=page_start(token, scope),
         limit=limit + 1,
     )
     answer: dict[str, Any] = {"imageDetails": _details(call, repository, list(images[:limit]))}
@@ -87,7 +89,9 @@ def batch_get_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """The manifests of the images asked for, as they were pushed."""
     repository = find_named_repository(call, request)
     accepted = request.get("acceptedMediaTypes")
-    images, failures = [], []
+    images: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    size = 0
     for image_id in _each_once(request["imageIds"]):
         found = look_up(call, repository.name, image_id, body=True)
         if isinstance(found, Image) and accepted and found.media_type not in accepted:
@@ -95,6 +99,9 @@ def batch_get_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         if isinstance(found, Missed):
             failures.append(_failure(image_id, found))
         else:
+            size += found.body_size
+            if size > _LARGEST_ANSWER:
+                raise LimitExceededException
             images.append(_render(call, found, image_id.get("imageTag")))
     return {"images": images, "failures": failures}
 

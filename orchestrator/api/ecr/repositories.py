@@ -3,16 +3,17 @@
 from typing import Any
 
 from kit.aws.errors import InvalidParameterException
-from kit.aws.paging import decode_token, encode_token, scope_of
+from kit.aws.paging import encode_token, scope_of
 from orchestrator.api.ecr.errors import (
     KmsException,
     RepositoryAlreadyExistsException,
     RepositoryNotEmptyException,
 )
-from orchestrator.api.ecr.finding import find_named_repository
+from orchestrator.api.ecr.finding import find_named_repository, page_start
 from orchestrator.api.ecr.tags import checked_tags
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
+from registry.names import is_name
 from state.images import has_images
 from state.repositories import (
     Repository,
@@ -36,6 +37,8 @@ def create_repository(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     encryption = request.get("encryptionConfiguration") or {"encryptionType": "AES256"}
     if encryption["encryptionType"] != "AES256" or encryption.get("kmsKey"):
         raise KmsException
+    if not is_name(name):
+        raise InvalidParameterException("Invalid parameter at 'repositoryName' failed to satisfy constraint: 'name'")
     if get_repository(call.session, name) is not None:
         raise RepositoryAlreadyExistsException(
             f"The repository with name '{name}' already exists in the registry with id '{account}'"
@@ -68,8 +71,7 @@ def describe_repositories(call: Call, request: dict[str, Any]) -> dict[str, Any]
     scope, limit = scope_of("DescribeRepositories"), request.get("maxResults") or _PAGE
     if (request.get("registryId") or call.settings.account) != call.settings.account:
         return {"repositories": []}
-    after = decode_token(token, scope=scope) if token else None
-    page = list_repositories(call.session, after=after, limit=limit + 1)
+    page = list_repositories(call.session, after=page_start(token, scope), limit=limit + 1)
     answer: dict[str, Any] = {"repositories": [render_repository(call, each) for each in page[:limit]]}
     if len(page) > limit:
         answer["nextToken"] = encode_token(page[limit - 1].name, scope=scope)

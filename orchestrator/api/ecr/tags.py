@@ -11,6 +11,7 @@ from orchestrator.api.ecr.errors import (
 )
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
+from registry.names import is_name
 from state.repositories import Repository, get_repository
 
 _MOST = 50
@@ -58,7 +59,7 @@ def checked_tags(tags: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _find(call: Call, arn: str) -> Repository:
     kind, _, name = resource_of(arn).partition("/")
-    if kind != "repository" or arn != call.arns.of("ecr", f"repository/{name}"):
+    if kind != "repository" or not is_name(name) or arn != call.arns.of("ecr", f"repository/{name}"):
         raise InvalidParameterException(
             f"Invalid parameter at 'resourceArn' failed to satisfy constraint: '{arn[:200]}' is no repository here"
         )
