@@ -24,8 +24,9 @@ class ClientGone(Exception):
 class AwsApp:
     """ASGI for one gateway. ``max_body`` in bytes, ``body_timeout`` in seconds for the whole body.
 
-    At most ``threads`` requests are worked on at once and ``waiting`` more may wait; beyond that the answer is 503,
-    which every SDK retries. Call ``close`` (or let the server's lifespan do so) to end the threads.
+    At most ``threads`` requests are worked on at once and ``waiting`` more may wait, and the bodies of all requests
+    together may hold ``max_held`` bytes (16 of the largest unless told); beyond that the answer is 503, which every
+    SDK retries. Call ``close`` (or let the server's lifespan do so) to end the threads.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class AwsApp:
         threads: int = 8,
         waiting: int = 512,
         body_timeout: float = 60.0,
+        max_held: int | None = None,
     ) -> None:
         self._gateway = gateway
         self._max_body = max_body
@@ -43,6 +45,8 @@ class AwsApp:
         self._body_timeout = body_timeout
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="aws")
         self._inside = 0
+        self._max_held = max_held if max_held is not None else 16 * max_body
+        self._held = 0
 
     def close(self) -> None:
         """Finish what is being worked on and end the threads."""
@@ -59,49 +63,51 @@ class AwsApp:
 
     async def _serve(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         head = _request(scope, b"")
+        body = bytearray()
         try:
-            body = await self._body(head, receive)
+            await self._read(head, receive, body)
+            response = await self._answer(_request(scope, bytes(body)))
         except ClientGone:
             return
         except AwsError as error:
-            await self._refuse(head, error, send)
+            # The rest of the body is never read, so the connection cannot be used again.
+            await _send(self._gateway.refuse(head, error), send, hang_up=True)
             return
-        if self._inside >= self._most:
-            await self._refuse(head, ServiceUnavailable("Too many requests are waiting. Try again."), send)
-            return
-        self._inside += 1
-        try:
-            loop = asyncio.get_running_loop()
-            response = await loop.run_in_executor(self._pool, self._gateway.handle, _request(scope, body))
         finally:
-            self._inside -= 1
+            self._held -= len(body)
         await _send(response, send, hang_up=False)
 
-    async def _body(self, head: HttpRequest, receive: Receive) -> bytes:
+    async def _answer(self, request: HttpRequest) -> HttpResponse:
+        if self._inside >= self._most:
+            raise ServiceUnavailable("Too many requests are waiting. Try again.")
+        self._inside += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._gateway.handle, request)
+        finally:
+            self._inside -= 1
+
+    async def _read(self, head: HttpRequest, receive: Receive, body: bytearray) -> None:
+        """Read into ``body``, every byte of which counts as held until the request is answered."""
         announced = head.header("content-length") or "0"
+        too_large = RequestEntityTooLarge(f"A request may hold {self._max_body} bytes at most.")
         if announced.isdecimal() and int(announced[:20]) > self._max_body:
-            raise RequestEntityTooLarge(f"A request may hold {self._max_body} bytes at most.")
-        chunks: list[bytes] = []
-        size = 0
+            raise too_large
         try:
             async with asyncio.timeout(self._body_timeout):
-                while True:
+                more = True
+                while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ClientGone
-                    chunk = message.get("body", b"")
-                    size += len(chunk)
-                    if size > self._max_body:
-                        raise RequestEntityTooLarge(f"A request may hold {self._max_body} bytes at most.")
-                    chunks.append(chunk)
-                    if not message.get("more_body", False):
-                        return b"".join(chunks)
+                    chunk, more = message.get("body", b""), message.get("more_body", False)
+                    if len(body) + len(chunk) > self._max_body:
+                        raise too_large
+                    if self._held + len(chunk) > self._max_held:
+                        raise ServiceUnavailable("Too much is being uploaded at once. Try again.")
+                    self._held += len(chunk)
+                    body += chunk
         except TimeoutError:
             raise RequestTimeout from None
-
-    async def _refuse(self, head: HttpRequest, error: AwsError, send: Send) -> None:
-        # The rest of the body is never read, so the connection cannot be used again.
-        await _send(self._gateway.refuse(head, error), send, hang_up=True)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

@@ -14,7 +14,14 @@ from tests.support.aws_requests import bound, gateway_of, json_call, signed, tol
 class Client:
     """Drives an ASGI application with one request and keeps what it sends."""
 
-    def __init__(self, request: HttpRequest, *, chunks: list[bytes] | None = None, hang_up: bool = False) -> None:
+    def __init__(
+        self,
+        request: HttpRequest,
+        *,
+        chunks: list[bytes] | None = None,
+        hang_up: bool = False,
+        stuck: bool = False,
+    ) -> None:
         self.scope = {
             "type": "http",
             "method": request.method,
@@ -25,6 +32,7 @@ class Client:
         }
         self.chunks = [request.body] if chunks is None else chunks
         self.hang_up = hang_up
+        self.stuck = stuck
         self.sent: list[MutableMapping[str, Any]] = []
 
     async def receive(self) -> MutableMapping[str, Any]:
@@ -33,7 +41,7 @@ class Client:
                 return {"type": "http.disconnect"}
             await asyncio.Event().wait()
         chunk = self.chunks.pop(0)
-        return {"type": "http.request", "body": chunk, "more_body": bool(self.chunks) or self.hang_up}
+        return {"type": "http.request", "body": chunk, "more_body": bool(self.chunks) or self.hang_up or self.stuck}
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         self.sent.append(message)
@@ -147,3 +155,28 @@ def test_headers_beyond_ascii_are_verified_byte_for_byte() -> None:
     run(AwsApp(gateway_of(ecs)), client)
 
     assert client.response().status == 200
+
+
+def test_all_bodies_together_are_bounded_and_the_bound_is_given_back() -> None:
+    ecs = bound("ecs", lambda call, request: None)
+    app = AwsApp(gateway_of(ecs), max_body=100, max_held=150, body_timeout=0.05)
+    request = json_call(ecs, "ListClusters", {})
+    stuck = Client(request, chunks=[b" " * 90], stuck=True)
+    late = Client(request, chunks=[b" " * 90, b"{}"])
+    after = Client(request)
+
+    async def play() -> None:
+        waiting = asyncio.create_task(app(stuck.scope, stuck.receive, stuck.send))
+        await asyncio.sleep(0)
+        await app(late.scope, late.receive, late.send)
+        await waiting
+        await app(after.scope, after.receive, after.send)
+
+    try:
+        asyncio.run(play())
+    finally:
+        app.close()
+
+    assert told(late.response())[:2] == (503, "ServiceUnavailable")
+    assert told(stuck.response())[:2] == (408, "RequestTimeoutException")
+    assert after.response().status == 200
