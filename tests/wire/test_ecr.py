@@ -402,7 +402,7 @@ def test_nonsense_is_refused_with_a_code(ecr: Any, registry: RegistryClient) -> 
         with pytest.raises(refused):
             ecr.describe_repositories(nextToken=token)
     failures = ecr.batch_get_image(
-        repositoryName="web", imageIds=[{"imageTag": "\0"}, {"imageDigest": "sha256:\0"}, {"imageTag": "x" * 300}]
+        repositoryName="web", imageIds=[{"imageTag": "-no tag"}, {"imageDigest": "sha256:xyz"}, {"imageTag": "x" * 300}]
     )["failures"]
     assert [each["failureCode"] for each in failures] == ["InvalidImageTag", "InvalidImageDigest", "InvalidImageTag"]
 
