@@ -3,6 +3,7 @@
 from typing import Any
 
 from kit.aws.paging import scope_of
+from orchestrator.api.ecs.account_settings import effective_settings
 from orchestrator.api.ecs.capacity_strategies import check_providers, check_strategy
 from orchestrator.api.ecs.errors import (
     ClusterContainsContainerInstancesException,
@@ -30,7 +31,8 @@ def create_cluster(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """An ACTIVE cluster of the same name is answered as it is; an INACTIVE one starts anew."""
     name = check_name(request.get("clusterName") or DEFAULT_CLUSTER, "Cluster")
     _refuse_service_connect(request)
-    settings = _settings(request.get("settings"))
+    insights = effective_settings(call, call.caller.principal_arn)["containerInsights"]
+    settings = _settings(request.get("settings"), [{"name": "containerInsights", "value": insights}])
     providers = check_providers(request.get("capacityProviders"))
     strategy = check_strategy(request.get("defaultCapacityProviderStrategy"), providers)
     tags = tags_of(request)
@@ -165,9 +167,9 @@ def _statistics(counts: ClusterCounts) -> list[dict[str, str]]:
     return [{"name": name, "value": str(count)} for name, count in figures.items()]
 
 
-def _settings(given: list[dict[str, Any]] | None, before: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
-    """``before`` (by default: insights off) with what was given on top."""
-    settings = {setting["name"]: setting["value"] for setting in before or ()} or {"containerInsights": "disabled"}
+def _settings(given: list[dict[str, Any]] | None, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``before`` with what was given on top."""
+    settings = {setting["name"]: setting["value"] for setting in before}
     for setting in given or ():
         name, value = setting.get("name"), setting.get("value")
         if name is None or value not in INSIGHTS:

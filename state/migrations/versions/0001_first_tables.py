@@ -31,6 +31,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_access_keys_principal_arn"), ["principal_arn"], unique=False)
 
     op.create_table(
+        "account_settings",
+        sa.Column("principal_arn", sa.String(length=400), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("value", sa.String(length=80), nullable=False),
+        sa.PrimaryKeyConstraint("principal_arn", "name", name=op.f("pk_account_settings")),
+    )
+    op.create_table(
         "blobs",
         sa.Column("digest", sa.String(length=140), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
@@ -857,6 +864,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_capacities_compute_environment"))
 
     op.drop_table("capacities")
+    op.drop_table("account_settings")
     op.drop_table("blobs")
     with op.batch_alter_table("access_keys", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_access_keys_principal_arn"))
