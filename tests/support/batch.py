@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import pytest
 from sqlalchemy import select
 
 from kit.aws.service import Service
@@ -190,3 +191,10 @@ class BatchPlane(Loopback):
         self.settle()
         self.end(job_id, exit_code=exit_code)
         self.settle()
+
+
+def refusal(call: Any, **request: Any) -> str:
+    """The message of the ClientException that the call is answered with."""
+    with pytest.raises(call.__self__.exceptions.ClientException) as caught:
+        call(**request)
+    return str(caught.value.response["Error"]["Message"])

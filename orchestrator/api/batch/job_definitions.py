@@ -145,9 +145,8 @@ def _refuse_unbuilt(request: Mapping[str, Any]) -> None:
 
 
 def _platform(capabilities: Sequence[str]) -> str:
-    for capability in capabilities:
-        if capability not in ("EC2", "FARGATE"):
-            raise ClientException(f"platformCapabilities holds EC2 or FARGATE, not {capability[:64]!r}.")
+    if "MANAGED_INSTANCES" in capabilities:
+        raise NotBuiltYet("jobs on ECS Managed Instances (platformCapabilities)")
     if len(set(capabilities)) > 1:
         raise ClientException("platformCapabilities holds one of EC2 and FARGATE, not both.")
     return capabilities[0] if capabilities else "EC2"
