@@ -1,12 +1,21 @@
 """Uploads over HTTP: sessions, chunks in order, streams, single requests and mounts."""
 
 import re
+from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from kit.aws.access import allows
-from registry.errors import BlobUploadInvalid, DigestInvalid, RegistryError, SizeInvalid
+from registry.errors import (
+    BlobUploadInvalid,
+    BlobUploadUnknown,
+    DigestInvalid,
+    NameUnknown,
+    RegistryError,
+    SizeInvalid,
+)
 from registry.http.frame import Ask, pieces_of
 from registry.names import check_digest
 from registry.storage import CHUNK
@@ -80,9 +89,9 @@ async def _take_whole(ask: Ask, name: str, digest: str) -> Response:
             await run_in_threadpool(incoming.finish, digest)
         finally:
             incoming.close()
-    except RegistryError as error:
+    except (RegistryError, ClientDisconnect):
         # The client never learned of the session, so it cannot resume it.
-        if not isinstance(error, DigestInvalid):
+        with suppress(BlobUploadUnknown, NameUnknown):
             await run_in_threadpool(uploads.cancel, name, upload)
         raise
     return _created(name, digest)
