@@ -78,6 +78,7 @@ class Agent:
             stopper()
         self._aws.close()
         self._clean_up()
+        self._runtime.close()
         log.info("agent stopped", id=self._identity.id)
 
     def _work(self) -> None:
@@ -127,6 +128,7 @@ class Agent:
             docker_version=lambda: self._info.version,
             post=engine.post,
             send=payloads.send,
+            on_open=reporter.hurry,
         )
         labels = {AGENT_LABEL: self._identity.id}
         subscription = runtime.events(labels, lambda event: engine.post(m.Happened(event)))

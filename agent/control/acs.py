@@ -34,14 +34,14 @@ class Acs:
         docker_version: Callable[[], str],
         post: Callable[[m.Message], None],
         send: Send,
-        on_error: Callable[[str], None] = lambda text: None,
+        on_open: Callable[[], None] = lambda: None,
     ) -> None:
         self._identity = identity
         self._cluster_arn = cluster_arn
         self._docker_version = docker_version
         self._post = post
         self._send = send
-        self._on_error = on_error
+        self._on_open = on_open
         self._opened = 0
         self._handlers: dict[str, Callable[[Mapping[str, Any]], bool | None]] = {
             "PayloadMessage": self._payload,
@@ -68,6 +68,7 @@ class Acs:
 
     def opened(self) -> None:
         self._opened += 1
+        self._on_open()
 
     def received(self, kind: str, message: Mapping[str, Any]) -> bool:
         """Take one frame; False when the control plane asked to be dialled anew."""
@@ -168,7 +169,6 @@ class Acs:
     def _error(self, message: Mapping[str, Any]) -> None:
         text = json.dumps(message, default=str)[:500]
         log.warning("control plane reported an error", message=text)
-        self._on_error(text)
 
     def _answer(self, kind: str, message_id: str, **more: str) -> None:
         identity = self._identity()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agent.runtime import LogLine
+
 EVENT_OVERHEAD = 26
 BATCH_BYTES = 1_048_576
 BATCH_EVENTS = 10_000
@@ -13,19 +15,20 @@ BATCH_SPAN_MS = 24 * 3600 * 1000 - 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event to be shipped; ``at`` is the engine's own instant, for the cursor."""
+    """One event to be shipped; ``stream`` and ``at``, the engine's own instant, are for the cursor."""
 
+    stream: int
     at: str
     timestamp_ms: int
     message: str
     size: int
 
 
-def entry_of(at: str, text: bytes, earliest_ms: int) -> Entry:
+def entry_of(line: LogLine, earliest_ms: int) -> Entry:
     """An event that is not earlier than the one before it: two streams of a container may be out of step."""
-    message = text.decode("utf-8", "replace")
+    message = line.text.decode("utf-8", "replace")
     size = len(message.encode()) + EVENT_OVERHEAD
-    return Entry(at, max(milliseconds(at), earliest_ms), message, size)
+    return Entry(line.stream, line.at, max(milliseconds(line.at), earliest_ms), message, size)
 
 
 def milliseconds(at: str) -> int:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from agent.log import facts
 from agent.logs.batches import Entry, entry_of
-from agent.logs.cursor import Cursor
+from agent.logs.cursor import Cursor, Skipping
 from agent.logs.places import LogPlace
 from agent.runtime import LogLine, LogStream, NotFound, Runtime, RuntimeTrouble
 from kit.clock import Clock, backoff
@@ -117,15 +117,12 @@ class Follower:
             return self.ended_reading.is_set() and not self._buffer
 
     def _read(self, *, follow: bool) -> None:
-        start = self._position
-        skip = start.seen
-        self._stream = self._runtime.logs(self.runtime_id, since=start.at, follow=follow, tty=self._tty)
+        skipping = Skipping(self._position)
+        since = self._position.since()
+        self._stream = self._runtime.logs(self.runtime_id, since=since, follow=follow, tty=self._tty)
         try:
             for line in self._stream:
-                if line.at == start.at and skip:
-                    skip -= 1
-                    continue
-                if start.at and line.at < start.at:
+                if skipping.behind(line.stream, line.at):
                     continue
                 self._add(line)
                 if self._closed.is_set():
@@ -135,7 +132,7 @@ class Follower:
 
     def _add(self, line: LogLine) -> None:
         try:
-            entry = entry_of(line.at, line.text, self._latest_ms)
+            entry = entry_of(line, self._latest_ms)
         except ValueError:
             log.warning("log line without an instant", container=self.container)
             return
@@ -143,7 +140,7 @@ class Follower:
             while (self._bytes > BUFFERED_BYTES or len(self._buffer) >= BUFFERED_LINES) and not self._closed.is_set():
                 self._changed.wait()
             self._latest_ms = entry.timestamp_ms
-            self._position = self._position.after(line.at)
+            self._position = self._position.after(line.stream, line.at)
             self._buffer.append(entry)
             self._bytes += entry.size
             first = len(self._buffer) == 1

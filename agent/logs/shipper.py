@@ -166,7 +166,7 @@ class LogShipper:
                 self._put(follower, body)
             cursor: Cursor = follower.cursor
             for entry in batch:
-                cursor = cursor.after(entry.at)
+                cursor = cursor.after(entry.stream, entry.at)
             follower.taken(len(batch), cursor)
             self._cursors.save(follower.runtime_id, cursor)
 

@@ -100,10 +100,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
-    """One line as the container wrote it, without its end. ``at`` is the engine's own instant, to the nanosecond."""
+    """One line as the container wrote it, without its end.
+
+    ``at`` is the engine's own instant, to the nanosecond; ``stream`` is 1 for the output and 2 for errors.
+    """
 
     at: str
     text: bytes
+    stream: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,3 +227,7 @@ class Runtime(Protocol):
     def has_volume(self, name: str) -> bool: ...
 
     def remove_volume(self, name: str) -> None: ...
+
+    def close(self) -> None:
+        """Let go of connections. The runtime may be used again; it connects anew."""
+        ...

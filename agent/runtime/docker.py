@@ -209,6 +209,12 @@ class DockerRuntime:
         with suppress(NotFound), translated():
             self._client().remove_volume(name)
 
+    def close(self) -> None:
+        with self._lock:
+            api, self._api = self._api, None
+        if api is not None:
+            api.close()
+
     def _network_cidr(self, name: str) -> str:
         with translated():
             networks = self._client().networks(names=[name])

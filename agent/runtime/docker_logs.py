@@ -34,6 +34,7 @@ class DockerLog:
         """End the reading, from any thread."""
         with suppress(OSError, AttributeError, DockerException):
             CancellableStream(iter(()), self._response).close()
+        self._response.close()
 
     def _frames(self) -> Iterator[tuple[int, bytes]]:
         raw = self._response.raw
@@ -60,10 +61,10 @@ def joined(frames: Iterator[tuple[int, bytes]]) -> Iterator[LogLine]:
         at, before = parts.pop(stream, (stamp.decode("ascii", "replace"), b""))
         whole = before + text
         if whole.endswith(b"\n"):
-            yield LogLine(at=at, text=whole.rstrip(b"\r\n")[:LONGEST_LINE])
+            yield LogLine(at=at, text=whole.rstrip(b"\r\n")[:LONGEST_LINE], stream=stream)
         elif len(whole) >= LONGEST_LINE:
-            yield LogLine(at=at, text=whole[:LONGEST_LINE])
+            yield LogLine(at=at, text=whole[:LONGEST_LINE], stream=stream)
         else:
             parts[stream] = (at, whole)
-    for at, text in parts.values():
-        yield LogLine(at=at, text=text)
+    for stream, (at, text) in parts.items():
+        yield LogLine(at=at, text=text, stream=stream)

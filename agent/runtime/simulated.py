@@ -259,6 +259,9 @@ class SimulatedRuntime:
         self._answer("remove_volume")
         self._volumes.discard(name)
 
+    def close(self) -> None:
+        pass
+
     def _answer(self, call: str) -> None:
         if faults := self._faults.get(call):
             raise faults.popleft()

@@ -156,8 +156,6 @@ class Engine:
                 return self._acknowledged(message.report)
             case m.Logged():
                 return self._logged(message)
-            case m.LogsRefused():
-                return self._logs_refused(message)
             case m.Look():
                 return [message.task]
         return []
@@ -240,15 +238,6 @@ class Engine:
         if task is None or message.container not in task.containers:
             return []
         task.containers[message.container].logged = True
-        return [task.arn]
-
-    def _logs_refused(self, message: m.LogsRefused) -> list[str]:
-        task = self._board.tasks.get(message.task)
-        if task is None or message.container not in task.containers:
-            return []
-        container = task.containers[message.container]
-        container.reason = container.reason or message.reason
-        self._board.stop(task.arn, message.reason)
         return [task.arn]
 
     # What follows.

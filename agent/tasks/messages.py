@@ -74,31 +74,10 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogsRefused:
-    """The container's log has no place to go."""
-
-    task: str
-    container: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """Something about the task may have to be done."""
 
     task: str
 
 
-Message = (
-    Arrived
-    | Unrunnable
-    | Manifest
-    | StopThese
-    | Done
-    | Happened
-    | Surveyed
-    | Acknowledged
-    | Logged
-    | LogsRefused
-    | Look
-)
+Message = Arrived | Unrunnable | Manifest | StopThese | Done | Happened | Surveyed | Acknowledged | Logged | Look

@@ -261,3 +261,50 @@ def test_a_stopped_engine_is_survived_and_what_died_with_it_is_reported(
         second_engine.start()
         bench.plane.wait_for_report(task_id, "STOPPED", timeout=40)
         bench.plane.wait_for(lambda: status("OK"))
+
+
+def test_a_bounded_capacity_holds_its_containers_together_and_leaves_nothing(
+    docker_engine: Engine, busybox_image: str, tmp_path: Path
+) -> None:
+    parent = f"/berth-test-{uuid.uuid4().hex[:8]}"
+    options = ("--capacity", "c1", "--cgroup-parent", parent, "--cpu", "256", "--memory", "64")
+    script = "dd if=/dev/zero of=/dev/null bs=200M count=1"
+    with bench_on(docker_engine, busybox_image, tmp_path / "agent", *options) as bench:
+        [registered] = bench.plane.calls("RegisterContainerInstance")
+        resources = {r["name"]: r.get("integerValue") for r in registered["totalResources"]}
+        assert (resources["CPU"], resources["MEMORY"]) == (256, 64)
+        assert {"name": "berth.capacity", "value": "c1"} in registered["attributes"]
+        quiet, payload = bench.run(bench.container("quiet", "sleep", "600"))
+        bench.plane.wait_for_report(quiet, "RUNNING")
+        assert bench.containers()[0].attrs["HostConfig"]["CgroupParent"] == parent
+        greedy, _ = bench.run(bench.container("greedy", "sh", "-c", script))
+        report = bench.plane.wait_for_report(greedy, "STOPPED")
+        assert report["containers"][0]["exitCode"] == 137
+        bench.plane.send_payload(stopped(payload), seq=3)
+        bench.plane.wait_for(lambda: not bench.containers())
+        bound = [fact["cgroup"] for fact in bench.agent.facts("capacity bounded")]
+        assert bound == [parent]
+        assert bench.agent.stop() == 0
+    assert not list(Path("/sys/fs/cgroup").glob(f"*{parent}"))
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/*{parent[1:]}"))
+
+
+def test_nonsense_on_the_socket_is_survived(bench: Bench) -> None:
+    for nonsense in ("", "{", "[]", '{"type": "NoSuchMessage"}', '{"type": "PayloadMessage", "message": 3}'):
+        bench.plane.send_raw(nonsense)
+    bench.plane.send("PayloadMessage", {"messageId": "bad", "tasks": [7, {"arn": 5}]})
+    bench.plane.wait_for(lambda: [f for f in bench.plane.frames("NackRequest") if f["messageId"] == "bad"])
+    task_id, _ = bench.run(bench.container("c", "sh", "-c", "exit 0"))
+    assert bench.plane.wait_for_report(task_id, "STOPPED")["containers"][0]["exitCode"] == 0
+    assert bench.plane.heard.handshakes[0].startswith(("/acs/ws?", "/tcs/ws?"))
+
+
+def test_a_closed_socket_is_dialled_again_and_the_agent_stays_small(bench: Bench) -> None:
+    dialled = len(bench.plane.heard.handshakes)
+    bench.plane.send("CloseMessage", {"message": "ConnectionExpired"})
+    bench.plane.wait_for(lambda: len(bench.plane.heard.handshakes) > dialled)
+    bench.plane.wait_for(bench.plane.connected)
+    assert bench.agent.process
+    status = Path(f"/proc/{bench.agent.process.pid}/status").read_text()
+    resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    assert resident < 60 * 1024, "the agent is to stay below 60 MB"

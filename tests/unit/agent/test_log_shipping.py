@@ -4,11 +4,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.logs.batches import Entry, batches, entry_of, milliseconds, render_batch
-from agent.logs.cursor import Cursor, CursorFiles
+from agent.logs.cursor import Cursor, CursorFiles, Position, Skipping
 from agent.logs.places import place_of
 from agent.logs.shipper import PATIENCE, LogShipper
+from agent.runtime import LogLine
 from agent.runtime.simulated import Program, SimulatedRuntime
 from agent.tasks import messages as m
 from agent.tasks.launch import Unprepared
@@ -154,32 +157,54 @@ def test_a_removed_container_leaves_no_cursor(shipping: Shipping, tmp_path: Path
 
 def test_batches_keep_the_limits_of_the_logs_api() -> None:
     day = 24 * 3600 * 1000
-    many = [Entry("a", 1, "x", 27)] * 10_001
+    many = [Entry(1, "a", 1, "x", 27)] * 10_001
     assert [len(batch) for batch in batches(many)] == [10_000, 1]
-    large = [Entry("a", 1, "x", 600_000)] * 3
+    large = [Entry(1, "a", 1, "x", 600_000)] * 3
     assert [len(batch) for batch in batches(large)] == [1, 1, 1]
-    apart = [Entry("a", 0, "x", 27), Entry("b", day - 1, "x", 27), Entry("c", day, "x", 27)]
+    apart = [Entry(1, "a", 0, "x", 27), Entry(1, "b", day - 1, "x", 27), Entry(1, "c", day, "x", 27)]
     assert [len(batch) for batch in batches(apart)] == [2, 1]
 
 
 def test_time_never_goes_back_within_a_stream_and_empty_lines_are_no_events() -> None:
-    later = entry_of("2030-01-01T00:00:02.500000000Z", b"b", 0)
-    earlier = entry_of("2030-01-01T00:00:01.000000000Z", b"", later.timestamp_ms)
+    later = entry_of(LogLine(at="2030-01-01T00:00:02.500000000Z", text=b"b"), 0)
+    earlier = entry_of(LogLine(at="2030-01-01T00:00:01.000000000Z", text=b"", stream=2), later.timestamp_ms)
     assert earlier.timestamp_ms == later.timestamp_ms == milliseconds("2030-01-01T00:00:02.5Z")
     assert [e["message"] for e in render_batch("g", "s", [later, earlier])["logEvents"]] == ["b"]
 
 
+AT = "2030-01-01T00:00:0{}.000000000Z"
+
+
 def test_the_cursor_counts_lines_of_one_instant() -> None:
-    assert Cursor().after("1").after("1").after("2") == Cursor(at="2", seen=1)
-    assert Cursor(at="1", seen=1).after("1") == Cursor(at="1", seen=2)
+    cursor = Cursor().after(1, AT.format(1)).after(1, AT.format(1)).after(1, AT.format(2)).after(2, AT.format(3))
+    assert cursor == Cursor({1: Position(AT.format(2), 1), 2: Position(AT.format(3), 1)})
+    assert Cursor().after(1, AT.format(1)).after(1, AT.format(1)) == Cursor({1: Position(AT.format(1), 2)})
+    assert cursor.since() == AT.format(1)
+
+
+@given(st.lists(st.tuples(st.sampled_from([1, 2]), st.integers(0, 4)), max_size=20), st.data())
+def test_reading_again_from_a_cursor_gives_exactly_what_is_after_it(
+    written: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    # Each stream is stamped in order; how the two interleave is anybody's guess.
+    stamps = {stream: iter(sorted(at for s, at in written if s == stream)) for stream in (1, 2)}
+    lines = [(stream, AT.format(next(stamps[stream]))) for stream, _ in written]
+    passed = data.draw(st.integers(0, len(lines)))
+    cursor = Cursor()
+    for stream, at in lines[:passed]:
+        cursor = cursor.after(stream, at)
+    skipping = Skipping(cursor)
+    assert [line for line in lines if not skipping.behind(*line)] == lines[passed:]
 
 
 def test_a_cursor_file_nobody_can_read_is_the_beginning(tmp_path: Path) -> None:
     files = CursorFiles(tmp_path)
-    files.save("c", Cursor(at="1", seen=2))
-    assert files.load("c") == Cursor(at="1", seen=2)
-    (tmp_path / "logs" / "c.json").write_text("[")
-    assert files.load("c") == Cursor()
+    cursor = Cursor().after(2, AT.format(1))
+    files.save("c", cursor)
+    assert files.load("c") == cursor
+    for nonsense in ("[", "[1]", '{"1": 2}', '{"1": ["x", 1]}', '{"a": ["x", 1]}'):
+        (tmp_path / "logs" / "c.json").write_text(nonsense)
+        assert files.load("c") == Cursor()
 
 
 def test_a_stream_may_be_named_outright(shipping: Shipping) -> None:
