@@ -1,0 +1,191 @@
+"""The control plane's processes: API replicas with a gateway and agents' connections, and schedulers with loops."""
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+
+from kit.aws.gateway import Gateway
+from kit.aws.http import HttpRequest
+from kit.clock import Clock
+from kit.ids import new_id, new_uuid
+from kit.reconciler import Reconciler
+from kit.secrets import SecretBox
+from kit.settings import Settings
+from orchestrator.agents.conversation import Conversation
+from orchestrator.agents.handshake import Handshake
+from orchestrator.agents.heartbeat import Heartbeat
+from orchestrator.agents.presence import Presence
+from orchestrator.frame import make_execute
+from orchestrator.loops import make_loops
+from orchestrator.operations import SERVICES
+from scheduler.loops.loop import Leases
+from scheduler.provisioners import Provisioner
+from state.store import Store
+from tests.support.simulation.processes import Life
+from tests.support.simulation.requests import KEYS
+
+HEARTBEAT = timedelta(seconds=30)
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One connection of an agent to a replica: two streams, each in order, until it breaks.
+
+    ``broken`` is the network's truth; ``hung_up`` what the replica has noticed, ``dropped`` what the agent has.
+    """
+
+    conversation: Conversation
+    connection_id: str
+    to_agent: deque[str] = field(default_factory=deque)
+    to_server: deque[str] = field(default_factory=deque)
+    woken: bool = True
+    looked_at: datetime | None = None
+    broken: bool = False
+    hung_up: bool = False
+    dropped: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """A reconciler and when its next turn is due."""
+
+    reconciler: Reconciler
+    due_at: datetime
+    woken: bool = True
+    busy: bool = False
+
+
+class Replica:
+    """One API process. Its connections die with it; what it wrote stays."""
+
+    def __init__(
+        self, name: str, life: Life, store: Store, clock: Clock, settings: Settings, secrets: SecretBox
+    ) -> None:
+        self.name = name
+        self.life = life
+        self.store = store
+        self.clock = clock
+        self.settings = settings
+        self.gateway = Gateway(
+            SERVICES,
+            find_key=KEYS.get,
+            clock=clock,
+            execute=make_execute(store, settings, secrets),
+            region=settings.region,
+            strict=True,
+        )
+        self._handshake = Handshake(store, clock, KEYS.get)
+        self._presence = Presence(store, clock)
+        self.links: list[Link] = []
+        self.turns = [Turn(Heartbeat(self._presence), clock.now())]
+
+    def connect(self, request: HttpRequest) -> Link:
+        """Open an agent's connection; raises AwsError."""
+        instance_id = self._handshake.admit(request, action="ecs:Poll", member="containerInstanceArn")
+        link = Link(Conversation(self.store, self.clock, self.settings, instance_id), new_uuid())
+        self._presence.arrived(instance_id, link.connection_id)
+        link.to_agent.append(link.conversation.opening())
+        self.links.append(link)
+        return link
+
+    def hear(self, name: str) -> None:
+        """A wake."""
+        for link in self.links:
+            if name == f"agent:{link.conversation.instance_id}":
+                link.woken = True
+
+    def serve(self, link: Link) -> bool:
+        """One beat of a connection: hang up, answer a frame, or say what is new; False when nothing was due."""
+        if link.broken:
+            if link.hung_up:
+                return False
+            link.hung_up = True
+            self.links.remove(link)
+            self._presence.left(link.conversation.instance_id, link.connection_id)
+            return True
+        if link.to_server:
+            answer = link.conversation.answer(link.to_server.popleft())
+            if answer is not None:
+                link.to_agent.append(answer)
+            return True
+        now = self.clock.now()
+        if not link.woken and link.looked_at is not None and now - link.looked_at < HEARTBEAT:
+            return False
+        link.woken = False
+        if link.looked_at is not None and now - link.looked_at >= HEARTBEAT:
+            link.to_agent.append(link.conversation.heartbeat())
+        link.looked_at = now
+        news = link.conversation.news()
+        if news is not None:
+            link.to_agent.append(news)
+        if link.conversation.closed:
+            link.broken = True
+        return True
+
+    def die(self) -> None:
+        """Every connection is reset; nobody is left to say that its agents are away."""
+        self.life.alive = False
+        for link in self.links:
+            link.broken = link.hung_up = True
+            link.to_agent.clear()
+            link.to_server.clear()
+        self.links.clear()
+
+
+class Scheduler:
+    """One scheduler process: its loops under leases of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        life: Life,
+        store: Store,
+        clock: Clock,
+        settings: Settings,
+        secrets: SecretBox,
+        provisioners: Mapping[str, Provisioner],
+        chance: Random,
+    ) -> None:
+        self.name = name
+        self.life = life
+        leases = Leases(store, clock, f"{name}:{new_id()[:8]}", length=timedelta(seconds=10))
+        loops = make_loops(store, clock, leases, settings, provisioners, secrets)
+        for loop in loops:
+            # Which of equal hosts a loop chooses is left to chance: here to the seed's.
+            if hasattr(loop, "_chance"):
+                loop._chance = Random(chance.getrandbits(32))
+        self.turns = [Turn(loop, clock.now()) for loop in loops]
+
+    def hear(self, name: str) -> None:
+        """A wake."""
+        for turn in self.turns:
+            if turn.reconciler.name == name:
+                turn.woken = True
+
+    def die(self) -> None:
+        """Its leases run out by themselves."""
+        self.life.alive = False
+
+
+def take_turn(turn: Turn, clock: Clock) -> None:
+    """Step a reconciler as its runner would."""
+    turn.woken = False
+    turn.busy = True
+    try:
+        due = turn.reconciler.step()
+    finally:
+        turn.busy = False
+    later = clock.now() + turn.reconciler.every
+    turn.due_at = later if due is None else min(due, later)
+
+
+def frame_of(text: str) -> tuple[str, dict[str, object]]:
+    """Kind and message of a frame."""
+    frame = json.loads(text)
+    return frame["type"], frame["message"]
+
+
+Process = Replica | Scheduler

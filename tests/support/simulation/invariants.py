@@ -1,0 +1,142 @@
+"""What must hold after every single step, whatever went wrong before. Each check answers what it found amiss."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from agent.runtime import Status
+from agent.tasks.render import CONTAINER_LABEL, TASK_LABEL
+from kit.ids import last_part
+from kit.lifecycle import Lifecycle
+from state.base import Base, Event, Moves
+from state.container_instances import ContainerInstance, HostPort
+from state.store import Session, Store
+from state.tasks import Task
+from tests.support.simulation.hosts import HostMachine
+from tests.support.simulation.ledger import Ledger
+
+OVER = ("DEPROVISIONING", "STOPPED")
+
+
+class Broken(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass(slots=True)
+class Invariants:
+    """Holds the store, the engines and the ledger against each other."""
+
+    ledger: Ledger
+    _seen: int = 0
+    _last: dict[tuple[str, str], str] = field(default_factory=dict)
+    _lifecycles: dict[str, Lifecycle] = field(default_factory=lambda: dict(_lifecycles()))
+
+    def check(self, store: Store, hosts: Sequence[HostMachine]) -> None:
+        """Raise Broken when anything is amiss."""
+        amiss = [*store.read(lambda session: self._amiss(session, hosts)), *self._doubles()]
+        if amiss:
+            raise Broken("\n".join(amiss))
+
+    def _amiss(self, session: Session, hosts: Sequence[HostMachine]) -> list[str]:
+        tasks = session.execute(
+            select(
+                Task.id,
+                Task.last_status,
+                Task.desired_status,
+                Task.container_instance_id,
+                Task.cpu,
+                Task.memory,
+                Task.started_by,
+                Task.stop_code,
+            )
+        ).all()
+        return [
+            *_over_commitment(session, tasks),
+            *self._moves(session),
+            *self._promises(tasks),
+            *_ghosts(tasks, hosts),
+        ]
+
+    def _moves(self, session: Session) -> Iterator[str]:
+        """Every move is in its lifecycle and begins where the one before ended."""
+        for event in session.scalars(select(Event).where(Event.id > self._seen).order_by(Event.id)):
+            self._seen = event.id
+            key = (event.kind, event.entity)
+            lifecycle = self._lifecycles.get(event.kind)
+            before = self._last.get(key)
+            self._last[key] = event.after
+            if lifecycle is None:
+                continue
+            if event.before is not None and not lifecycle.allows(event.before, event.after):
+                yield f"{event.entity} moved {event.before} → {event.after}, which no arrow allows"
+            if before is not None and event.before is not None and event.before != before:
+                yield f"{event.entity} moved {event.before} → {event.after}, but stood at {before}"
+
+    def _promises(self, tasks: Sequence[Row[Any]]) -> Iterator[str]:
+        """What was acknowledged is there; what was asked for once is there once."""
+        known = {task.id: task for task in tasks}
+        for task_id in sorted(self.ledger.tasks):
+            if task_id not in known:
+                yield f"task {task_id} was acknowledged and is not there"
+        for task_id in sorted(self.ledger.stopped):
+            if task_id in known and known[task_id].desired_status != "STOPPED":
+                yield f"task {task_id} was to stop, acknowledged, and is not"
+        counts = Counter(task.started_by for task in tasks)
+        for token, count in self.ledger.launched.items():
+            if counts[token] > count:
+                yield f"{counts[token]} tasks came of a request for {count} ({token})"
+
+    def _doubles(self) -> Iterator[str]:
+        for (task, container), count in self.ledger.starts.items():
+            if count > 1:
+                yield f"container {container} of {task} was started {count} times"
+        for task, hosts in self.ledger.hosts.items():
+            if len(hosts) > 1:
+                yield f"{task} ran on {sorted(hosts)}"
+
+
+def _over_commitment(session: Session, tasks: Sequence[Row[Any]]) -> Iterator[str]:
+    """Free and reserved add up to what is registered, and nothing is below zero."""
+    cpu: dict[str, int] = defaultdict(int)
+    memory: dict[str, int] = defaultdict(int)
+    live = set()
+    for task in tasks:
+        if task.container_instance_id is not None and task.last_status not in OVER:
+            cpu[task.container_instance_id] += task.cpu
+            memory[task.container_instance_id] += task.memory
+            live.add(task.id)
+    for host in session.scalars(select(ContainerInstance)):
+        for what, registered, free, reserved in (
+            ("cpu", host.registered_cpu, host.free_cpu, cpu[host.id]),
+            ("memory", host.registered_memory, host.free_memory, memory[host.id]),
+        ):
+            if free < 0 or free + reserved != registered:
+                yield f"{what} of {host.id}: {registered} registered, {reserved} reserved, {free} free"
+    for port in session.scalars(select(HostPort)):
+        if port.task_id not in live:
+            yield f"port {port.port} of {port.container_instance_id} is kept for {port.task_id}, which is over"
+
+
+def _ghosts(tasks: Sequence[Row[Any]], hosts: Sequence[HostMachine]) -> Iterator[str]:
+    """A task whose room was given back runs nowhere any more, unless its host was given up by force."""
+    known = {task.id: task for task in tasks}
+    for host in hosts:
+        running: Counter[tuple[str, str]] = Counter()
+        for state in host.machine.containers():
+            if state.status is not Status.RUNNING:
+                continue
+            task_id, container = last_part(state.labels[TASK_LABEL]), state.labels[CONTAINER_LABEL]
+            running[task_id, container] += 1
+            task = known.get(task_id)
+            if task is None or (task.last_status in OVER and task.stop_code != "TerminationNotice"):
+                yield f"{container} of {task_id} runs on {host.name}, but the task is over"
+        yield from (f"{count} × {key} run on {host.name}" for key, count in running.items() if count > 1)
+
+
+def _lifecycles() -> Iterator[tuple[str, Lifecycle]]:
+    for mapper in Base.registry.mappers:
+        if issubclass(mapper.class_, Moves):
+            yield mapper.class_.lifecycle.name, mapper.class_.lifecycle

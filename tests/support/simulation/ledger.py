@@ -1,0 +1,21 @@
+"""The ledger: what clients were promised and what containers did, kept beside the store to be held against it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Ledger:
+    """``launched`` counts, by ``startedBy``, the tasks asked for under one client token, answered or not."""
+
+    tasks: set[str] = field(default_factory=set)
+    launched: dict[str, int] = field(default_factory=dict)
+    stopped: set[str] = field(default_factory=set)
+    # How often the process of a task's container was started, and on which hosts.
+    starts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    hosts: dict[str, set[str]] = field(default_factory=dict)
+
+    def started(self, host: str, task: str, container: str) -> None:
+        """A container's process began to run."""
+        self.starts[task, container] += 1
+        self.hosts.setdefault(task, set()).add(host)
