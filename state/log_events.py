@@ -66,9 +66,9 @@ def add_log_events(session: Session, stream: LogStream, lines: Iterable[tuple[in
         for timestamp, message in lines
     ]
     stream.batches += 1
-    stream.last_ingested_at = at
     if not rows:
         return
+    stream.last_ingested_at = at
     session.execute(insert(LogEvent), rows)
     first, last = rows[0]["timestamp"], rows[-1]["timestamp"]
     stream.first_event_at = first if stream.first_event_at is None else min(stream.first_event_at, first)

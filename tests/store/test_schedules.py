@@ -1,6 +1,7 @@
 """The schedules loop on both databases: once each, whatever dies, however many run, however late."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -227,6 +228,26 @@ def test_a_scheduler_without_the_lease_does_nothing(store: Store, clock: ManualC
     assert held.hold("schedules") is not None
     assert loop(store, clock, target).step() is None
     assert target.calls == []
+
+
+def test_two_schedulers_that_take_the_lease_from_each_other_fire_everything_once(
+    store: Store, clock: ManualClock, target: Target
+) -> None:
+    for index in range(12):
+        add(store, clock, "at(2030-01-01T00:00:00)", name=f"s{index}")
+
+    def run(holder: str) -> None:
+        running = SchedulesLoop(store, clock, Leases(store, clock, holder, seize=True), invoke=target)
+        for _ in range(6):
+            running.step()
+            running.leases.forget(running.name)
+
+    with ThreadPoolExecutor(3) as pool:
+        for future in [pool.submit(run, holder) for holder in ("one", "two", "three")]:
+            future.result()
+    assert target.effects() == [START] * 12
+    statuses = store.read(lambda session: session.scalars(select(Firing.status)).all())
+    assert list(statuses) == ["SUCCEEDED"] * 12
 
 
 def test_a_failure_that_may_pass_is_tried_again_with_growing_pauses(

@@ -243,6 +243,15 @@ def test_events_too_old_too_new_or_expired_are_named_and_the_rest_is_kept(
     assert messages(client.get_log_events(**stream)) == ["3", "4"]
 
 
+def test_a_batch_of_which_nothing_is_kept_leaves_the_stream_empty(
+    client: Any, stream: dict[str, str], now: int
+) -> None:
+    answer = put(client, stream, now - 15 * 86_400_000, "1", "2")
+    assert answer["rejectedLogEventsInfo"] == {"tooOldLogEventEndIndex": 2}
+    (described,) = client.describe_log_streams(logGroupName="/app")["logStreams"]
+    assert not {"firstEventTimestamp", "lastEventTimestamp", "lastIngestionTime"} & described.keys()
+
+
 def test_the_newest_events_come_first_unless_asked_from_the_head(client: Any, stream: dict[str, str], now: int) -> None:
     put(client, stream, now, *"abcdefg")
     assert messages(client.get_log_events(**stream, limit=3)) == ["e", "f", "g"]
