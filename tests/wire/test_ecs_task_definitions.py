@@ -155,7 +155,7 @@ def test_fargate_refuses_containers(ecs: Any, container: dict[str, Any], text: s
         ({"memory": None}, "At least one of 'memory' or 'memoryReservation' must be specified."),
         ({"memory": 5}, "at least 6 MiB"),
         ({"memoryReservation": 65}, "'memory' must not be less than 'memoryReservation'"),
-        ({"cpu": -1}, "'cpu' must not be negative"),
+        ({"cpu": -1}, "'cpu' must be between 0 and"),
         ({"essential": False}, "at least one essential container"),
         ({"mountPoints": [{"sourceVolume": "x", "containerPath": "/x"}]}, "Unknown volume 'x'."),
         ({"portMappings": [{"containerPort": 65536}]}, "containerPort must be between 1 and 65535"),

@@ -30,6 +30,7 @@ VALUES: Mapping[str, Sequence[str]] = {
     "defaultLogDriverMode": ("non-blocking", "blocking"),
     "fargateEventWindows": SWITCH,
 }
+LONGEST_ARN = 400
 MANAGED = ("guardDutyActivate",)
 
 
@@ -39,7 +40,7 @@ def list_account_settings(call: Call, request: dict[str, Any]) -> dict[str, Any]
     name, value = request.get("name"), request.get("value")
     if value and not name:
         raise InvalidParameterException("A setting's value can be filtered by only together with its name.")
-    principal = request.get("principalArn") or call.caller.principal_arn
+    principal = _principal(call, request)
     effective = bool(request.get("effectiveSettings"))
     found = effective_settings(call, principal) if effective else account_settings_of(call.session, principal)
     chosen = sorted(
@@ -56,7 +57,7 @@ def list_account_settings(call: Call, request: dict[str, Any]) -> dict[str, Any]
 
 @ecs.operation("PutAccountSetting")
 def put_setting(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    principal = request.get("principalArn") or call.caller.principal_arn
+    principal = _principal(call, request)
     return _put(call, principal, request["name"], request["value"])
 
 
@@ -68,7 +69,7 @@ def put_setting_default(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 @ecs.operation("DeleteAccountSetting")
 def delete_setting(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Back to what applies without the principal's own choice, which the answer shows."""
-    principal = request.get("principalArn") or call.caller.principal_arn
+    principal = _principal(call, request)
     forget_account_setting(call.session, principal, request["name"])
     return {"setting": _render(principal, request["name"], effective_settings(call, principal)[request["name"]])}
 
@@ -82,6 +83,16 @@ def effective_settings(call: Call, principal: str) -> dict[str, str]:
 def root(call: Call) -> str:
     """The account's root principal, whose choices are the account's."""
     return f"arn:aws:iam::{call.arns.account}:root"
+
+
+def _principal(call: Call, request: dict[str, Any]) -> str:
+    """Whose setting is meant: the caller's unless another principal of the account is named."""
+    named = request.get("principalArn")
+    if not named:
+        return call.caller.principal_arn
+    if len(named) > LONGEST_ARN or not named.startswith(f"arn:aws:iam::{call.arns.account}:"):
+        raise InvalidParameterException("The principalArn must be the ARN of a principal of this account.")
+    return str(named)
 
 
 def _put(call: Call, principal: str, name: str, value: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from orchestrator.api.ecs.names import check_member_name
 
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@#+-]{0,254}")
 LEAST_MEMORY = 6  # MiB; Docker starts no container with less
+LARGEST = 2**31 - 1
 LONGEST_TIMEOUT = 86_400
 HEALTH_RANGES = {"interval": (5, 300), "timeout": (2, 120), "retries": (1, 10), "startPeriod": (0, 300)}
 AWSLOGS_OPTIONS = {
@@ -54,12 +55,14 @@ def _image(container: Mapping[str, Any]) -> None:
 
 
 def _sizes(container: Mapping[str, Any], name: str) -> None:
-    if container["cpu"] < 0:
-        raise ClientException(f"Invalid setting for container '{name}'. 'cpu' must not be negative.")
+    if not 0 <= container["cpu"] <= LARGEST:
+        raise ClientException(f"Invalid setting for container '{name}'. 'cpu' must be between 0 and {LARGEST}.")
     hard, soft = container.get("memory"), container.get("memoryReservation")
     for member, value in (("memory", hard), ("memoryReservation", soft)):
         if value is not None and value < LEAST_MEMORY:
             raise ClientException(f"Invalid setting for container '{name}'. '{member}' must be at least 6 MiB.")
+        if value is not None and value > LARGEST:
+            raise ClientException(f"Invalid setting for container '{name}'. '{member}' must be at most {LARGEST} MiB.")
     if hard is not None and soft is not None and soft > hard:
         raise ClientException(
             f"Invalid setting for container '{name}'. 'memory' must not be less than 'memoryReservation'."
