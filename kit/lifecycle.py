@@ -1,6 +1,6 @@
 """Lifecycles: one table of allowed moves per entity, and the error for a move that is not in it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -36,11 +36,3 @@ class Lifecycle:
         lines += [f"    {before} --> {after}" for before, afters in self.moves.items() for after in afters]
         lines += [f"    {status} --> [*]" for status in sorted(self.final())]
         return "\n".join(lines)
-
-
-def forward(*statuses: str, shortcuts: Iterable[tuple[str, str]] = ()) -> Mapping[str, tuple[str, ...]]:
-    """A table in which each status may move to every later one; ``shortcuts`` adds single extra arrows."""
-    table = {status: list(statuses[i + 1 :]) for i, status in enumerate(statuses)}
-    for before, after in shortcuts:
-        table[before].append(after)
-    return {status: tuple(after) for status, after in table.items()}

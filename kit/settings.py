@@ -36,6 +36,7 @@ class Settings:
     max_body: int = 64 * 1024 * 1024
     threads: int = 24
     task_retention_seconds: int = 3600
+    service_settle_seconds: int = 10
     inject_endpoint: bool = False
 
     @property
@@ -83,6 +84,7 @@ ABOUT: Mapping[str, str] = {
     "max_body": "Largest API request body, in bytes.",
     "threads": "Threads that answer API requests.",
     "task_retention_seconds": "How long a stopped task is still described, in seconds.",
+    "service_settle_seconds": "How long a task without health check runs before its service counts it well (ECS: 40).",
     "inject_endpoint": "Whether tasks get `AWS_ENDPOINT_URL` and region in their environment.",
 }
 

@@ -118,7 +118,8 @@ def create_api(parts: Parts) -> FastAPI:
     async def tcs(socket: WebSocket) -> None:
         await telemetry.serve(socket)
 
-    app.mount("/", aws)
+    # Not a mount: a mount would answer odd paths by itself, and not in AWS's words.
+    app.router.default = aws
     return app
 
 

@@ -11,7 +11,7 @@ from state.container_instances import ContainerInstance
 from state.services import Service
 from state.tasks import Task
 
-STARTING = ("PROVISIONING", "PENDING", "ACTIVATING")
+STARTING = ("PROVISIONING", "PENDING")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,17 +7,20 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from kit.lifecycle import Lifecycle, forward
+from kit.lifecycle import Lifecycle
 from state.base import Base, Moves
 
+# ECS's ACTIVATING, DEACTIVATING and STOPPING are for load balancers and the like, which Berth has not built.
 TASK = Lifecycle(
     "task",
-    forward(
-        "PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"
-    ),
+    {
+        "PROVISIONING": ("PENDING", "DEPROVISIONING", "STOPPED"),
+        "PENDING": ("RUNNING", "DEPROVISIONING", "STOPPED"),
+        "RUNNING": ("DEPROVISIONING", "STOPPED"),
+        "DEPROVISIONING": ("STOPPED",),
+        "STOPPED": (),
+    },
 )
-# Statuses in which a task no longer counts as wanted capacity.
-ENDING = ("DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED")
 
 
 class Task(Moves, Base):

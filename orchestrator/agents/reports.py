@@ -60,7 +60,7 @@ def apply_health(session: Session, task: Task, health: Mapping[str, str]) -> Non
 
 
 def _running(session: Session, task: Task, now: datetime) -> None:
-    if task.last_status in ("PROVISIONING", "PENDING", "ACTIVATING"):
+    if task.last_status == "PENDING":
         task.started_at = now
         task.connectivity_at = task.connectivity_at or now
         task.attachments = [{**attachment, "status": "ATTACHED"} for attachment in task.attachments]

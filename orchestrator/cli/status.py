@@ -136,7 +136,7 @@ def _why(task: dict[str, Any]) -> str:
     match task["lastStatus"]:
         case "PROVISIONING":
             return "waits for capacity of its own"
-        case "PENDING" | "ACTIVATING":
+        case "PENDING":
             return "its agent pulls the image and starts the containers"
         case _:
             return ""

@@ -58,7 +58,7 @@ def _render(
         "statusReason": instance.status_reason,
         "agentConnected": instance.agent_connected,
         "runningTasksCount": tasks.get("RUNNING", 0),
-        "pendingTasksCount": tasks.get("PENDING", 0) + tasks.get("ACTIVATING", 0),
+        "pendingTasksCount": tasks.get("PENDING", 0),
         "attributes": instance.attributes,
         "attachments": [],
         "registeredAt": instance.registered_at,

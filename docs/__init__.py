@@ -1,0 +1,1 @@
+"""Pages: some written by hand, some made from code by ``python -m docs.generate``."""
