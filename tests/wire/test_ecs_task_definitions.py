@@ -15,6 +15,10 @@ from tests.support.loopback import Loopback
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition"
 WEB = {"name": "web", "image": "localhost:5050/web:1", "memory": 64}
+MULTILINE = {
+    "logDriver": "awslogs",
+    "options": {"awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-multiline-pattern": "^x"},
+}
 FARGATE = {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512"}
 
 
@@ -177,6 +181,8 @@ def test_fargate_refuses_containers(ecs: Any, container: dict[str, Any], text: s
         ({"workingDirectory": "app"}, "must be an absolute path"),
         ({"environment": [{"name": "A=B", "value": "c"}]}, "invalid environment variable name 'A=B'"),
         ({"logConfiguration": {"logDriver": "awslogs"}}, "requires options: awslogs-group, awslogs-region"),
+        ({"logConfiguration": {"logDriver": "awsfirelens"}}, "awsfirelens is not supported by Berth yet."),
+        ({"logConfiguration": MULTILINE}, "option awslogs-multiline-pattern is not supported by Berth"),
         ({"linuxParameters": {"capabilities": {"add": ["FLY"]}}}, "unknown Linux capability 'FLY'"),
     ],
 )
@@ -196,6 +202,8 @@ def test_a_container_is_refused_when(ecs: Any, container: dict[str, Any], text: 
         ({"volumes": [{"name": "a"}, {"name": "a"}]}, "Duplicate volume name 'a'."),
         ({"volumes": [{"name": "a", "host": {"sourcePath": "etc"}}]}, "must be an absolute path"),
         ({"placementConstraints": [{"type": "memberOf", "expression": "x == y"}]}, "memberOf"),
+        ({"pidMode": "task"}, "pidMode task is not supported by Berth yet."),
+        ({"ipcMode": "task"}, "ipcMode task is not supported by Berth yet."),
         ({"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}}, "is not supported by Berth"),
     ],
 )

@@ -22,7 +22,6 @@ AWSLOGS_OPTIONS = {
     "awslogs-region": True,
     "awslogs-stream-prefix": False,
     "awslogs-create-group": False,
-    "awslogs-endpoint": False,
     "mode": False,
     "max-buffer-size": False,
 }

@@ -79,6 +79,10 @@ def _sizes(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _platform(body: Mapping[str, Any]) -> None:
+    for member in ("pidMode", "ipcMode"):
+        # The agents give each container namespaces of its own, or the host's.
+        if body.get(member) == "task":
+            raise ClientException(f"{member} task is not supported by Berth yet.")
     system = (body.get("runtimePlatform") or {}).get("operatingSystemFamily") or "LINUX"
     if system != "LINUX":
         raise ClientException(f"runtimePlatform.operatingSystemFamily {system} is not supported by Berth: LINUX.")
