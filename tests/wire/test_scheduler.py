@@ -19,6 +19,8 @@ from orchestrator.operations import SERVICES
 from scheduler.loops.loop import Leases
 from scheduler.loops.schedules import SchedulesLoop
 from state.firings import DeadLetter, Firing
+from tests.support.batch import FARGATE as BATCH_FARGATE
+from tests.support.batch import FARGATE_CONTAINER, BatchPlane
 from tests.support.loopback import KEY, Loopback
 
 ROLE = "arn:aws:iam::123456789012:role/scheduler"
@@ -372,6 +374,42 @@ def test_a_job_queue_that_is_not_there_fails_the_firing(berth: Berth, client: An
     berth.loop.step()
     (firing,) = berth.firings()
     assert (firing.status, firing.error_code) == ("FAILED", "ClientException")
+
+
+def test_a_schedule_submits_a_batch_job_array_and_all(sqlite_url: str) -> None:
+    plane = BatchPlane(sqlite_url)
+    plane.environment("ce", BATCH_FARGATE)
+    plane.queue()
+    definition = plane.definition(container=FARGATE_CONTAINER, platformCapabilities=["FARGATE"])
+    job = {
+        "JobName": "nightly",
+        "JobQueue": "queue",
+        "JobDefinition": definition,
+        "ArrayProperties": {"Size": 3},
+        "Parameters": {"Day": "<aws.scheduler.scheduled-time>"},
+    }
+    client = plane.client("scheduler")
+    create(client, Target={"Arn": SUBMIT_JOB, "RoleArn": ROLE, "Input": json.dumps(job)})
+    plane.loop_clock.tick(minutes=1)
+    loop = SchedulesLoop(
+        plane.store,
+        plane.loop_clock,
+        Leases(plane.store, plane.loop_clock, "test"),
+        invoke=make_invoke(plane.settings, plane.secrets, plane.loop_clock),
+    )
+    loop.step()
+    loop.step()
+    plane.settle()
+    jobs = [
+        found["jobId"]
+        for status in ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING")
+        for found in plane.batch.list_jobs(jobQueue="queue", jobStatus=status)["jobSummaryList"]
+    ]
+    (described,) = plane.batch.describe_jobs(jobs=jobs)["jobs"]
+    assert (described["jobName"], described["arrayProperties"]["size"]) == ("nightly", 3)
+    # A map's keys are the client's own: they are not respelled.
+    assert described["parameters"]["Day"].endswith("Z")
+    plane.close()
 
 
 def test_an_update_keeps_the_progress_while_the_timing_stays(berth: Berth, client: Any) -> None:

@@ -5,7 +5,6 @@ Berth calls its own ECS and Batch: ``arn:…:ecs:…:cluster/NAME`` with EcsPara
 is written, not when it fires. Dead letters are kept in Berth's store; there is no SQS.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from functools import cache
 from typing import Any
 
 from kit.aws.constraints import Trouble
-from kit.aws.errors import AwsError, ValidationException
+from kit.aws.errors import AwsError, SerializationException, ValidationException
+from kit.aws.protocols.json import parse
 from kit.aws.reading import Readers
 from kit.aws.service import Service
 from kit.ids import last_part
@@ -123,8 +123,9 @@ def _read_input(invocation: Invocation, *, required: bool) -> dict[str, Any]:
             raise ValidationException("A universal target needs Input: the operation's request as JSON.")
         return {}
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        # As strict as a request's own body: no NaN, no halves of characters, no endless nesting.
+        value = parse(text.encode())
+    except (SerializationException, UnicodeError):
         raise ValidationException("The target's Input is not valid JSON.") from None
     if not isinstance(value, dict):
         raise ValidationException("The target's Input must be a JSON object.")
