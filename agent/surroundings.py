@@ -5,7 +5,7 @@ from typing import Protocol
 
 from agent.log import facts
 from agent.pause import UnknownMachine, ensure_pause_image
-from agent.runtime import NotFound, Refused, Runtime, Temporary
+from agent.runtime import ImageMissing, NotFound, Refused, Runtime, Temporary
 from agent.tasks.launch import Unprepared
 from agent.tasks.render import AGENT_LABEL, TASK_LABEL, Host, log_group, own_volumes, volume_name
 from agent.tasks.spec import ContainerSpec, TaskSpec, Volume
@@ -46,7 +46,12 @@ class TaskSurroundings:
             if volume.name in mounted and volume.type == "docker":
                 self._ensure_volume(task, volume)
 
-    def network_missing(self, task: TaskSpec) -> bool:
+    def mend(self, task: TaskSpec, missing: NotFound) -> bool:
+        """Raises Unprepared, Temporary."""
+        if isinstance(missing, ImageMissing):
+            self._pause_ready = False
+            self._ensure_pause()
+            return True
         try:
             self._runtime.network(self._host.network, self._cidr)
         except (Refused, NotFound) as error:

@@ -7,6 +7,7 @@ ran, looked at when it did. Nothing is asked of the engine before the process ru
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from agent.images import CannotPull, Images
@@ -59,8 +60,8 @@ class Prepares(Protocol):
 
     def before(self, task: TaskSpec, container: ContainerSpec) -> None: ...
 
-    def network_missing(self, task: TaskSpec) -> bool:
-        """Make a lost network again; say whether the start is worth repeating."""
+    def mend(self, task: TaskSpec, missing: NotFound) -> bool:
+        """Make again what the task's network stands on and somebody removed; False when that can't be."""
         ...
 
     def started(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None: ...
@@ -84,7 +85,13 @@ def launch(
     pulled_at: list[datetime] = []
     try:
         prepares.before(task, container)
-        made = _create(task, container, runtime, images, host, clock, cancelled, pulled_at)
+        create = partial(_create, task, container, runtime, images, host, clock, cancelled, pulled_at)
+        try:
+            made = create()
+        except NotFound as missing:
+            if not container.internal or not prepares.mend(task, missing):
+                raise
+            made = create()
     except CannotPull as error:
         return NotLaunched(reason=f"CannotPullContainerError: {error}")
     except Temporary as error:
@@ -164,6 +171,8 @@ def _create(
     try:
         return _create_or_adopt(runtime, name, body, task, digest)
     except ImageMissing:
+        if container.internal:
+            raise
         if failure:
             raise failure from None
         pull()
@@ -206,8 +215,8 @@ def _start(
     try:
         try:
             runtime.start(runtime_id)
-        except NotFound:
-            if not container.internal or not prepares.network_missing(task):
+        except NotFound as missing:
+            if not container.internal or not prepares.mend(task, missing):
                 raise
             runtime.start(runtime_id)
     except Temporary as error:

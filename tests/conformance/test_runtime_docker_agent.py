@@ -3,11 +3,12 @@
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from tests.support.agent_process import AgentProcess, awslogs, container, running_agent, stopped, task
 from tests.support.engine import Engine, OwnEngine, connect
@@ -48,6 +49,9 @@ def bench_on(engine: Engine, image: str, data: Path, *options: str) -> Iterator[
             if agent.process and agent.process.poll() is None:
                 agent.kill()
             engine.remove(f"berth.agent={agent.id}")
+            with suppress(APIError):
+                # Refused while another agent's tasks are on it.
+                engine.client.api.remove_network("berth-awsvpc")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 
 from agent.runtime import Refused, Temporary
 from agent.tasks.model import Phase
+from agent.tasks.pausing import PAUSE_IMAGE
 from tests.support.agent_process import container
 from tests.unit.agent.host import MemoryHost
 
@@ -164,6 +165,25 @@ def test_an_awsvpc_task_starts_behind_its_pause_container(host: MemoryHost) -> N
     assert [c.name for c in report.containers] == ["web"]
     host.stop("t1")
     assert host.running() == []
+
+
+def test_a_removed_pause_image_is_made_again(host: MemoryHost) -> None:
+    eni = {"ipv4Addresses": [{"primary": True, "privateAddress": "10.233.0.9"}]}
+    host.run("t1", container("web", "server"), networkMode="awsvpc", elasticNetworkInterfaces=[eni])
+    del host.runtime.programs[PAUSE_IMAGE]
+    host.run("t2", container("web", "server"), networkMode="awsvpc", elasticNetworkInterfaces=[eni])
+    assert host.status("t2") is Phase.RUNNING
+
+
+def test_a_dead_pause_container_ends_its_task(host: MemoryHost) -> None:
+    eni = {"ipv4Addresses": [{"primary": True, "privateAddress": "10.233.0.9"}]}
+    host.run("t1", container("web", "server"), networkMode="awsvpc", elasticNetworkInterfaces=[eni])
+    host.runtime.kill("ecs-t1-internalecspause")
+    host.settle()
+    report = host.last("t1")
+    assert report
+    assert report.status is Phase.STOPPED
+    assert report.reason == "ResourceInitializationError: the task's network namespace has ended"
 
 
 def test_an_ended_task_is_never_run_again(host: MemoryHost) -> None:
