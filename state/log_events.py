@@ -93,6 +93,11 @@ def scan_log_events(
 
     ``since`` and ``until`` are inclusive timestamps, ``after`` and ``before`` exclusive places.
     """
+    # A place bounds the time as well, and said so plainly it bounds the index scan on every database.
+    if after is not None:
+        since = max(since, after[0])
+    if before is not None:
+        until = before[0] if until is None else min(until, before[0])
     place = tuple_(LogEvent.timestamp, LogEvent.id)
     query = (
         select(LogEvent.timestamp, LogEvent.id, LogStream.name, LogEvent.ingested_at, LogEvent.size, LogEvent.message)
