@@ -127,7 +127,7 @@ def running_berth(engine: Engine, **settings: str) -> Iterator[RunningBerth]:
     """
     root = Path(tempfile.mkdtemp(prefix="berth-e2e-"))
     account = str(random.randrange(10**11, 10**12))
-    environment = clean_environment(root, engine) | {
+    environment = clean_environment(root, engine.host) | {
         "BERTH_ACCOUNT": account,
         "BERTH_DOCKER_HOST": engine.host,
         "BERTH_SERVICE_SETTLE_SECONDS": "1",
@@ -149,13 +149,13 @@ def running_berth(engine: Engine, **settings: str) -> Iterator[RunningBerth]:
     assert not left, f"left by a Berth that is down: {left}"
 
 
-def clean_environment(home: Path, engine: Engine) -> dict[str, str]:
+def clean_environment(home: Path, docker_host: str) -> dict[str, str]:
     """This process's environment, without what would tell a client anything of AWS, Berth or docker logins."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return kept | {
         "HOME": str(home),
         "DOCKER_CONFIG": str(home / "docker"),
-        "DOCKER_HOST": engine.host,
+        "DOCKER_HOST": docker_host,
         # Every engine has this builder; the other one is a plug-in.
         "DOCKER_BUILDKIT": "0",
         "AWS_CONFIG_FILE": str(home / "aws-config"),
