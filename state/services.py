@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm.attributes import flag_modified
 
 from kit.ids import new_uuid
 from kit.lifecycle import Lifecycle
@@ -59,6 +60,10 @@ class Service(Moves, Base):
 
     def event_name(self) -> str:
         return f"service/{self.cluster}/{self.name}"
+
+    def touch(self) -> None:
+        """Have ``version`` grow though no column changes: whoever saw the service before acts on old sight."""
+        flag_modified(self, "steady_at")
 
 
 class Deployment(Moves, Base):
@@ -127,6 +132,11 @@ def list_deployments_of(session: Session, cluster: str, names: Collection[str]) 
     for row in sorted(rows, key=lambda deployment: deployment.status != "PRIMARY"):
         found.setdefault(row.service_name, []).append(row)
     return found
+
+
+def lock_service(session: Session, service: Service) -> None:
+    """Hold the service's row until the transaction ends, and read it anew: its deployments change one at a time."""
+    session.refresh(service, with_for_update=True)
 
 
 def get_services(session: Session, cluster: str, names: Collection[str]) -> Mapping[str, Service]:

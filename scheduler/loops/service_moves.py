@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.orm.attributes import flag_modified
 
 from kit.settings import Settings
 from scheduler.ending import stop_tasks
@@ -50,8 +49,7 @@ def carry_out(
 ) -> None:
     """Write the plan. ``service`` is the row, held by this transaction, in the version that was seen."""
     deployments = {row.id: row for row in list_deployments(session, service.cluster, service.name)}
-    # No other column may have changed, yet whoever saw the service before must see that it was acted upon.
-    flag_modified(service, "steady_at")
+    service.touch()
     _judge(session, judged)
     for counted in recounted:
         deployments[counted.id].failed_tasks = counted.failed_tasks

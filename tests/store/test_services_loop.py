@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -382,6 +383,40 @@ def test_a_plan_made_on_old_sight_does_nothing(plane: ServicesPlane) -> None:
     plane.store.transact(lambda session: plane.loop.record(session, stale, now))
     plane.step()
     assert all(task.desired_status == "STOPPED" for task in plane.tasks())
+
+
+def test_a_forced_deployment_makes_older_sight_void(plane: ServicesPlane) -> None:
+    plane.add_host()
+    plane.create(2)
+    now = plane.loop_clock.now()
+    [stale] = plane.loop.decide(plane.store.read(lambda session: plane.loop.observe(session, now)), now)
+    plane.update(forceNewDeployment=True)
+    plane.store.transact(lambda session: plane.loop.record(session, stale, now))
+    assert plane.tasks() == []
+    plane.step()
+    assert {task.deployment_id for task in plane.tasks()} == {plane.service()["deployments"][0]["id"]}
+
+
+def test_deployments_forced_at_the_same_time_leave_one_primary(plane: ServicesPlane) -> None:
+    plane.create(1)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(lambda _: plane.update(forceNewDeployment=True), range(8)))
+    statuses = [row["status"] for row in plane.service()["deployments"]]
+    assert statuses.count("PRIMARY") == 1
+    assert statuses.count("ACTIVE") == 8
+
+
+def test_a_cluster_that_defaults_to_fargate_gives_services_fargate(plane: ServicesPlane) -> None:
+    plane.register(family="far", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512")
+    strategy = [{"capacityProvider": "FARGATE_SPOT", "weight": 1, "base": 0}]
+    plane.ecs.put_cluster_capacity_providers(
+        cluster="default", capacityProviders=["FARGATE_SPOT"], defaultCapacityProviderStrategy=strategy
+    )
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    made = plane.create(1, taskDefinition="far", networkConfiguration=network)
+    assert made["capacityProviderStrategy"] == strategy
+    plane.step()
+    assert [(task.launch_type, task.capacity_provider) for task in plane.tasks()] == [("FARGATE", "FARGATE_SPOT")]
 
 
 def test_events_keep_to_the_newest_hundred(plane: ServicesPlane) -> None:

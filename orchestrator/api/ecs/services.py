@@ -17,7 +17,7 @@ from orchestrator.api.ecs.service_rules import check_count, check_grace, refuse_
 from orchestrator.api.ecs.service_view import render_services
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
-from state.services import Service, forget_past, get_service, get_services, list_service_names
+from state.services import Service, forget_past, get_service, get_services, list_service_names, lock_service
 
 MOST_DESCRIBED = 10
 MOST_LISTED, USUALLY_LISTED = 100, 10
@@ -67,6 +67,7 @@ def update_service(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     refuse_unbuilt(request)
     cluster = find_cluster(call, request.get("cluster"))
     service = find_service(call, cluster, request["service"])
+    lock_service(call.session, service)
     if service.status != "ACTIVE":
         raise ServiceNotActiveException
     changes = read_changes(call, request, cluster, service)
@@ -78,6 +79,7 @@ def update_service(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     elif "desired_count" in changes:
         rescale(call, service)
     service.steady_at = None
+    service.touch()
     call.session.wake(LOOP)
     return {"service": _render(call, service)}
 
@@ -87,6 +89,7 @@ def delete_service(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """DRAINING until its last task has stopped, then INACTIVE. Asking again while it drains changes nothing."""
     cluster = find_cluster(call, request.get("cluster"))
     service = find_service(call, cluster, request["service"])
+    lock_service(call.session, service)
     if service.status == "INACTIVE":
         raise ServiceNotFoundException
     if service.status == "ACTIVE":
