@@ -15,6 +15,7 @@ from registry.errors import (
     NameUnknown,
     RegistryError,
     SizeInvalid,
+    Stalled,
 )
 from registry.http.frame import Ask, pieces_of
 from registry.names import check_digest
@@ -100,13 +101,18 @@ async def _take_whole(ask: Ask, name: str, digest: str) -> Response:
 async def _take(ask: Ask, incoming: Incoming) -> None:
     """Write the body in chunks of about a mebibyte: that is all of it that is ever in memory."""
     waiting = bytearray()
-    async for piece in pieces_of(ask.request):
-        waiting += piece
-        if len(waiting) >= CHUNK:
-            await run_in_threadpool(incoming.write, waiting)
-            waiting = bytearray()
-    if waiting:
+    try:
+        async for piece in pieces_of(ask.request):
+            waiting += piece
+            if len(waiting) >= CHUNK:
+                # Given away before it is written: what fails to be written is not written twice.
+                full, waiting = waiting, bytearray()
+                await run_in_threadpool(incoming.write, full)
+    except (ClientDisconnect, Stalled):
+        # On a bad line every byte that came through counts, or an upload might never get on.
         await run_in_threadpool(incoming.write, waiting)
+        raise
+    await run_in_threadpool(incoming.write, waiting)
 
 
 def _chunk_start(ask: Ask) -> int | None:

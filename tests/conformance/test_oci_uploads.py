@@ -116,19 +116,39 @@ def test_bytes_that_are_not_the_digest_are_refused_in_every_way_of_pushing(oci: 
     assert list(oci.storage.uploads()) == []
 
 
-def test_a_body_that_stops_arriving_frees_its_session_and_stays(
+def half_a_patch(oci: RegistryClient, location: str) -> socket.socket:
+    """A connection on which ten bytes of a hundred were sent."""
+    host, _, port = oci.address.partition(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    token = base64.b64encode(f"AWS:{oci.password}".encode()).decode()
+    head = (
+        f"PATCH {location} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {token}\r\n"
+        "Content-Length: 100\r\nContent-Range: 0-99\r\n\r\n"
+    )
+    connection.sendall(head.encode() + DATA[:10])
+    return connection
+
+
+def test_a_body_that_stops_arriving_frees_its_session_and_counts(
     oci: RegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = begin(oci)
-    host, _, port = oci.address.partition(":")
-    with monkeypatch.context() as patience, socket.create_connection((host, int(port)), timeout=30) as stalled:
+    with monkeypatch.context() as patience:
         patience.setattr("registry.http.frame.STALLED_AFTER", 0.2)
-        token = base64.b64encode(f"AWS:{oci.password}".encode()).decode()
-        head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {token}\r\nContent-Length: 100\r\n\r\n"
-        stalled.sendall(head.encode() + DATA[:10])
-        assert stalled.recv(100).startswith(b"HTTP/1.1 408")
-    arrived = oci.storage.offset(location.rpartition("/")[2])
-    assert patch(oci, location, arrived, 4095).status_code == 202
+        with half_a_patch(oci, location) as stalled:
+            assert stalled.recv(100).startswith(b"HTTP/1.1 408")
+    assert oci.call("GET", location).headers["Range"] == "0-9"
+    assert patch(oci, location, 10, 4095).status_code == 202
+
+
+def test_after_the_client_hung_up_the_session_goes_on_from_what_arrived(oci: RegistryClient) -> None:
+    location = begin(oci)
+    half_a_patch(oci, location).close()
+    upload = location.rpartition("/")[2]
+    # The server hears of it a little later; then the session is free.
+    answers = (patch(oci, location, oci.storage.offset(upload), 4095).status_code for _ in range(100))
+    assert next(status for status in answers if status not in (409, 416)) == 202
+    assert oci.call("PUT", f"{location}?digest={sha256(DATA)}").status_code == 201
 
 
 def test_a_put_without_a_digest_is_400(oci: RegistryClient) -> None:
