@@ -33,6 +33,19 @@ def tasks_of(session: Session, jobs: Iterable[Job]) -> dict[str, Task]:
     return {task.id: task for task in session.scalars(select(Task).where(Task.id.in_(wanted)))}
 
 
+def held_children(session: Session, jobs: Iterable[Job]) -> dict[str, str]:
+    """Of the arrays' parents among the jobs, why a child of theirs is still RUNNABLE."""
+    parents = [job.id for job in jobs if job.array_size is not None and job.status == "PENDING"]
+    if not parents:
+        return {}
+    rows = session.execute(
+        select(Job.array_id, func.min(Job.status_reason).label("reason"))
+        .where(Job.array_id.in_(parents), Job.status == "RUNNABLE", Job.status_reason.is_not(None))
+        .group_by(Job.array_id)
+    )
+    return {row.array_id or "": row.reason for row in rows}
+
+
 def list_queue_jobs(
     session: Session,
     queue: str,

@@ -7,6 +7,7 @@ from kit.clock import epoch_millis
 from kit.ids import Arns
 from scheduler.jobs.task_definitions import CONTAINER, log_stream_name
 from scheduler.queueing import Exit
+from scheduler.wiring import interface_of
 from state.jobs import Submission
 from state.tasks import Task
 
@@ -24,7 +25,7 @@ def container_detail(submission: Submission, task: Task, arns: Arns) -> dict[str
         "exitCode": container.get("exitCode"),
         "reason": container.get("reason"),
         "logStreamName": log_stream_name(submission, task.id),
-        "networkInterfaces": _interfaces(container),
+        "networkInterfaces": _interfaces(task),
     }
     return {name: value for name, value in members.items() if value is not None}
 
@@ -54,9 +55,10 @@ def _container(task: Task) -> Mapping[str, Any]:
     return next((one for one in task.containers if one.get("name") == CONTAINER), {})
 
 
-def _interfaces(container: Mapping[str, Any]) -> list[dict[str, Any]]:
-    wanted = ("attachmentId", "ipv6Address", "privateIpv4Address")
-    return [
-        {name: interface[name] for name in wanted if interface.get(name)}
-        for interface in container.get("networkInterfaces") or ()
-    ]
+def _interfaces(task: Task) -> list[dict[str, Any]]:
+    """The task's own interface, in ``awsvpc`` mode; else none."""
+    interface = interface_of(task)
+    if interface is None:
+        return []
+    named = {"attachmentId": "attachmentId", "privateIpv4Address": "privateIPv4Address"}
+    return [{name: interface[detail] for name, detail in named.items() if interface.get(detail)}]

@@ -39,6 +39,7 @@ from state.tasks import list_tasks_on
 HEALTHY = "ComputeEnvironment Healthy"
 # Jobs of one queue and size that are looked at when hosts are counted.
 WINDOW = 200
+ENDS_SOON = timedelta(seconds=1)
 # After a host could not be had, the pause before the next is asked for.
 RETRY_AFTER = timedelta(seconds=30)
 
@@ -125,6 +126,8 @@ class ComputeEnvironmentsLoop(Loop):
     def next_look(self, seen: Seen, now: datetime) -> datetime | None:
         dues = [next_release(_bounds(one), _hosts(one, seen)) for one in seen.environments if one.kind == "EC2"]
         dues += [at + RETRY_AFTER for at, _ in seen.failures.values()]
+        # Hosts and their registrations go without telling this loop.
+        dues += [now + ENDS_SOON for one in seen.environments if one.status == "DELETING"]
         return min((due for due in dues if due is not None and due > now), default=None)
 
     def _capacity(self, environment: ComputeEnvironment, kind: InstanceType, now: datetime) -> Capacity:

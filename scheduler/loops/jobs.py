@@ -38,7 +38,7 @@ from state.store import Session, Store
 from state.tasks import get_task
 
 # Jobs of one kind that one step handles; and jobs that it starts.
-CHUNK = 500
+CHUNK = 1000
 MOST_STARTED = 100
 WINDOW = 100
 ARRAY_SUCCEEDED = "Array Child Jobs succeeded"

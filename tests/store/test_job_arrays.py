@@ -141,6 +141,7 @@ def test_ten_thousand_children_are_admitted_and_held_in_bounded_steps(plane: Bat
     steps = plane.settle()
     assert steps < 100
     assert plane.job(array)["arrayProperties"]["statusSummary"]["RUNNABLE"] == 10_000
+    assert plane.job(array)["statusReason"].startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ")
     plane.batch.cancel_job(jobId=array, reason="too many")
     plane.settle()
     ended = plane.job(array)

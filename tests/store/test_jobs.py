@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from state.store import Session
+from state.tasks import Task
 from tests.support.batch import EC2, FARGATE, FARGATE_CONTAINER, BatchPlane
 
 
@@ -182,6 +184,7 @@ def test_a_job_waits_for_what_it_depends_on(hosted: BatchPlane) -> None:
     second = hosted.submit(dependsOn=[{"jobId": first}])
     hosted.settle()
     assert hosted.status(second) == "PENDING"
+    assert hosted.job(second)["statusReason"] == "Waiting for the jobs it depends on"
     hosted.finish(first)
     assert hosted.status(second) == "STARTING"
 
@@ -254,6 +257,27 @@ def test_fargate_jobs_stay_within_max_vcpus(plane: BatchPlane) -> None:
         "awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"], "assignPublicIp": "DISABLED"}
     }
     assert task.extra_environment["AWS_EXECUTION_ENV"] == "AWS_ECS_FARGATE"
+
+
+def test_a_job_on_fargate_shows_its_own_address(plane: BatchPlane) -> None:
+    plane.environment(resources=FARGATE)
+    plane.queue()
+    plane.definition(container=FARGATE_CONTAINER, platformCapabilities=["FARGATE"])
+    job = plane.submit()
+    plane.settle()
+    attachment = {
+        "id": "a-1",
+        "type": "ElasticNetworkInterface",
+        "status": "ATTACHED",
+        "details": [{"name": "privateIPv4Address", "value": "10.0.0.7"}],
+    }
+
+    def attach(session: Session) -> None:
+        session.get_one(Task, plane.task_of(job).id).attachments = [attachment]
+
+    plane.transact(attach)
+    expected = [{"attachmentId": "a-1", "privateIpv4Address": "10.0.0.7"}]
+    assert plane.job(job)["container"]["networkInterfaces"] == expected
 
 
 def test_a_higher_priority_queue_goes_first(plane: BatchPlane) -> None:

@@ -13,13 +13,18 @@ from scheduler.queueing import Dependency, status_summary, waits_for
 from state.jobs import Job
 from state.tasks import Task
 
+WAITS = "Waiting for the jobs it depends on"
 
-def render_job(call: Call, job: Job, task: Task | None, children: Mapping[str, int] | None) -> dict[str, Any]:
-    """A JobDetail. ``task`` is the attempt under way; ``children`` counts an array's children by status."""
+
+def render_job(
+    call: Call, job: Job, task: Task | None, children: Mapping[str, int] | None, held: str | None
+) -> dict[str, Any]:
+    """A JobDetail. ``task`` is the attempt under way; ``children`` counts an array's children by status, and
+    ``held`` says why one of them does not start."""
     submission = job.submission
     strategy = submission.retry_strategy or {}
     members = {
-        **_common(call, job),
+        **_common(call, job, held),
         "jobQueue": job_queue_arn(call, job.queue),
         "attempts": job.attempts,
         "retryStrategy": {
@@ -40,28 +45,35 @@ def render_job(call: Call, job: Job, task: Task | None, children: Mapping[str, i
     return {name: value for name, value in members.items() if value is not None}
 
 
-def render_summary(call: Call, job: Job) -> dict[str, Any]:
-    """A JobSummary."""
+def render_summary(call: Call, job: Job, held: str | None = None) -> dict[str, Any]:
+    """A JobSummary; ``held`` says why a child of the array does not start."""
     last = job.attempts[-1]["container"] if job.attempts else {}
     container = {name: last[name] for name in ("exitCode", "reason") if name in last}
     array = {"index": job.array_index} if job.array_id else {"size": job.array_size} if job.array_size else None
-    members = {**_common(call, job), "container": container or None, "arrayProperties": array}
+    members = {**_common(call, job, held), "container": container or None, "arrayProperties": array}
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _common(call: Call, job: Job) -> dict[str, Any]:
+def _common(call: Call, job: Job, held: str | None) -> dict[str, Any]:
     submission = job.submission
     return {
         "jobArn": job_arn(call, job.id),
         "jobId": job.id,
         "jobName": submission.name,
         "status": job.status,
-        "statusReason": job.status_reason,
+        "statusReason": _reason(job, held),
         "createdAt": epoch_millis(job.created_at),
         "startedAt": _millis(job.started_at),
         "stoppedAt": _millis(job.stopped_at),
         "jobDefinition": job_definition_arn(call, submission.definition_name, submission.definition_revision),
     }
+
+
+def _reason(job: Job, held: str | None) -> str | None:
+    """Why the job stands where it stands; an array waits for what its children wait for."""
+    if job.status == "PENDING" and not job.status_reason:
+        return WAITS if job.waits else held
+    return job.status_reason
 
 
 def _container(call: Call, job: Job, task: Task | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from state.job_lists import (
     created_before,
     defined_by,
     describe_jobs,
+    held_children,
     list_children,
     list_queue_jobs,
     named,
@@ -42,8 +43,13 @@ def describe(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     jobs = describe_jobs(call.session, ids)
     children = count_children(call.session, [job.id for job in jobs.values() if job.array_size])
     tasks = tasks_of(call.session, [job for job in jobs.values() if job.status in UNDER_WAY])
+    held = held_children(call.session, jobs.values())
     found = [jobs[job_id] for job_id in ids if job_id in jobs]
-    return {"jobs": [render_job(call, job, tasks.get(job.task_id or ""), children.get(job.id)) for job in found]}
+    return {
+        "jobs": [
+            render_job(call, job, tasks.get(job.task_id or ""), children.get(job.id), held.get(job.id)) for job in found
+        ]
+    }
 
 
 @batch.operation("ListJobs")
@@ -99,7 +105,8 @@ def _list_queue(call: Call, request: dict[str, Any], status: str) -> dict[str, A
 
     most = MOST_FILTERED if filters else MOST_LISTED
     rows, more = page(request, fetch, key, most=most, scope=f"jobs of {queue.name} {filters or status}")
-    return {"jobSummaryList": [render_summary(call, job) for job in rows], **more}
+    held = held_children(call.session, rows)
+    return {"jobSummaryList": [render_summary(call, job, held.get(job.id)) for job in rows], **more}
 
 
 def _filter(call: Call, filters: list[Mapping[str, Any]]) -> ColumnElement[bool]:
