@@ -10,7 +10,8 @@ from pathlib import Path
 from agent.cgroup import CannotLimit, Cgroup
 from agent.identity import AlreadyRunning, DataLock
 from agent.runtime import Runtime, RuntimeTrouble
-from agent.tasks.render import AGENT_LABEL, Host
+from agent.tasks.files import TaskFiles
+from agent.tasks.render import AGENT_LABEL, Host, own_volumes, volume_name
 
 
 def evict(data: Path, runtime: Runtime, *, cgroup_parent: str = "") -> int:
@@ -26,6 +27,9 @@ def evict(data: Path, runtime: Runtime, *, cgroup_parent: str = "") -> int:
         identity = json.loads((data / "agent.json").read_text())["id"]
         for container in runtime.list({AGENT_LABEL: identity}):
             runtime.remove(container.id)
+        for task, _ in TaskFiles(data).load():
+            for volume in own_volumes(task.spec):
+                runtime.remove_volume(volume_name(task.spec, volume))
         if not cgroup_parent:
             # Kept by the engine while any other agent's task still uses it.
             runtime.remove_network(Host(agent_id="").network)

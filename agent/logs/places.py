@@ -14,15 +14,18 @@ class LogPlace:
     create_group: bool = False
 
 
-def place_of(task: TaskSpec, container: ContainerSpec) -> LogPlace:
-    """``<prefix>/<container>/<task id>``, or what ``awslogs-stream`` says; without either the task id and name."""
+def place_of(task: TaskSpec, container: ContainerSpec, runtime_id: str = "") -> LogPlace:
+    """``<prefix>/<container>/<task id>``, or what ``awslogs-stream`` says; without either the container's id.
+
+    The stream is empty when it is to be named after a container that does not exist yet.
+    """
     options: Mapping[str, str] = log_options(container)
     prefix = options.get("awslogs-stream-prefix", "")
     stream = options.get("awslogs-stream", "")
     if prefix:
         stream = f"{prefix}/{container.name}/{task.id}"
     elif not stream:
-        stream = f"{container.name}/{task.id}"
+        stream = runtime_id
     return LogPlace(
         group=options.get("awslogs-group", ""),
         stream=stream,

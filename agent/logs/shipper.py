@@ -77,7 +77,7 @@ class LogShipper:
                 runtime_id=runtime_id,
                 task=task.arn,
                 container=container.name,
-                place=place_of(task, container),
+                place=place_of(task, container, runtime_id),
                 tty=bool(container.config.get("Tty")),
                 cursor=self._cursors.load(runtime_id),
                 clock=self._clock,
@@ -190,9 +190,10 @@ class LogShipper:
     def _make(self, place: LogPlace) -> None:
         if place.create_group and place.group not in self._groups:
             self._create("CreateLogGroup", {"logGroupName": place.group})
-        self._create("CreateLogStream", {"logGroupName": place.group, "logStreamName": place.stream})
-        self._groups.add(place.group)
-        self._streams.add((place.group, place.stream))
+        if place.stream:
+            self._create("CreateLogStream", {"logGroupName": place.group, "logStreamName": place.stream})
+            self._streams.add((place.group, place.stream))
+            self._groups.add(place.group)
 
     def _create(self, operation: str, body: dict[str, object]) -> None:
         try:

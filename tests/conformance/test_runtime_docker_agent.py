@@ -2,7 +2,7 @@
 
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -247,15 +247,16 @@ def test_sigterm_leaves_containers_running(bench: Bench) -> None:
     assert [c.status for c in bench.containers()] == ["running"]
 
 
-def test_a_stopped_engine_is_survived_and_what_died_with_it_is_reported(
-    second_engine: OwnEngine, tmp_path: Path
+@pytest.mark.parametrize("end", [OwnEngine.stop, OwnEngine.kill])
+def test_an_engine_that_ends_is_survived_and_what_died_with_it_is_reported(
+    second_engine: OwnEngine, tmp_path: Path, end: Callable[[OwnEngine], None]
 ) -> None:
     engine = connect(second_engine.host)
     image = make_busybox_image(engine, "berth-test/busybox:agent")
     with bench_on(engine, image, tmp_path / "agent") as bench:
         task_id, _ = bench.run(bench.container("c", "sleep", "600"))
         bench.plane.wait_for_report(task_id, "RUNNING")
-        second_engine.stop()
+        end(second_engine)
 
         def status(wanted: str) -> bool:
             frames = bench.plane.frames("PublishInstanceStatusRequest")

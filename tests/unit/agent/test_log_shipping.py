@@ -211,3 +211,11 @@ def test_a_stream_may_be_named_outright(shipping: Shipping) -> None:
     raw = task("t1", container("c", "i", hostConfig=awslogs(group="/aws/batch/job", stream="def/default/t1")))
     spec = read_task(raw, seq=1, cluster=CLUSTER)
     assert place_of(spec, spec.containers[0]).stream == "def/default/t1"
+
+
+def test_a_stream_without_a_name_is_named_after_the_container(shipping: Shipping) -> None:
+    raw = task("t1", container("c", "i", hostConfig=awslogs(group="g")))
+    spec = read_task(raw, seq=1, cluster=CLUSTER)
+    assert place_of(spec, spec.containers[0], "r1").stream == "r1"
+    shipping.shipper.ensure(spec, spec.containers[0])
+    assert shipping.calls.heard == []
