@@ -70,9 +70,12 @@ def fill(stage: Stage, ecs: Client) -> list[str]:
     """A host with plenty of room, and 1,000 tasks placed on it through the scheduler's own launch."""
     ecs.call("CreateCluster", clusterName=CLUSTER)
     container = {"name": "c", "image": IMAGE, "memory": 64, "environment": [{"name": "A", "value": "b"}]}
-    ecs.call("RegisterTaskDefinition", family="small", containerDefinitions=[container])
+    registered = ecs.call("RegisterTaskDefinition", family="small", containerDefinitions=[container])
+    attributes = registered["taskDefinition"].get("requiresAttributes", [])
     sizes = [{"name": name, "type": "INTEGER", "integerValue": PLENTY} for name in ("CPU", "MEMORY")]
-    host = ecs.call("RegisterContainerInstance", cluster=CLUSTER, totalResources=sizes)["containerInstance"]
+    host = ecs.call("RegisterContainerInstance", cluster=CLUSTER, totalResources=sizes, attributes=attributes)[
+        "containerInstance"
+    ]
     store, now = Store(f"sqlite:///{stage.data / 'berth.db'}"), SystemClock().now()
 
     def write(session: Session) -> list[str]:
