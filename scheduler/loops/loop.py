@@ -52,7 +52,8 @@ class Loop(ABC):
 
     ``observe`` reads in one short transaction; ``decide`` is pure and answers None when there is nothing to do;
     ``act`` talks to the world with no transaction open, may be slow, can be repeated, and answers None when there is
-    nothing to record; ``record`` writes in one transaction that the lease guards. ``next_look`` says when to look again without being woken.
+    nothing to record; ``record`` writes in one transaction that the lease guards. ``next_look`` says when to look
+    again without being woken.
     """
 
     name: ClassVar[str]
