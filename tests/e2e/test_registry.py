@@ -51,9 +51,11 @@ class Docker:
 def docker(docker_engine: Engine, registry: RegistryClient, tmp_path: Path) -> Iterator[Docker]:
     command = Docker(docker_engine, registry, tmp_path)
     yield command
-    found = command.must("image", "ls", "--quiet", "--no-trunc", "--filter", f"reference={registry.address}/*/*")
-    for image in set(found.split()):
-        command.run("image", "rm", "--force", image)
+    # Name by name: with its last name an image goes, and the nameless one it was built on goes with it.
+    for image in docker_engine.client.images.list():
+        for name in (*image.tags, *image.attrs["RepoDigests"]):
+            if name.startswith(f"{registry.address}/"):
+                command.run("image", "rm", "--force", name)
 
 
 @pytest.fixture(scope="session")
