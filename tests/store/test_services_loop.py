@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import delete
 
 from state.services import get_service, tell
 from state.store import Session
 from state.task_definitions import forget_task_definitions
+from state.tasks import Task
 from tests.support.services import CHECKED, WEB, ServicesPlane
 
 
@@ -442,3 +444,9 @@ def test_a_deleted_task_definition_goes_when_its_last_user_is_gone(plane: Servic
     assert plane.ecs.describe_task_definition(taskDefinition="web:1")["taskDefinition"]["status"] == (
         "DELETE_IN_PROGRESS"
     )
+    plane.ecs.delete_service(service="web", force=True)
+    plane.come_to_rest()
+    plane.store.transact(lambda session: session.execute(delete(Task)))
+    plane.store.transact(forget_task_definitions)
+    with pytest.raises(plane.ecs.exceptions.ClientException, match="Unable to describe task definition"):
+        plane.ecs.describe_task_definition(taskDefinition="web:1")
