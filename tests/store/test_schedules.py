@@ -1,66 +1,20 @@
 """The schedules loop on both databases: once each, whatever dies, however many run, however late."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from kit.aws.errors import AwsError, InvalidParameterException, ServiceUnavailable
 from kit.clock import ManualClock
-from scheduler.cron import parse
-from scheduler.loops.invocation import Invocation, Invoke
 from scheduler.loops.loop import Leases
 from scheduler.loops.schedules import SchedulesLoop
-from scheduler.loops.timing import Timing, due_after, first_due, latest_due, timing_of
-from state.access_keys import AccessKey
 from state.base import Base
-from state.firings import DeadLetter, Firing, cancel_firings, forget_firings, list_firings
-from state.schedule_groups import keep_default_group
-from state.schedules import Schedule, get_schedule
+from state.firings import Firing
+from state.schedules import get_schedule
 from state.store import Session, Store
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
-QUEUE = "arn:aws:sqs:us-east-1:123456789012:letters"
-
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-class Target:
-    """A target whose effect is one row in the firing's transaction, so that what was rolled back is not counted."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.calls: list[Invocation] = []
-        self.trouble: Callable[[Invocation], BaseException | None] = lambda invocation: None
-
-    def __call__(self, session: Session, invocation: Invocation) -> None:
-        self.calls.append(invocation)
-        number = session.scalar(select(func.count()).select_from(AccessKey))
-        session.add(
-            AccessKey(
-                id=f"{invocation.token}-{number}",
-                secret="",
-                session_token=None,
-                principal_arn=invocation.schedule_arn,
-                actions=[],
-                expires_at=None,
-                created_at=invocation.scheduled_at,
-            )
-        )
-        session.flush()
-        trouble = self.trouble(invocation)
-        if trouble is not None:
-            raise trouble
-
-    def effects(self) -> list[datetime]:
-        """The due instants whose effect was kept."""
-        rows = self.store.read(lambda session: session.scalars(select(AccessKey)).all())
-        return sorted(row.created_at for row in rows)
+from tests.support.firings import QUEUE, START, Crash, Target, add, firings, letters, loop
 
 
 @pytest.fixture
@@ -79,53 +33,6 @@ def clock() -> ManualClock:
 @pytest.fixture
 def target(store: Store) -> Target:
     return Target(store)
-
-
-def loop(store: Store, clock: ManualClock, invoke: Invoke, holder: str = "one") -> SchedulesLoop:
-    return SchedulesLoop(store, clock, Leases(store, clock, holder), invoke=invoke)
-
-
-def add(store: Store, clock: ManualClock, expression: str, *, name: str = "s", **given: Any) -> str:
-    """Write a schedule as the API does; answers its id."""
-    target = {"Arn": "arn:aws:ecs:us-east-1:123456789012:cluster/c", **given.pop("target", {})}
-    window = given.pop("window", 0)
-
-    def work(session: Session) -> str:
-        keep_default_group(session, now=clock.now())
-        schedule = Schedule(
-            id=name * 4,
-            group_name="default",
-            name=name,
-            arn=f"arn:aws:scheduler:us-east-1:123456789012:schedule/default/{name}",
-            state="ENABLED",
-            expression=expression,
-            timezone=given.get("timezone", "UTC"),
-            start_at=given.get("start_at"),
-            end_at=given.get("end_at"),
-            target=target,
-            detail={"FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": window}} if window else {},
-            after_completion=given.get("after_completion", "NONE"),
-            origin_at=clock.now(),
-            created_at=clock.now(),
-            modified_at=clock.now(),
-        )
-        schedule.next_due_at = first_due(timing_of(schedule))
-        session.add(schedule)
-        return schedule.id
-
-    return store.transact(work)
-
-
-def firings(store: Store, schedule_id: str) -> list[Firing]:
-    return list(store.read(lambda session: list_firings(session, schedule_id)))
-
-
-def letters(store: Store) -> list[DeadLetter]:
-    return list(store.read(lambda session: session.scalars(select(DeadLetter)).all()))
-
-
-def refuse(error: AwsError) -> Callable[[Invocation], BaseException | None]:
-    return lambda invocation: error
 
 
 def test_a_one_time_schedule_fires_once_at_its_instant(store: Store, clock: ManualClock, target: Target) -> None:
@@ -250,70 +157,6 @@ def test_two_schedulers_that_take_the_lease_from_each_other_fire_everything_once
     assert list(statuses) == ["SUCCEEDED"] * 12
 
 
-def test_a_failure_that_may_pass_is_tried_again_with_growing_pauses(
-    store: Store, clock: ManualClock, target: Target
-) -> None:
-    schedule = add(store, clock, "at(2030-01-01T00:00:00)")
-    target.trouble = lambda invocation: ServiceUnavailable() if invocation.attempt < 4 else None
-    running = loop(store, clock, target)
-    pauses = []
-    while (due := running.step()) is not None:
-        pauses.append((due - clock.now()).total_seconds())
-        clock.tick(seconds=pauses[-1])
-    assert pauses == [2, 4, 8]
-    assert [call.attempt for call in target.calls] == [1, 2, 3, 4]
-    assert len({call.token for call in target.calls}) == 1
-    assert target.effects() == [START]
-    (firing,) = firings(store, schedule)
-    assert (firing.status, firing.attempts) == ("SUCCEEDED", 4)
-
-
-def test_a_request_that_is_wrong_is_not_tried_again(store: Store, clock: ManualClock, target: Target) -> None:
-    schedule = add(store, clock, "at(2030-01-01T00:00:00)", target={"DeadLetterConfig": {"Arn": QUEUE}, "Input": "[]"})
-    target.trouble = refuse(InvalidParameterException("No such thing."))
-    assert loop(store, clock, target).step() is None
-    (firing,) = firings(store, schedule)
-    assert (firing.status, firing.error_code) == ("FAILED", "InvalidParameterException")
-    (letter,) = letters(store)
-    assert letter.body == "[]"
-    assert letter.attributes["ERROR_MESSAGE"] == "No such thing."
-    assert "EXHAUSTED_RETRY_CONDITION" not in letter.attributes
-
-
-def test_retries_end_with_their_number(store: Store, clock: ManualClock, target: Target) -> None:
-    policy = {"RetryPolicy": {"MaximumRetryAttempts": 2}, "DeadLetterConfig": {"Arn": QUEUE}}
-    schedule = add(store, clock, "at(2030-01-01T00:00:00)", target=policy)
-    target.trouble = refuse(ServiceUnavailable())
-    running = loop(store, clock, target)
-    while (due := running.step()) is not None:
-        clock.tick(seconds=(due - clock.now()).total_seconds())
-    assert len(target.calls) == 3
-    assert firings(store, schedule)[0].status == "FAILED"
-    assert letters(store)[0].attributes["EXHAUSTED_RETRY_CONDITION"] == "MaximumRetryAttempts"
-    assert letters(store)[0].attributes["RETRY_ATTEMPTS"] == "2"
-
-
-def test_retries_end_with_the_events_age(store: Store, clock: ManualClock, target: Target) -> None:
-    policy = {"RetryPolicy": {"MaximumEventAgeInSeconds": 60}, "DeadLetterConfig": {"Arn": QUEUE}}
-    add(store, clock, "at(2030-01-01T00:00:00)", target=policy)
-    target.trouble = refuse(ServiceUnavailable())
-    running = loop(store, clock, target)
-    while (due := running.step()) is not None:
-        clock.tick(seconds=(due - clock.now()).total_seconds())
-    assert clock.now() <= START + timedelta(seconds=60)
-    assert letters(store)[0].attributes["EXHAUSTED_RETRY_CONDITION"] == "MaximumEventAgeInSeconds"
-
-
-def test_a_target_that_breaks_is_tried_again_and_does_not_stop_the_others(
-    store: Store, clock: ManualClock, target: Target
-) -> None:
-    add(store, clock, "at(2030-01-01T00:00:00)", name="bad")
-    add(store, clock, "at(2030-01-01T00:00:00)", name="good")
-    target.trouble = lambda invocation: RuntimeError("a bug") if invocation.schedule_arn.endswith("bad") else None
-    assert loop(store, clock, target).step() == START + timedelta(seconds=2)
-    assert target.effects() == [START]
-
-
 def test_a_flexible_window_spreads_the_invocation_and_keeps_the_scheduled_time(
     store: Store, clock: ManualClock, target: Target
 ) -> None:
@@ -346,38 +189,6 @@ def test_a_completed_schedule_deletes_itself_when_told_to(store: Store, clock: M
         running.step()
     assert not there("rate")
     assert target.effects() == [START] * 3 + [START + timedelta(minutes=1), end]
-
-
-def test_a_schedule_waits_for_its_retries_before_it_deletes_itself(
-    store: Store, clock: ManualClock, target: Target
-) -> None:
-    add(store, clock, "at(2030-01-01T00:00:00)", after_completion="DELETE")
-    target.trouble = lambda invocation: ServiceUnavailable() if invocation.attempt == 1 else None
-    running = loop(store, clock, target)
-    running.step()
-    assert store.read(lambda session: get_schedule(session, "default", "s")) is not None
-    clock.tick(seconds=2)
-    running.step()
-    assert store.read(lambda session: get_schedule(session, "default", "s")) is None
-
-
-def test_a_deleted_schedules_retries_are_given_up(store: Store, clock: ManualClock, target: Target) -> None:
-    schedule_id = add(store, clock, "at(2030-01-01T00:00:00)")
-    target.trouble = refuse(ServiceUnavailable())
-    running = loop(store, clock, target)
-    running.step()
-
-    def remove(session: Session) -> None:
-        schedule = get_schedule(session, "default", "s", hold=True)
-        assert schedule is not None
-        cancel_firings(session, schedule, at=clock.now())
-        session.delete(schedule)
-
-    store.transact(remove)
-    clock.tick(minutes=1)
-    assert running.step() is None
-    assert len(target.calls) == 1
-    assert firings(store, schedule_id)[0].status == "CANCELLED"
 
 
 def test_a_disabled_schedule_does_not_fire(store: Store, clock: ManualClock, target: Target) -> None:
@@ -414,19 +225,6 @@ def test_the_context_attributes_are_filled_in(store: Store, clock: ManualClock, 
     assert call.input == f"{arn} 2030-01-01T00:00:00Z 1 {call.token}"
 
 
-def test_old_firings_are_forgotten_with_their_letters(store: Store, clock: ManualClock, target: Target) -> None:
-    schedule = add(store, clock, "rate(1 minute)", target={"DeadLetterConfig": {"Arn": QUEUE}})
-    target.trouble = refuse(InvalidParameterException())
-    running = loop(store, clock, target)
-    for _ in range(5):
-        running.step()
-        clock.tick(minutes=1)
-    before = START + timedelta(minutes=3)
-    assert store.transact(lambda session: forget_firings(session, before=before, limit=2)) == 2
-    assert store.transact(lambda session: forget_firings(session, before=before, limit=2)) == 1
-    assert len(firings(store, schedule)) == len(letters(store)) == 2
-
-
 def test_the_alarm_is_set_to_the_next_instant(store: Store, clock: ManualClock, target: Target) -> None:
     class Rung:
         def __init__(self) -> None:
@@ -442,19 +240,3 @@ def test_the_alarm_is_set_to_the_next_instant(store: Store, clock: ManualClock, 
     clock.tick(minutes=1)
     running.step()
     assert alarm.at == [START + timedelta(minutes=1), None]
-
-
-@pytest.mark.parametrize(
-    "expression",
-    ["rate(1 minute)", "rate(7 hours)", "cron(*/5 * * * ? *)", "cron(0 0 1 1 ? *)", "cron(0-30 3 * * ? *)"],
-)
-def test_the_latest_missed_instant_is_the_one_that_walking_there_finds(expression: str) -> None:
-    timing = Timing(expression=parse(expression), zone="Europe/Berlin", start=None, end=None, origin=START)
-    known = first_due(timing)
-    assert known is not None
-    for late in (timedelta(0), timedelta(seconds=1), timedelta(hours=13, minutes=7), timedelta(days=20, seconds=5)):
-        now = known + late
-        walked, following = known, due_after(timing, known)
-        while following is not None and following <= now:
-            walked, following = following, due_after(timing, following)
-        assert latest_due(timing, known, now) == walked
