@@ -1,11 +1,11 @@
-"""Scaling: how many hosts a managed EC2 environment should have for the jobs that wait. Pure.
+"""Scaling: how many hosts managed EC2 environments should have for the jobs that wait. Pure.
 
 Up at once, for jobs that fit nowhere; down when a host has been idle for a while and nobody waits for it. The sum of
-all hosts' vCPUs stays within maxvCpus, and is never taken below minvCpus.
+an environment's vCPUs stays within its maxvCpus, and is never taken below its minvCpus.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from scheduler.jobs.instance_types import InstanceType, smallest_fitting
@@ -26,14 +26,24 @@ class HostSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What the environment allows: vCPUs, its types, how long a host may idle, and whether it may grow."""
+class Fleet:
+    """An environment's hosts and what it allows: vCPUs, its types, how long a host may idle, whether it may grow."""
 
+    hosts: Sequence[HostSeen]
     minimum: int
     maximum: int
     types: Sequence[InstanceType]
     idle_for: timedelta = IDLE_FOR
     grows: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """A job that waits: CPU units, MiB, and the environments it may go to, in the order in which they are tried."""
+
+    cpu: int
+    memory: int
+    environments: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,55 +54,76 @@ class Scaling:
     release: Sequence[str]
 
 
-def scale(bounds: Bounds, hosts: Sequence[HostSeen], demand: Sequence[tuple[int, int]], now: datetime) -> Scaling:
-    """``demand`` holds CPU units and MiB of the jobs that wait, the first in line first."""
-    rooms = [[host.free_cpu, host.free_memory] for host in hosts]
-    needed: set[str] = set()
-    launch: list[InstanceType] = []
-    total = sum(host.cpu for host in hosts)
-    for cpu, memory in demand:
-        found = next((i for i, room in enumerate(rooms) if room[0] >= cpu and room[1] >= memory), None)
-        if found is None:
-            kind = _grow(bounds, total, cpu, memory)
-            if kind is None:
-                continue
-            launch.append(kind)
-            total += kind.cpu
-            rooms.append([kind.cpu, kind.room])
-            found = len(rooms) - 1
-        rooms[found][0] -= cpu
-        rooms[found][1] -= memory
-        if found < len(hosts):
-            needed.add(hosts[found].capacity_id)
-    while total < bounds.minimum * 1024:
-        kind = _grow(bounds, total, 1, 1, always=True)
-        if kind is None:
-            break
-        launch.append(kind)
-        total += kind.cpu
-    return Scaling(launch=launch, release=[] if launch else _release(bounds, hosts, needed, total, now))
+def scale(fleets: Mapping[str, Fleet], demand: Sequence[Demand], now: datetime) -> dict[str, Scaling]:
+    """Decide for all fleets at once, the job first in line first, so that no two of them grow for the same job."""
+    books = {name: _open(fleet) for name, fleet in fleets.items()}
+    for job in demand:
+        for name in job.environments:
+            if name in books and _take(books[name], job.cpu, job.memory):
+                break
+    return {name: _close(book, now) for name, book in books.items()}
 
 
-def next_release(bounds: Bounds, hosts: Sequence[HostSeen]) -> datetime | None:
+def next_release(fleet: Fleet) -> datetime | None:
     """When the host that has been idle longest may be let go."""
-    idle = [host.idle_since + bounds.idle_for for host in hosts if host.idle_since is not None]
-    return min(idle, default=None)
+    return min((host.idle_since + fleet.idle_for for host in fleet.hosts if host.idle_since is not None), default=None)
 
 
-def _grow(bounds: Bounds, total: int, cpu: int, memory: int, *, always: bool = False) -> InstanceType | None:
-    if not (bounds.grows or always):
-        return None
-    left = bounds.maximum * 1024 - total
-    return smallest_fitting((kind for kind in bounds.types if kind.cpu <= left), cpu, memory)
+@dataclass(slots=True, kw_only=True)
+class _Book:
+    """One fleet while jobs are counted into it: what is free on each host, those to be launched last."""
+
+    fleet: Fleet
+    rooms: list[list[int]]
+    total: int
+    launch: list[InstanceType] = field(default_factory=list)
+    needed: set[str] = field(default_factory=set)
 
 
-def _release(bounds: Bounds, hosts: Sequence[HostSeen], needed: set[str], total: int, now: datetime) -> list[str]:
+def _open(fleet: Fleet) -> _Book:
+    rooms = [[host.free_cpu, host.free_memory] for host in fleet.hosts]
+    return _Book(fleet=fleet, rooms=rooms, total=sum(host.cpu for host in fleet.hosts))
+
+
+def _take(book: _Book, cpu: int, memory: int) -> bool:
+    """Count the job into the first room that holds it, or into a new host's; False when neither is to be had."""
+    found = next((i for i, room in enumerate(book.rooms) if room[0] >= cpu and room[1] >= memory), None)
+    if found is None:
+        if not book.fleet.grows or not _grow(book, cpu, memory):
+            return False
+        found = len(book.rooms) - 1
+    book.rooms[found][0] -= cpu
+    book.rooms[found][1] -= memory
+    if found < len(book.fleet.hosts):
+        book.needed.add(book.fleet.hosts[found].capacity_id)
+    return True
+
+
+def _grow(book: _Book, cpu: int, memory: int) -> bool:
+    left = book.fleet.maximum * 1024 - book.total
+    kind = smallest_fitting((kind for kind in book.fleet.types if kind.cpu <= left), cpu, memory)
+    if kind is None:
+        return False
+    book.launch.append(kind)
+    book.total += kind.cpu
+    book.rooms.append([kind.cpu, kind.room])
+    return True
+
+
+def _close(book: _Book, now: datetime) -> Scaling:
+    """Keep the minimum; let idle hosts go while nothing is being launched."""
+    while book.total < book.fleet.minimum * 1024 and _grow(book, 1, 1):
+        pass
+    return Scaling(launch=book.launch, release=[] if book.launch else _release(book, now))
+
+
+def _release(book: _Book, now: datetime) -> list[str]:
     released = []
-    for host in sorted(hosts, key=lambda one: (one.idle_since or now, one.capacity_id)):
-        if host.idle_since is None or host.capacity_id in needed or host.idle_since + bounds.idle_for > now:
+    for host in sorted(book.fleet.hosts, key=lambda one: (one.idle_since or now, one.capacity_id)):
+        if host.idle_since is None or host.capacity_id in book.needed or host.idle_since + book.fleet.idle_for > now:
             continue
-        if total - host.cpu < bounds.minimum * 1024:
+        if book.total - host.cpu < book.fleet.minimum * 1024:
             continue
         released.append(host.capacity_id)
-        total -= host.cpu
+        book.total -= host.cpu
     return released

@@ -13,7 +13,7 @@ from kit.clock import Clock
 from kit.ids import new_id
 from kit.settings import Settings
 from scheduler.jobs.instance_types import InstanceType, allowed_types
-from scheduler.jobs.scaling import IDLE_FOR, Bounds, HostSeen, next_release, scale
+from scheduler.jobs.scaling import IDLE_FOR, Demand, Fleet, HostSeen, Scaling, next_release, scale
 from scheduler.loops.loop import Leases, Loop
 from scheduler.queueing import Job, Queue, order
 from state.capacities import Capacity
@@ -96,9 +96,11 @@ class ComputeEnvironmentsLoop(Loop):
         )
 
     def decide(self, seen: Seen, now: datetime) -> list[Plan] | None:
+        fleets = {one.name: _fleet(one, seen) for one in seen.environments if one.kind == "EC2"}
+        scalings = scale(fleets, _demand(seen), now)
         plans = []
         for environment in seen.environments:
-            plan = _decide(environment, seen, now)
+            plan = _decide(environment, seen, scalings.get(environment.name))
             if _changes(plan, environment):
                 plans.append(plan)
         return plans or None
@@ -124,7 +126,7 @@ class ComputeEnvironmentsLoop(Loop):
                 _bury(session, environment, now)
 
     def next_look(self, seen: Seen, now: datetime) -> datetime | None:
-        dues = [next_release(_bounds(one), _hosts(one, seen)) for one in seen.environments if one.kind == "EC2"]
+        dues = [next_release(_fleet(one, seen)) for one in seen.environments if one.kind == "EC2"]
         dues += [at + RETRY_AFTER for at, _ in seen.failures.values()]
         # Hosts and their registrations go without telling this loop.
         dues += [now + ENDS_SOON for one in seen.environments if one.status == "DELETING"]
@@ -144,15 +146,14 @@ class ComputeEnvironmentsLoop(Loop):
         )
 
 
-def _decide(environment: ComputeEnvironment, seen: Seen, now: datetime) -> Plan:
+def _decide(environment: ComputeEnvironment, seen: Seen, scaling: Scaling | None) -> Plan:
     if environment.status == "DELETING":
         return _end(environment, seen)
     validate = environment.status in ("CREATING", "UPDATING")
-    if environment.kind != "EC2":
+    if scaling is None:
         return Plan(name=environment.name, validate=validate, reason=HEALTHY)
     failure = seen.failures.get(environment.name)
     hosts = _hosts(environment, seen)
-    scaling = scale(_bounds(environment), hosts, _demand(environment, seen), now)
     launch = () if failure else scaling.launch
     vcpus = (sum(host.cpu for host in hosts) + sum(kind.cpu for kind in launch)) // 1024
     reason = f"A host could not be launched: {failure[1]}" if failure else HEALTHY
@@ -184,15 +185,16 @@ def _changes(plan: Plan, environment: ComputeEnvironment) -> bool:
     return plan.desired_vcpus is not None and plan.desired_vcpus != environment.desired_vcpus
 
 
-def _bounds(environment: ComputeEnvironment) -> Bounds:
+def _fleet(environment: ComputeEnvironment, seen: Seen) -> Fleet:
     resources = environment.compute_resources
     minutes = (resources.get("scalingPolicy") or {}).get("minScaleDownDelayMinutes") or 0
-    return Bounds(
+    return Fleet(
+        hosts=_hosts(environment, seen),
         minimum=resources.get("minvCpus") or 0,
         maximum=resources["maxvCpus"],
         types=allowed_types(resources.get("instanceTypes") or ()),
         idle_for=max(IDLE_FOR, timedelta(minutes=minutes)),
-        grows=environment.state == "ENABLED",
+        grows=environment.state == "ENABLED" and environment.status != "DELETING",
     )
 
 
@@ -213,18 +215,21 @@ def _hosts(environment: ComputeEnvironment, seen: Seen) -> list[HostSeen]:
     ]
 
 
-def _demand(environment: ComputeEnvironment, seen: Seen) -> list[tuple[int, int]]:
-    """The jobs that wait for this environment: those of queues in which it is the first that can grow for them."""
-    queues = [
-        Queue(id=queue.name, priority=queue.priority, compute_environments=queue.environments)
+def _demand(seen: Seen) -> list[Demand]:
+    """The jobs that wait, the first in line first, with the environments of their queues."""
+    queues = {
+        queue.name: Queue(id=queue.name, priority=queue.priority, compute_environments=queue.environments)
         for queue in seen.queues
-        if environment.name in queue.environments and queue.status != "DELETING"
-    ]
+        if queue.status != "DELETING"
+    }
     jobs = [
         Job(id=one.id, queue=one.queue, cpu=one.cpu, memory=one.memory, created_at=one.created_at, index=one.index)
         for one in seen.runnable
     ]
-    return [(job.cpu, job.memory) for job in order(queues, jobs)]
+    return [
+        Demand(cpu=job.cpu, memory=job.memory, environments=queues[job.queue].compute_environments)
+        for job in order(queues.values(), jobs)
+    ]
 
 
 def _release(session: Session, capacity_id: str, now: datetime) -> None:

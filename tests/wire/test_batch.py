@@ -103,6 +103,18 @@ def test_an_update_is_visible_and_keeps_what_it_does_not_name(plane: BatchPlane)
     assert found[0]["computeResources"]["instanceTypes"] == ["m5"]
 
 
+def test_the_minimum_can_be_raised_above_what_was_desired(plane: BatchPlane) -> None:
+    plane.environment(resources=EC2)
+    update = plane.batch.update_compute_environment
+    update(computeEnvironment="ce", computeResources={"minvCpus": 4})
+    plane.settle()
+    found = plane.batch.describe_compute_environments(computeEnvironments=["ce"])["computeEnvironments"][0]
+    assert (found["computeResources"]["minvCpus"], found["computeResources"]["desiredvCpus"]) == (4, 4)
+    words = refusal(update, computeEnvironment="ce", computeResources={"minvCpus": 99})
+    assert "minvCpus must be between 0 and maxvCpus" in words
+    assert "cannot change from EC2" in refusal(update, computeEnvironment="ce", computeResources={"type": "FARGATE"})
+
+
 def test_a_queue_goes_from_creating_to_valid_and_echoes_its_order(plane: BatchPlane) -> None:
     for name in ("one", "two"):
         plane.environment(name)

@@ -98,6 +98,11 @@ def test_a_name_means_the_newest_active_revision(ready: BatchPlane) -> None:
             {"containerOverrides": {"resourceRequirements": [{"type": "VCPU", "value": "many"}]}},
             "VCPU must be a whole number",
         ),
+        (
+            {"containerOverrides": {"resourceRequirements": [{"type": "VCPU", "value": "999999999"}]}},
+            "at most 1024 vCPUs",
+        ),
+        ({"dependsOn": [{"jobId": "a\0b"}]}, "NUL"),
         ({"shareIdentifier": "a"}, "no fair-share scheduling policy"),
         ({"schedulingPriorityOverride": 1}, "no fair-share scheduling policy"),
         ({"nodeOverrides": {"numNodes": 2}}, "has not built multi-node parallel jobs"),

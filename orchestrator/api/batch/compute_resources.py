@@ -30,6 +30,7 @@ NOT_ON_FARGATE = (
     "scalingPolicy",
 )
 MOST_VCPUS = 2**31 - 1
+_NOT_KEPT = ("updateToLatestImageVersion",)
 
 
 def check_compute_resources(kind: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -50,10 +51,9 @@ def update_compute_resources(kept: Mapping[str, Any], given: Mapping[str, Any]) 
     if given.get("type") and given["type"] != kept["type"]:
         raise ClientException(f"The type of a compute environment cannot change from {kept['type']}.")
     changed = {name: value for name, value in given.items() if value is not None and name not in _NOT_KEPT}
+    # What is desired is Batch's to say from here on, unless this update says it.
+    kept = {name: value for name, value in kept.items() if name != "desiredvCpus"}
     return _checked({**kept, **changed})
-
-
-_NOT_KEPT = ("updateToLatestImageVersion",)
 
 
 def _checked(resources: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from scheduler.queueing import BadResources, JobDemand, demand_of_job
 
 LONGEST_IMAGE = 255
 RESERVED = "AWS_BATCH"
+# CPU units; far beyond any host, within what a database column holds.
+MOST_CPU = 1024 * 1024
 # Source: Batch API, ContainerProperties: what each platform's jobs must not specify.
 NOT_ON_FARGATE = ("vcpus", "memory", "instanceType", "ulimits", "privileged")
 NOT_ON_FARGATE_LINUX = ("devices", "sharedMemorySize", "tmpfs", "maxSwap", "swappiness")
@@ -44,6 +46,8 @@ def demand(container: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
         wanted = demand_of_job(container, overrides, fargate=fargate)
     except BadResources as bad:
         raise ClientException(str(bad)) from bad
+    if wanted.cpu > MOST_CPU:
+        raise ClientException(f"A job can ask for at most {MOST_CPU // 1024} vCPUs.")
     if wanted.gpus:
         raise NotBuiltYet("GPUs (a resource requirement of type GPU)")
     return wanted
