@@ -20,7 +20,7 @@ from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.call import Call
 from state.client_tokens import ClientToken, get_client_token
-from state.store import Session, Store, StoreBusy
+from state.store import Session, Store, StoreBusy, StoreUnavailable
 
 log = logging.getLogger(__name__)
 TOKEN_LIFE = timedelta(hours=24)
@@ -54,8 +54,8 @@ def make_execute(store: Store, settings: Settings, secrets: SecretBox) -> Callab
 
         try:
             answer = store.read(work) if invocation.readonly else store.transact(work)
-        except StoreBusy as busy:
-            raise ServiceUnavailable(str(busy)) from busy
+        except (StoreBusy, StoreUnavailable) as trouble:
+            raise ServiceUnavailable(str(trouble)) from trouble
         log.debug(
             "operation answered",
             extra={"operation": name, "request": invocation.request_id, "ms": (monotonic() - started) * 1000},

@@ -13,13 +13,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from kit.aws.errors import ServiceUnavailable
 from kit.aws.sigv4 import Caller, Key
 from kit.clock import Clock
 from kit.secrets import SecretBox, read_or_create, write_private
 from kit.settings import BadSetting, Settings
 from state.access_keys import AccessKey, get_access_key, list_principal_keys
 from state.leases import claim_lease
-from state.store import Session, Store
+from state.store import Session, Store, StoreUnavailable
 
 # What the protocol of the ECS agent, its awslogs driver and its image pulls call, and nothing else.
 AGENT_ACTIONS = (
@@ -106,7 +107,10 @@ def find_key(
             known = remembered.get(access_key_id)
         if known is not None and known[1] <= now < known[1] + fresh:
             return known[0]
-        row = store.read(lambda session: get_access_key(session, access_key_id)) if _is_id(access_key_id) else None
+        try:
+            row = store.read(lambda session: get_access_key(session, access_key_id)) if _is_id(access_key_id) else None
+        except StoreUnavailable as trouble:
+            raise ServiceUnavailable(str(trouble)) from trouble
         with lock:
             if row is None:
                 # Unknown ids are not remembered: a key made a moment ago by another replica works at once.

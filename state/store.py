@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy import orm as sa_orm
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 
 from state.wakes import CHANNEL, Wakes
@@ -25,10 +25,21 @@ from state.wakes import CHANNEL, Wakes
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 ATTEMPTS = 12
+_SQLITE_TROUBLE = ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_PROTOCOL")
+# Connection lost, resources short, shut down by an operator, system error: by the first digits of the SQLSTATE.
+_POSTGRESQL_TROUBLE = ("08", "53", "57P", "58")
 
 
 class StoreBusy(Exception):
     """A transaction met other writers at every attempt; the caller may try again."""
+
+
+class StoreUnavailable(Exception):
+    """The database cannot serve now: its disk is full, or nobody answers. It may recover."""
+
+
+class StoreFull(StoreUnavailable):
+    """The disk of the store is full; nothing was changed. Free some space and try again."""
 
 
 class Conflict(Exception):
@@ -64,14 +75,17 @@ class Store:
         self._read = sa_orm.sessionmaker(self.engine.execution_options(**view), class_=Session, expire_on_commit=False)
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """Run ``work`` on one consistent view; nothing it changes is kept."""
-        with self._read() as session:
-            return work(session)
+        """Run ``work`` on one consistent view; nothing it changes is kept. Raises StoreUnavailable."""
+        try:
+            with self._read() as session:
+                return work(session)
+        except DBAPIError as error:
+            _translate(error)
 
     def transact(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` in one transaction; on a conflict roll back and run it again, at most ATTEMPTS times.
 
-        Raises StoreBusy when every attempt met another writer, and whatever ``work`` raises.
+        Raises StoreBusy when every attempt met another writer, StoreUnavailable, and whatever ``work`` raises.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -80,8 +94,10 @@ class Store:
                 cause: Exception = conflict
             except (OperationalError, IntegrityError) as error:
                 if not _worth_repeating(error):
-                    raise
+                    _translate(error)
                 cause = error
+            except DBAPIError as error:
+                _translate(error)
             log.debug("transaction repeated", extra={"attempt": attempt, "because": str(cause)})
             time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311
         raise StoreBusy("the store was busy; try again") from cause
@@ -106,9 +122,12 @@ class Store:
         return result
 
     def ping(self) -> None:
-        """Raise when the database does not answer."""
-        with self.engine.execution_options(readonly=True).connect() as connection:
-            connection.execute(text("SELECT 1"))
+        """Raise StoreUnavailable when the database does not answer."""
+        try:
+            with self.engine.execution_options(readonly=True).connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except DBAPIError as error:
+            _translate(error)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -121,6 +140,20 @@ def _worth_repeating(error: OperationalError | IntegrityError) -> bool:
         # Two writers inserted the same key, or took the same room: the repeat sees the other's row.
         return state in ("23505", "23514") or isinstance(error.orig, sqlite3.IntegrityError)
     return state in ("40001", "40P01", "55P03") or "database is locked" in str(error.orig)
+
+
+def _translate(error: DBAPIError) -> NoReturn:
+    """Raise StoreUnavailable where the database is in trouble, and the error itself where what was asked is wrong."""
+    name = getattr(error.orig, "sqlite_errorname", "")
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if name == "SQLITE_FULL" or state == "53100":
+        raise StoreFull("The disk of the store is full; nothing was changed. Free some space and try again.") from error
+    # A server that never answered has given neither a name nor a state.
+    silent = isinstance(error, OperationalError) and not (name or state)
+    trouble = name.startswith(_SQLITE_TROUBLE) or state.startswith(_POSTGRESQL_TROUBLE)
+    if silent or trouble or error.connection_invalidated:
+        raise StoreUnavailable("The store does not answer; try again.") from error
+    raise error
 
 
 def _sqlite(url: str) -> Engine:

@@ -7,13 +7,13 @@ from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 
 from kit.aws.access import allows
-from kit.aws.errors import AccessDeniedException, AwsError
+from kit.aws.errors import AccessDeniedException, AwsError, ServiceUnavailable
 from kit.aws.http import HttpRequest
 from kit.aws.sigv4 import Caller, Key, verify
 from kit.clock import Clock
 from kit.ids import last_part
 from state.container_instances import ContainerInstance, get_container_instance
-from state.store import Session, Store
+from state.store import Session, Store, StoreUnavailable
 
 
 class InactiveInstanceException(AwsError):
@@ -39,7 +39,10 @@ class Handshake:
         def find(session: Session) -> ContainerInstance | None:
             return get_container_instance(session, instance_id)
 
-        instance = self._store.read(find)
+        try:
+            instance = self._store.read(find)
+        except StoreUnavailable as trouble:
+            raise ServiceUnavailable(str(trouble)) from trouble
         if instance is None or instance.status == "INACTIVE":
             raise InactiveInstanceException(f"The container instance {refs[0]!r} is not active.")
         return instance_id

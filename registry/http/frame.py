@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from anyio import fail_after
-from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -31,7 +30,7 @@ from registry.errors import (
 from registry.names import check_name
 from registry.storage import Storage
 from registry.uploads import Uploads
-from state.store import Session, Store, StoreBusy
+from state.store import Session, Store, StoreBusy, StoreFull, StoreUnavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -98,10 +97,9 @@ def endpoint(room: Room, methods: Methods) -> Callable[[Request], Awaitable[Resp
             response = Response(status_code=400)
         except StoreBusy:
             response = render(Unavailable(), room)
-        except OperationalError as error:
-            log.warning("store failed", extra={"path": request.scope["path"], "because": str(error.orig)})
-            full = any(words in str(error.orig) for words in ("disk is full", "No space left"))
-            response = render(StorageFull() if full else Unavailable(), room)
+        except StoreUnavailable as error:
+            log.warning("store failed", extra={"path": request.scope["path"], "because": str(error)})
+            response = render(StorageFull() if isinstance(error, StoreFull) else Unavailable(), room)
         except Exception:
             log.exception("request failed", extra={"method": request.method, "path": request.scope["path"]})
             response = render(_Failure(), room)
