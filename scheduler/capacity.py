@@ -4,9 +4,11 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from scheduler.ending import end_task
 from scheduler.launch import put_on_host
 from state.capacities import Capacity
 from state.container_instances import ContainerInstance
+from state.reservations import NoAddressLeft
 from state.store import Session
 from state.task_definitions import TaskDefinition
 from state.tasks import Task
@@ -32,5 +34,10 @@ def capacity_arrived(session: Session, instance: ContainerInstance, *, now: date
     task = session.get(Task, capacity.task_id, with_for_update=True) if capacity.task_id else None
     if task is not None and task.last_status == "PROVISIONING" and task.desired_status == "RUNNING":
         definition = session.get_one(TaskDefinition, (task.family, task.revision))
-        put_on_host(session, task, instance, definition)
+        try:
+            put_on_host(session, task, instance, definition)
+        except NoAddressLeft as error:
+            task.ask_to_stop(at=now, code="TaskFailedToStart", because=f"ResourceInitializationError: {error}")
+            end_task(session, task, now=now, because=str(error))
+            return
         task.advance("PENDING", at=now, because=f"its capacity registered as {instance.id}")

@@ -1,4 +1,4 @@
-"""Snapshots: a cluster's hosts as placement is shown them, read in three set-based queries."""
+"""Snapshots: a cluster's hosts as placement is shown them, read in four set-based queries."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from scheduler.placement import Host, Port
-from state.container_instances import ContainerInstance, HostPort, list_hosts
+from state.container_instances import ContainerInstance, HostPort, NetworkAddress, list_hosts
+from state.reservations import count_addresses
 from state.store import Session
 from state.tasks import Task
 
@@ -37,15 +38,21 @@ def take_snapshot(session: Session, cluster: str) -> dict[str, SeenHost]:
         .group_by(Task.container_instance_id, Task.group)
     ):
         groups[host or ""][group or ""] = count
+    addresses = dict(
+        session.execute(select(NetworkAddress.network, func.count()).group_by(NetworkAddress.network)).all()
+    )
     return {
         instance.id: SeenHost(
-            host=_host(instance, frozenset(ports[instance.id]), groups[instance.id]), instance=instance
+            host=_host(instance, frozenset(ports[instance.id]), groups[instance.id], addresses), instance=instance
         )
         for instance in instances
     }
 
 
-def _host(instance: ContainerInstance, taken: frozenset[Port], groups: dict[str, int]) -> Host:
+def _host(
+    instance: ContainerInstance, taken: frozenset[Port], groups: dict[str, int], addresses: dict[str, int]
+) -> Host:
+    network = instance.attribute("berth.awsvpc-cidr")
     return Host(
         id=instance.id,
         registered_cpu=instance.registered_cpu,
@@ -59,7 +66,7 @@ def _host(instance: ContainerInstance, taken: frozenset[Port], groups: dict[str,
         tasks=sum(groups.values()),
         groups=groups,
         capacity_provider=instance.capacity_provider,
-        free_addresses=None if instance.attribute("berth.awsvpc-cidr") else 0,
+        free_addresses=count_addresses(network) - addresses.get(network, 0) if network else 0,
     )
 
 

@@ -62,6 +62,11 @@ def release(session: Session, container_instance_id: str | None, task_id: str, *
     session.execute(delete(NetworkAddress).where(NetworkAddress.task_id == task_id))
 
 
+def count_addresses(network: str) -> int:
+    """How many addresses of ``network`` can be given to tasks: all but the network's, the gateway's and broadcast."""
+    return max(ipaddress.ip_network(network).num_addresses - 3, 0)
+
+
 def reserve_address(session: Session, network: str, task_id: str) -> str:
     """Take the lowest free address of ``network`` (a CIDR; network, gateway and broadcast are left out).
 

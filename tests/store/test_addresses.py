@@ -1,0 +1,69 @@
+"""Addresses of ``awsvpc`` tasks: each is given to one task at a time, and running out of them is a refusal."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from kit.settings import Settings
+from scheduler.ending import end_task
+from scheduler.launch import Launch, Launched, launch_tasks
+from scheduler.wiring import interface_of
+from state.base import Base
+from state.clusters import Cluster
+from state.container_instances import ContainerInstance
+from state.store import Session, Store
+from state.task_definitions import TaskDefinition
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(store_url: str) -> Store:
+    store = Store(store_url)
+    Base.metadata.create_all(store.engine)
+
+    def fill(session: Session) -> None:
+        session.add(Cluster(name="default", created_at=NOW))
+        session.flush()
+        session.add(
+            ContainerInstance(
+                id="host",
+                cluster="default",
+                registered_cpu=4096,
+                registered_memory=4096,
+                free_cpu=4096,
+                free_memory=4096,
+                agent_connected=True,
+                attributes=[{"name": "berth.awsvpc-cidr", "value": "10.9.0.0/29"}],
+                registered_at=NOW,
+            )
+        )
+        container = {"name": "c", "image": "i", "memory": 16}
+        body = {"networkMode": "awsvpc", "containerDefinitions": [container]}
+        session.add(TaskDefinition(family="t", revision=1, body=body, registered_at=NOW, registered_by="me"))
+
+    store.transact(fill)
+    yield store
+    store.close()
+
+
+def launch(session: Session, count: int) -> Launched:
+    definition = session.get_one(TaskDefinition, ("t", 1))
+    asked = Launch(cluster="default", task_definition=definition, launch_type="EC2")
+    return launch_tasks(session, asked, count, now=NOW, seed=1, settings=Settings())
+
+
+def test_tasks_get_different_addresses_and_the_last_are_refused_when_none_is_left(store: Store) -> None:
+    launched = store.transact(lambda session: launch(session, 7))
+    addresses = [(interface_of(task) or {})["privateIPv4Address"] for task in launched.tasks]
+    assert sorted(addresses) == [f"10.9.0.{number}" for number in range(2, 7)]
+    assert [refused.text() for refused in launched.refused] == ["addresses: 1"] * 2
+
+
+def test_an_ended_task_gives_its_address_back(store: Store) -> None:
+    def end_one_and_launch_another(session: Session) -> Launched:
+        first = launch(session, 5).tasks[0]
+        end_task(session, first, now=NOW, because="enough")
+        return launch(session, 1)
+
+    assert len(store.transact(end_one_and_launch_another).tasks) == 1
