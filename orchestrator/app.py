@@ -140,7 +140,9 @@ def create_loops(
     from orchestrator.loops import make_loops
 
     holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[:8]}"
-    leases = Leases(parts.store, parts.clock, holder, length=timedelta(seconds=10), seize=alone)
+    # Alone, nobody waits for the leases, so they need not be renewed all the time.
+    length = timedelta(hours=1) if alone else timedelta(seconds=10)
+    leases = Leases(parts.store, parts.clock, holder, length=length, seize=alone)
     return make_loops(parts.store, parts.clock, leases, parts.settings, provisioners, parts.secrets), leases
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kit.settings import Settings
+from kit.settings import BadSetting, Settings
 from orchestrator.app import (
     Parts,
     build_parts,
@@ -101,7 +101,8 @@ def agent_environment(parts: Parts) -> dict[str, str]:
 
 
 def local_provisioners(parts: Parts, folder: Path) -> dict[str, Provisioner]:
-    return {
+    """Every provisioner by name; raises BadSetting when the one to be used is none of them."""
+    provisioners: dict[str, Provisioner] = {
         "local": LocalProvisioner(
             folder,
             endpoint=parts.settings.api_endpoint,
@@ -109,3 +110,8 @@ def local_provisioners(parts: Parts, folder: Path) -> dict[str, Provisioner]:
             options=agent_options(parts.settings),
         )
     }
+    if parts.settings.provisioner not in provisioners:
+        raise BadSetting(
+            f"BERTH_PROVISIONER is {parts.settings.provisioner!r}; there is: {', '.join(sorted(provisioners))}"
+        )
+    return provisioners
