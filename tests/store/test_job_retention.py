@@ -1,0 +1,74 @@
+"""What is forgotten in time, and what is not: jobs that others wait for, tasks that a job has yet to follow."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from scheduler.loops.housekeeping import HousekeepingLoop
+from scheduler.loops.loop import Leases
+from state.job_retention import forget_jobs
+from state.jobs import Job, JobDependency, Submission
+from tests.support.batch import BatchPlane
+
+
+@pytest.fixture
+def plane(store_url: str) -> Iterator[BatchPlane]:
+    plane = BatchPlane(store_url)
+    plane.environment()
+    plane.add_host()
+    plane.queue()
+    plane.definition()
+    yield plane
+    plane.close()
+
+
+def forget(plane: BatchPlane) -> int:
+    before = plane.loop_clock.now() + timedelta(seconds=1)
+    return plane.transact(lambda session: forget_jobs(session, before=before, limit=100))
+
+
+def test_finished_arrays_go_with_their_children_and_dependencies(plane: BatchPlane) -> None:
+    first = plane.submit()
+    plane.settle()
+    array = plane.submit(arrayProperties={"size": 2}, dependsOn=[{"jobId": first}])
+    plane.settle()
+    plane.batch.terminate_job(jobId=array, reason="enough")
+    plane.settle()
+    plane.finish(first)
+    assert forget(plane) == 2
+    assert plane.batch.describe_jobs(jobs=[first, array, f"{array}:0"])["jobs"] == []
+    for table in (Job, JobDependency, Submission):
+        assert plane.store.read(lambda session: session.scalars(select(table)).all()) == []  # noqa: B023
+
+
+def test_a_job_that_another_waits_for_is_kept(plane: BatchPlane) -> None:
+    array = plane.submit(arrayProperties={"size": 2})
+    slow = plane.submit()
+    waiting = plane.submit(dependsOn=[{"jobId": f"{array}:1"}, {"jobId": slow}])
+    plane.settle()
+    for index in range(2):
+        plane.finish(f"{array}:{index}")
+    assert forget(plane) == 0
+    plane.finish(slow)
+    assert plane.status(waiting) == "STARTING"
+
+
+def test_the_task_of_a_job_that_nobody_has_followed_yet_is_kept(plane: BatchPlane) -> None:
+    job = plane.submit()
+    plane.settle()
+    plane.run(job)
+    plane.end(job)
+    plane.loop_clock.tick(hours=2)
+    leases = Leases(plane.store, plane.loop_clock, "keeper")
+    keeper = HousekeepingLoop(plane.store, plane.loop_clock, leases, task_retention=timedelta(hours=1))
+    keeper.step()
+    plane.settle()
+    assert plane.status(job) == "SUCCEEDED"
+    plane.loop_clock.tick(minutes=2)
+    keeper.step()
+    assert plane.tasks() == []
+    done = plane.job(job)
+    assert (done["status"], done["container"]["exitCode"]) == ("SUCCEEDED", 0)
+    assert done["container"]["logStreamName"].startswith("work/default/")
