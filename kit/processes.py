@@ -47,15 +47,18 @@ def is_locked(path: Path) -> bool:
 
 def find_processes(words: Sequence[str]) -> list[int]:
     """The pids whose command line holds ``words`` next to each other, in order. Linux's /proc is asked."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with suppress(OSError):
-            line = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            if any(line[i : i + len(words)] == list(words) for i in range(len(line))) and not _is_zombie(entry):
-                found.append(int(entry.name))
-    return found
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [pid for pid in pids if pid != os.getpid() and is_process(pid, words)]
+
+
+def is_process(pid: int, words: Sequence[str]) -> bool:
+    """Whether the process lives and its command line holds ``words`` next to each other."""
+    entry = Path("/proc") / str(pid)
+    try:
+        line = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        return any(line[i : i + len(words)] == list(words) for i in range(len(line))) and not _is_zombie(entry)
+    except OSError:
+        return False
 
 
 def end_processes(words: Sequence[str], clock: Clock, *, patience: timedelta = timedelta(seconds=10)) -> None:

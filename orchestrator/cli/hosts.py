@@ -1,38 +1,14 @@
-"""The agents of one data directory: starting the local one, ending all, and clearing what they ran."""
+"""The agents of one data directory: ending all of them, and clearing what they ran."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from kit.clock import Clock
 from kit.processes import end_processes, find_processes
-from kit.secrets import append_private
 from kit.settings import Settings
 from orchestrator.cli.output import Place
 from scheduler.provisioners.local import agent_options, cgroup_of
-
-
-def start_agent(place: Place, settings: Settings, environment: Mapping[str, str]) -> None:
-    """Start the local agent in cluster ``default``, unless it lives already (it outlives a killed control plane)."""
-    if find_processes(["--data", str(place.agent)]):
-        return
-    place.agent.mkdir(mode=0o700, exist_ok=True)
-    place.logs.mkdir(mode=0o700, exist_ok=True)
-    command = [
-        *agent_command(place.agent, settings),
-        *("--endpoint", settings.api_endpoint, "--cluster", "default"),
-    ]
-    with append_private(place.logs / "agent.log") as log:
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
 
 
 def agent_command(home: Path, settings: Settings) -> list[str]:

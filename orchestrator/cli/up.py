@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections import deque
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -16,9 +17,11 @@ from typing import Any
 from kit.clock import SystemClock
 from kit.log import configure_logging
 from kit.processes import AlreadyLocked, FolderLock
+from kit.reconciler import Runner
 from kit.secrets import append_private, write_private
 from kit.settings import Settings
-from orchestrator.cli.hosts import end_agents, evict_all, start_agent
+from orchestrator.cli.hosts import end_agents, evict_all
+from orchestrator.cli.local_agent import LocalAgent
 from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
 
 STARTS_WITHIN = timedelta(seconds=60)
@@ -83,18 +86,27 @@ def serve_here(place: Place, settings: Settings) -> int:
         "account": settings.account,
     }
     write_private(place.card, json.dumps(card, indent=2) + "\n")
+    clock = SystemClock()
+    keepers: list[Runner] = []
+
+    def keep_agent(environment: Mapping[str, str]) -> None:
+        keepers.append(Runner(LocalAgent(place, settings, environment, clock), clock))
+        keepers[0].start()
+
     try:
         serve_embedded(
             settings,
             api,
             registry,
             capacities=place.capacities,
-            when_up=lambda environment: start_agent(place, settings, environment),
+            when_up=keep_agent,
         )
     finally:
+        for keeper in keepers:
+            keeper.stop()
         # In the foreground the terminal's Ctrl-C means all of it; 'berth down' does the same by itself.
         if os.isatty(0):
-            end_agents(place, SystemClock())
+            end_agents(place, clock)
             evict_all(place, settings)
         lock.release()
     return 0
