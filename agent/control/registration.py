@@ -38,6 +38,9 @@ CAPABILITIES = (
     "ecs.capability.task-cpu-mem-limit",
     "ecs.capability.task-eni",
 )
+# The token that makes a repeated registration the same one. ECS's public model of the call has no member for it, and
+# whoever decodes by that model never sees ``clientToken``; an attribute arrives everywhere.
+REGISTRATION_ATTRIBUTE = "berth.registration"
 GONE_CODES = ("ClientException", "InvalidParameterException", "ResourceNotFoundException")
 
 log = facts(__name__)
@@ -69,13 +72,18 @@ def register(aws: Calls, identity: Identity, file: IdentityFile, offer: Offer, e
         if error.code == "ClusterNotFoundException" and identity.cluster == "default":
             aws.call("ecs", "CreateCluster", {"clusterName": "default"})
             return register(aws, identity, file, offer, engine)
-        if identity.container_instance and error.code in GONE_CODES:
+        if identity.container_instance and _forgotten(error):
             log.warning("old registration refused", was=identity.container_instance, because=str(error))
             return register(aws, file.anew(identity), file, offer, engine)
         raise
     arn = str(answer["containerInstance"]["containerInstanceArn"])
     log.info("registered", container_instance=arn, cluster=identity.cluster)
     return file.registered(identity, arn)
+
+
+def _forgotten(error: ApiError) -> bool:
+    """Whether the old registration is gone; any other refusal, such as of a size, must not make a second instance."""
+    return error.code in GONE_CODES and ("not found" in error.message or "INACTIVE" in error.message)
 
 
 def discover(aws: Calls, identity: Identity) -> Doors:
@@ -94,6 +102,7 @@ def render_registration(identity: Identity, offer: Offer, engine: EngineInfo) ->
     attributes = {
         **dict.fromkeys(CAPABILITIES, ""),
         "ecs.os-type": "linux",
+        REGISTRATION_ATTRIBUTE: identity.token,
         "ecs.cpu-architecture": ARCHITECTURES.get(engine.architecture, engine.architecture),
         **offer.attributes,
     }

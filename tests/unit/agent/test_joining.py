@@ -98,6 +98,7 @@ def registered(body: Any) -> dict[str, Any]:
 def test_registering_says_what_the_host_offers(tmp_path: Path) -> None:
     body = render_registration(Identity(id="a", cluster="c", token="tok"), OFFER, ENGINE)
     assert body["clientToken"] == "tok"
+    assert {"name": "berth.registration", "value": "tok"} in body["attributes"]
     resources = {resource["name"]: resource for resource in body["totalResources"]}
     assert resources["CPU"]["integerValue"] == 2048
     assert resources["PORTS"]["stringSetValue"] == ["22"]
@@ -133,12 +134,22 @@ def test_an_arn_the_control_plane_has_forgotten_is_let_go(tmp_path: Path) -> Non
     calls, file = FakeCalls(), IdentityFile(tmp_path)
     calls.answers["RegisterContainerInstance"] = registered
     old = file.registered(file.load("default"), "arn:old")
-    calls.refuse("RegisterContainerInstance", "InvalidParameterException")
+    message = "The referenced container instance was not found."
+    calls.refuse("RegisterContainerInstance", "InvalidParameterException", message)
     new = register(calls, old, file, OFFER, ENGINE)
     [body] = calls.bodies("RegisterContainerInstance")
     assert "containerInstanceArn" not in body
     assert body["clientToken"] != old.token
     assert (new.id, new.container_instance) == (old.id, INSTANCE)
+
+
+def test_a_refused_size_makes_no_second_instance(tmp_path: Path) -> None:
+    calls, file = FakeCalls(), IdentityFile(tmp_path)
+    old = file.registered(file.load("default"), "arn:old")
+    calls.refuse("RegisterContainerInstance", "ClientException", "has tasks that need more than it registers")
+    with pytest.raises(ApiError):
+        register(calls, old, file, OFFER, ENGINE)
+    assert file.load("default") == old
 
 
 def test_the_clusters_arn_follows_from_the_instances() -> None:
