@@ -7,8 +7,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from state.capacities import Capacity
+from state.clusters import Cluster
+from state.compute_environments import ComputeEnvironment
 from state.container_instances import ContainerInstance
-from state.jobs import FINISHED, Job
+from state.jobs import UNFINISHED, Job
 from state.tasks import Task
 
 
@@ -101,10 +103,20 @@ def unfinished_jobs(session: Session) -> dict[str, int]:
     """Jobs that are STARTING or RUNNING, by compute environment."""
     rows = session.execute(
         select(Job.compute_environment, func.count().label("jobs"))
-        .where(Job.status.not_in(FINISHED), Job.compute_environment.is_not(None))
+        .where(Job.status.in_(UNFINISHED), Job.compute_environment.is_not(None))
         .group_by(Job.compute_environment)
     )
     return {row.compute_environment or "": row.jobs for row in rows}
+
+
+def gone_clusters(session: Session) -> set[str]:
+    """Clusters of compute environments that somebody deleted."""
+    query = (
+        select(Cluster.name)
+        .join(ComputeEnvironment, ComputeEnvironment.cluster == Cluster.name)
+        .where(Cluster.status != "ACTIVE")
+    )
+    return set(session.scalars(query))
 
 
 def hosts_by_cluster(session: Session) -> dict[str, int]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
-from state.jobs import FINISHED, Job, JobDependency, Submission
+from state.jobs import FINISHED, UNFINISHED, Job, JobDependency, Submission
 from state.tasks import Task
 
 
@@ -14,7 +14,7 @@ def forget_jobs(session: Session, *, before: datetime, limit: int) -> int:
     needed = session.scalars(
         select(JobDependency.depends_on)
         .join(Job, Job.id == JobDependency.submission_id)
-        .where(Job.status.not_in(FINISHED))
+        .where(Job.status.in_(UNFINISHED))
     ).all()
     old = session.scalars(
         select(Job.id)

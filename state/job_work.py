@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, and_, case, cast, exists, func, not_, or_, select
 from sqlalchemy.orm import Session, aliased, contains_eager
 
-from state.jobs import FINISHED, Job, JobDependency, Submission
+from state.jobs import FINISHED, UNFINISHED, Job, JobDependency, Submission
 from state.tasks import Task
 
 UNDER_WAY = ("STARTING", "RUNNING")
@@ -124,7 +124,7 @@ def jobs_asked_to_stop(session: Session, limit: int) -> list[Asked]:
     rows = session.execute(
         select(Job.id, Job.status, Job.stop_reason, Job.task_id)
         .outerjoin(Task, Task.id == Job.task_id)
-        .where(Job.stop_asked_at.is_not(None), Job.status.not_in(FINISHED), Job.array_size.is_(None), asked)
+        .where(Job.stop_asked_at.is_not(None), Job.status.in_(UNFINISHED), Job.array_size.is_(None), asked)
         .limit(limit)
     )
     return [Asked(id=row.id, status=row.status, because=row.stop_reason or "", task_id=row.task_id) for row in rows]
@@ -168,7 +168,7 @@ def finished_arrays(session: Session, limit: int) -> Sequence[str]:
         .where(
             Job.status.in_(("SUBMITTED", "PENDING")),
             Job.array_size.is_not(None),
-            not_(exists().where(child.array_id == Job.id, child.status.not_in(FINISHED))),
+            not_(exists().where(child.array_id == Job.id, child.status.in_(UNFINISHED))),
         )
         .limit(limit)
     ).all()

@@ -4,7 +4,7 @@ EC2 environments get hosts for the jobs that wait and lose those that idle.
 It writes Capacity rows; the capacities loop launches and terminates what they stand for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -28,6 +28,7 @@ from state.environment_hosts import (
     EnvironmentHost,
     environment_hosts,
     failed_launches,
+    gone_clusters,
     hosts_by_cluster,
     unfinished_jobs,
 )
@@ -37,6 +38,7 @@ from state.store import Session, Store
 from state.tasks import list_tasks_on
 
 HEALTHY = "ComputeEnvironment Healthy"
+CLUSTER_GONE = "CLIENT_ERROR - The ECS cluster of the compute environment was deleted"
 # Jobs of one queue and size that are looked at when hosts are counted.
 WINDOW = 200
 ENDS_SOON = timedelta(seconds=1)
@@ -53,6 +55,7 @@ class Seen:
     failures: Mapping[str, tuple[datetime, str]]
     jobs: Mapping[str, int]
     registered: Mapping[str, int]
+    gone_clusters: Collection[str]
     queues: Sequence[JobQueue]
     runnable: Sequence[Runnable]
 
@@ -62,7 +65,8 @@ class Plan:
     """What to do to one environment; its members that stay empty are not used."""
 
     name: str
-    validate: bool = False
+    status: str | None = None
+    ending: bool = False
     bury: bool = False
     launch: Sequence[InstanceType] = ()
     release: Sequence[str] = ()
@@ -91,6 +95,7 @@ class ComputeEnvironmentsLoop(Loop):
             failures=failed_launches(session, now - RETRY_AFTER),
             jobs=unfinished_jobs(session),
             registered=hosts_by_cluster(session),
+            gone_clusters=gone_clusters(session),
             queues=queues,
             runnable=first_runnable(session, WINDOW, queues=served) if served else [],
         )
@@ -110,8 +115,10 @@ class ComputeEnvironmentsLoop(Loop):
             environment = get_compute_environment(session, plan.name, lock=True)
             if environment is None:
                 continue
-            if plan.validate and environment.status in ("CREATING", "UPDATING"):
-                environment.advance("VALID", at=now, because=HEALTHY)
+            if environment.status == "DELETING" and not plan.ending:
+                continue
+            if plan.status is not None and plan.status != environment.status:
+                environment.advance(plan.status, at=now, because=plan.reason or HEALTHY)
                 session.wake("jobs", "compute_environments")
             environment.status_reason = plan.reason
             if plan.desired_vcpus is not None:
@@ -149,9 +156,10 @@ class ComputeEnvironmentsLoop(Loop):
 def _decide(environment: ComputeEnvironment, seen: Seen, scaling: Scaling | None) -> Plan:
     if environment.status == "DELETING":
         return _end(environment, seen)
-    validate = environment.status in ("CREATING", "UPDATING")
+    if environment.cluster in seen.gone_clusters:
+        return Plan(name=environment.name, status="INVALID", reason=CLUSTER_GONE)
     if scaling is None:
-        return Plan(name=environment.name, validate=validate, reason=HEALTHY)
+        return Plan(name=environment.name, status="VALID", reason=HEALTHY)
     failure = seen.failures.get(environment.name)
     hosts = _hosts(environment, seen)
     launch = () if failure else scaling.launch
@@ -159,7 +167,7 @@ def _decide(environment: ComputeEnvironment, seen: Seen, scaling: Scaling | None
     reason = f"A host could not be launched: {failure[1]}" if failure else HEALTHY
     return Plan(
         name=environment.name,
-        validate=validate,
+        status="VALID",
         launch=launch,
         release=scaling.release,
         reason=reason,
@@ -173,14 +181,20 @@ def _end(environment: ComputeEnvironment, seen: Seen) -> Plan:
     release = [host.capacity_id for host in hosts if host.status != "TERMINATING"]
     jobs, registered = seen.jobs.get(environment.name, 0), seen.registered.get(environment.cluster, 0)
     if not hosts and not jobs and not registered:
-        return Plan(name=environment.name, bury=True, reason=environment.status_reason)
+        return Plan(name=environment.name, ending=True, bury=True, reason=environment.status_reason)
     left = ((jobs, "unfinished jobs"), (len(hosts), "hosts to terminate"), (registered, "registered hosts"))
     waits = ", ".join(f"{count} {what}" for count, what in left if count)
-    return Plan(name=environment.name, release=() if jobs else release, reason=f"Waiting for {waits}")
+    return Plan(name=environment.name, ending=True, release=() if jobs else release, reason=f"Waiting for {waits}")
 
 
 def _changes(plan: Plan, environment: ComputeEnvironment) -> bool:
-    if plan.validate or plan.bury or plan.launch or plan.release or plan.reason != environment.status_reason:
+    if (
+        (plan.status or environment.status) != environment.status
+        or plan.bury
+        or plan.launch
+        or plan.release
+        or plan.reason != environment.status_reason
+    ):
         return True
     return plan.desired_vcpus is not None and plan.desired_vcpus != environment.desired_vcpus
 

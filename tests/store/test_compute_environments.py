@@ -11,6 +11,7 @@ from scheduler.capacity import capacity_arrived
 from scheduler.loops.compute_environments import ComputeEnvironmentsLoop
 from state.capacities import Capacity
 from state.clusters import get_cluster
+from state.compute_environments import get_compute_environment
 from state.container_instances import ContainerInstance
 from state.store import Session
 from tests.support.batch import EC2, FARGATE, BatchPlane
@@ -249,6 +250,42 @@ def test_an_unmanaged_environment_waits_for_its_hosts_to_leave(plane: BatchPlane
     plane.transact(leave)
     plane.settle()
     assert plane.batch.describe_compute_environments()["computeEnvironments"] == []
+
+
+def test_an_environment_whose_cluster_was_deleted_is_invalid_until_it_is_back(managed: BatchPlane) -> None:
+    cluster = described(managed)["ecsClusterArn"].rpartition("/")[2]
+    ecs = managed.client("ecs")
+    ecs.delete_cluster(cluster=cluster)
+    managed.settle()
+    invalid = described(managed)
+    assert invalid["status"] == "INVALID"
+    assert "ECS cluster of the compute environment was deleted" in invalid["statusReason"]
+    job = managed.submit()
+    managed.settle()
+    assert "no compute environment that is ENABLED and VALID" in managed.job(job)["statusReason"]
+    ecs.create_cluster(clusterName=cluster)
+    managed.settle()
+    assert described(managed)["status"] == "VALID"
+
+
+def test_a_deletion_that_comes_between_look_and_record_gets_no_new_hosts(managed: BatchPlane) -> None:
+    managed.submit()
+    for _ in range(3):
+        managed.loops["jobs"].step()
+    loop = managed.make_loops("other")["compute_environments"]
+    now = managed.loop_clock.now()
+    plan = loop.decide(managed.store.read(lambda session: loop.observe(session, now)), now)
+    assert plan is not None
+    assert plan[0].launch
+
+    def delete(session: Session) -> None:
+        environment = get_compute_environment(session, "ce")
+        assert environment is not None
+        environment.advance("DELETING", at=now, because="DeleteComputeEnvironment")
+
+    managed.transact(delete)
+    managed.transact(lambda session: loop.record(session, plan, now))
+    assert capacities(managed) == []
 
 
 def test_steps_without_anything_to_do_write_nothing(managed: BatchPlane) -> None:
