@@ -1,6 +1,6 @@
 """Tasks: one-shot, forward-only. A stopped task is replaced, never restarted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -108,6 +108,24 @@ class Task(Moves, Base):
 
 def get_task(session: Session, task_id: str) -> Task | None:
     return session.get(Task, task_id)
+
+
+def list_tasks(session: Session, ids: Collection[str]) -> Sequence[Task]:
+    """The tasks of these ids that are there, oldest first."""
+    if not ids:
+        return ()
+    return session.scalars(select(Task).where(Task.id.in_(ids)).order_by(Task.created_at, Task.id)).all()
+
+
+def wishes_on(session: Session, container_instance_id: str) -> dict[str, str]:
+    """``desired_status`` by id of the host's tasks that have not stopped: little to read, however many they are."""
+    return dict(
+        session.execute(
+            select(Task.id, Task.desired_status).where(
+                Task.container_instance_id == container_instance_id, Task.last_status != "STOPPED"
+            )
+        ).all()
+    )
 
 
 def list_tasks_on(session: Session, container_instance_id: str) -> Sequence[Task]:

@@ -15,7 +15,7 @@ from orchestrator.agents.payloads import render_payload_task
 from state.container_instances import ContainerInstance, get_container_instance
 from state.store import Session, Store
 from state.task_definitions import TaskDefinition
-from state.tasks import Task, list_tasks_on
+from state.tasks import Task, list_tasks, list_tasks_on, wishes_on
 
 log = logging.getLogger(__name__)
 LARGEST_FRAME = 1024 * 1024
@@ -65,9 +65,9 @@ class Conversation:
             instance = get_container_instance(session, self.instance_id)
             if instance is None or instance.status == "INACTIVE":
                 return None
-            tasks = list_tasks_on(session, self.instance_id)
-            unsent = [task for task in tasks if self._sent.get(task.id) != task.desired_status]
-            return [self._render(session, task) for task in unsent], {task.id: task.desired_status for task in tasks}
+            wishes = wishes_on(session, self.instance_id)
+            unsent = [task_id for task_id, wish in wishes.items() if self._sent.get(task_id) != wish]
+            return [self._render(session, task) for task in list_tasks(session, unsent)], wishes
 
         seen = self._store.read(read)
         if seen is None:

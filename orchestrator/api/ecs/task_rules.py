@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kit.fargate import FargateRefusal, check_fargate_size
+from orchestrator.api.ecs.capacity_strategies import check_providers
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
 from orchestrator.api.ecs.lookup import find_cluster, find_task_definition, tags_of
 from orchestrator.call import Call
@@ -18,8 +19,6 @@ from scheduler.placement import (
     demand_of,
 )
 from state.task_definitions import TaskDefinition
-
-SERVERLESS = ("FARGATE", "FARGATE_SPOT")
 
 
 def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
@@ -80,10 +79,7 @@ def choose_launch_type(
     strategy = strategy or default_strategy
     if not strategy:
         return "EC2", None
-    names = {item["capacityProvider"] for item in strategy}
-    unknown = sorted(names.difference(SERVERLESS))
-    if unknown:
-        raise InvalidParameterException(f"The specified capacity provider '{unknown[0]}' was not found.")
+    check_providers([item["capacityProvider"] for item in strategy])
     heaviest = max(strategy, key=lambda item: (item.get("base", 0), item.get("weight", 0)))
     return "FARGATE", heaviest["capacityProvider"]
 
