@@ -1,6 +1,7 @@
 """The API of container instances: agents register them, people describe, drain and deregister them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -16,28 +17,30 @@ from orchestrator.call import Call
 from scheduler.capacity import capacity_arrived, expected_capacity
 from scheduler.ending import end_task
 from state.base import Event
+from state.client_tokens import ClientToken, get_client_token
 from state.clusters import Cluster, lock_cluster
-from state.container_instances import ContainerInstance, get_container_instance
+from state.container_instances import ContainerInstance
 from state.tasks import list_tasks_on
 
 MOST_DESCRIBED = 100
 MOST_UPDATED = 10
 CAPACITY_ATTRIBUTE = "berth.capacity"
+REGISTRATION = "ecs:RegisterContainerInstance"
+REGISTRATION_ATTRIBUTE = "berth.registration"
+TOKEN_LIFE = timedelta(hours=24)
 
 
 @ecs.operation("RegisterContainerInstance")
 def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    """Add a host to a cluster, or bring a known one (``containerInstanceArn``) up to date."""
+    """Add a host to a cluster, or bring a known one (``containerInstanceArn``, or its ``clientToken``) up to date."""
     cluster = find_cluster(call, request.get("cluster"))
     resources = request.get("totalResources") or []
     sizes = {resource.get("name"): int(resource.get("integerValue") or 0) for resource in resources}
     if sizes.get("CPU", 0) <= 0 or sizes.get("MEMORY", 0) <= 0:
         raise ClientException("totalResources must hold CPU (in units) and MEMORY (in MiB), each greater than 0.")
     attributes = _attributes(call, request.get("attributes") or [])
-    if request.get("containerInstanceArn"):
-        instance = _find(call, cluster, request["containerInstanceArn"])
-        if instance.status == "INACTIVE":
-            raise ClientException("The container instance is INACTIVE; register it as a new one.")
+    instance = _known_instance(call, cluster, request)
+    if instance is not None:
         instance.free_cpu += sizes["CPU"] - instance.registered_cpu
         instance.free_memory += sizes["MEMORY"] - instance.registered_memory
         if instance.free_cpu < 0 or instance.free_memory < 0:
@@ -46,6 +49,7 @@ def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str
         attributes += [kept for kept in instance.attributes if kept["name"] not in known]
     else:
         instance = _new_instance(call, cluster, attributes, sizes, tags_of(request))
+        _remember(call, _token(request), instance)
     instance.registered_cpu = sizes["CPU"]
     instance.registered_memory = sizes["MEMORY"]
     instance.resources = resources
@@ -134,6 +138,45 @@ def update_container_instances_state(call: Call, request: dict[str, Any]) -> dic
     return _answer(call, cluster, refs, found, with_tags=True)
 
 
+def _known_instance(call: Call, cluster: Cluster, request: Mapping[str, Any]) -> ContainerInstance | None:
+    """The instance that an agent registers again, held for this transaction; None when it is a new one.
+
+    An agent whose first registration got no answer knows no ARN yet: it is known by the token it repeats.
+    """
+    if request.get("containerInstanceArn"):
+        instance = _find(call, cluster, request["containerInstanceArn"], lock=True)
+        if instance.status == "INACTIVE":
+            raise ClientException("The container instance is INACTIVE; register it as a new one.")
+        return instance
+    token = _token(request)
+    kept = get_client_token(call.session, REGISTRATION, token, now=call.now) if token else None
+    if kept is None:
+        return None
+    found = call.session.get(ContainerInstance, kept.answer["id"], with_for_update=True)
+    return found if found is not None and found.cluster == cluster.name and found.status != "INACTIVE" else None
+
+
+def _token(request: Mapping[str, Any]) -> str | None:
+    """The agent's registration token: an attribute, since the operation's model has no ``clientToken``."""
+    attributes = request.get("attributes") or []
+    said = next((a.get("value") for a in attributes if a.get("name") == REGISTRATION_ATTRIBUTE), None)
+    return said or request.get("clientToken")
+
+
+def _remember(call: Call, token: str | None, instance: ContainerInstance) -> None:
+    """Keep whom the token registered. It is no answer to be repeated: an agent may come back with other sizes."""
+    if token:
+        call.session.merge(
+            ClientToken(
+                operation=REGISTRATION,
+                token=token,
+                fingerprint="",
+                answer={"id": instance.id},
+                expires_at=call.now + TOKEN_LIFE,
+            )
+        )
+
+
 def _new_instance(
     call: Call, cluster: Cluster, attributes: list[dict[str, Any]], sizes: Mapping[str, int], tags: list[dict[str, Any]]
 ) -> ContainerInstance:
@@ -179,8 +222,8 @@ def _attributes(call: Call, given: Sequence[Mapping[str, Any]]) -> list[dict[str
     return attributes
 
 
-def _find(call: Call, cluster: Cluster, ref: str) -> ContainerInstance:
-    instance = get_container_instance(call.session, last_part(ref))
+def _find(call: Call, cluster: Cluster, ref: str, *, lock: bool = False) -> ContainerInstance:
+    instance = call.session.get(ContainerInstance, last_part(ref), with_for_update=lock)
     if instance is None or instance.cluster != cluster.name:
         raise InvalidParameterException("The referenced container instance was not found.")
     return instance

@@ -1,0 +1,75 @@
+"""Registering hosts through boto3: whoever repeats a registration that got no answer is the same host."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from kit.clock import SystemClock
+from orchestrator.operations import SERVICES
+from state.capacities import Capacity
+from state.container_instances import ContainerInstance
+from tests.support.loopback import Loopback
+
+RESOURCES = [
+    {"name": "CPU", "type": "INTEGER", "integerValue": 1024},
+    {"name": "MEMORY", "type": "INTEGER", "integerValue": 2048},
+]
+
+
+@pytest.fixture
+def berth(store_url: str) -> Iterator[Loopback]:
+    berth = Loopback(store_url, SERVICES)
+    berth.client("ecs").create_cluster()
+    yield berth
+    berth.close()
+
+
+def register(berth: Loopback, token: str, *, memory: int = 2048, **attributes: str) -> str:
+    attributes["berth.registration"] = token
+    answer = berth.client("ecs").register_container_instance(
+        cluster="default",
+        totalResources=[RESOURCES[0], {**RESOURCES[1], "integerValue": memory}],
+        attributes=[{"name": name, "value": value} for name, value in attributes.items()],
+    )
+    return str(answer["containerInstance"]["containerInstanceArn"])
+
+
+def instances(berth: Loopback) -> list[ContainerInstance]:
+    return list(berth.store.read(lambda session: session.scalars(select(ContainerInstance)).all()))
+
+
+def test_a_registration_that_got_no_answer_and_is_repeated_is_one_host(berth: Loopback) -> None:
+    first = register(berth, "token-1")
+    assert register(berth, "token-1", memory=4096) == first
+    [instance] = instances(berth)
+    assert (instance.registered_memory, instance.free_memory) == (4096, 4096)
+
+
+def test_another_token_is_another_host(berth: Loopback) -> None:
+    assert register(berth, "token-1") != register(berth, "token-2")
+    assert len(instances(berth)) == 2
+
+
+def test_a_deregistered_host_registers_anew_under_its_old_token(berth: Loopback) -> None:
+    first = register(berth, "token-1")
+    berth.client("ecs").deregister_container_instance(containerInstance=first)
+    assert register(berth, "token-1") != first
+
+
+def test_the_host_of_a_capacity_that_registers_twice_is_given_its_task_once(berth: Loopback) -> None:
+    def ask(session: Any) -> None:
+        session.add(
+            Capacity(
+                id="c1", provisioner="fake", cluster="default", purpose="compute-environment", status="LAUNCHED",
+                cpu=1024, memory=2048, requested_at=SystemClock().now(), launched_at=SystemClock().now(),
+            )
+        )  # fmt: skip
+
+    berth.store.transact(ask)
+    first = register(berth, "token-1", **{"berth.capacity": "c1"})
+    assert register(berth, "token-1", **{"berth.capacity": "c1"}) == first
+    [instance] = instances(berth)
+    capacity = berth.store.read(lambda session: session.get_one(Capacity, "c1"))
+    assert (capacity.status, capacity.container_instance_id) == ("ACTIVE", instance.id)
