@@ -58,6 +58,17 @@ class Turn:
     busy: bool = False
 
 
+class Alarm:
+    """Stands where a real timer wakes a loop: at the instant its turn is due."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def set(self, at: datetime | None) -> None:
+        if at is not None:
+            self._turn.due_at = min(self._turn.due_at, at)
+
+
 class Replica:
     """One API process. Its connections die with it; what it wrote stays."""
 
@@ -158,6 +169,9 @@ class Scheduler:
             if hasattr(loop, "_chance"):
                 loop._chance = Random(chance.getrandbits(32))
         self.turns = [Turn(loop, clock.now()) for loop in loops]
+        for turn in self.turns:
+            if hasattr(turn.reconciler, "_alarm"):
+                turn.reconciler._alarm = Alarm(turn)
 
     def hear(self, name: str) -> None:
         """A wake."""

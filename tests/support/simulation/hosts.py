@@ -49,8 +49,16 @@ class Size:
 class Machine(SimulatedRuntime):
     """A container engine whose caller may die before or after each call, and that counts what it starts."""
 
-    def __init__(self, *, clock: Clock, programs: Mapping[str, Program], started: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        programs: Mapping[str, Program],
+        started: Callable[[str, str], None],
+        changed: Callable[[], None],
+    ) -> None:
         super().__init__(clock=clock)
+        self.events({}, lambda event: changed())
         self.registry = {image: (f"sha256:{n:064x}", program) for n, (image, program) in enumerate(programs.items())}
         self.at: At = lambda where: None
         self._started = started
@@ -268,6 +276,7 @@ class HostMachine:
         self.machine = machine
         self.agent: AgentProcess | None = None
         self.life = Life()
+        self.life.alive = False
         self._folder = folder
         self._cluster = cluster
         self._clock = clock

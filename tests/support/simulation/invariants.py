@@ -108,14 +108,15 @@ def _over_commitment(session: Session, tasks: Sequence[Row[Any]]) -> Iterator[st
             cpu[task.container_instance_id] += task.cpu
             memory[task.container_instance_id] += task.memory
             live.add(task.id)
-    for host in session.scalars(select(ContainerInstance)):
+    columns = ("id", "registered_cpu", "registered_memory", "free_cpu", "free_memory")
+    for host in session.execute(select(*(getattr(ContainerInstance, column) for column in columns))):
         for what, registered, free, reserved in (
             ("cpu", host.registered_cpu, host.free_cpu, cpu[host.id]),
             ("memory", host.registered_memory, host.free_memory, memory[host.id]),
         ):
             if free < 0 or free + reserved != registered:
                 yield f"{what} of {host.id}: {registered} registered, {reserved} reserved, {free} free"
-    for port in session.scalars(select(HostPort)):
+    for port in session.execute(select(HostPort.port, HostPort.container_instance_id, HostPort.task_id)):
         if port.task_id not in live:
             yield f"port {port.port} of {port.container_instance_id} is kept for {port.task_id}, which is over"
 

@@ -6,11 +6,17 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Ledger:
-    """``launched`` counts, by ``startedBy``, the tasks asked for under one client token, answered or not."""
+    """What was acknowledged is here from the acknowledgement on; what is in doubt is not."""
 
     tasks: set[str] = field(default_factory=set)
-    launched: dict[str, int] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
+    # By ``startedBy``: the tasks asked for under one client token, answered or not.
+    launched: dict[str, int] = field(default_factory=dict)
+    # By service: its desired count as last acknowledged; absent while a change is in doubt.
+    services: dict[str, int] = field(default_factory=dict)
+    # By job: the size of its array, 0 for a plain one.
+    jobs: dict[str, int] = field(default_factory=dict)
+    schedules: set[str] = field(default_factory=set)
     # How often the process of a task's container was started, and on which hosts.
     starts: Counter[tuple[str, str]] = field(default_factory=Counter)
     hosts: dict[str, set[str]] = field(default_factory=dict)

@@ -36,10 +36,11 @@ class SharedWakes(Wakes):
 class ProcessStore(Store):
     """The store as one process has it open: before and after each transaction it says so, and may die there."""
 
-    def __init__(self, store: Store, wakes: Wakes, at: At) -> None:
+    def __init__(self, store: Store, wakes: Wakes, at: At, wrote: Callable[[], None]) -> None:
         self.__dict__.update(store.__dict__)
         self.wakes = wakes
         self._at = at
+        self._wrote = wrote
 
     def read(self, work: Callable[[Session], T]) -> T:
         self._at("before reading")
@@ -50,5 +51,6 @@ class ProcessStore(Store):
     def transact(self, work: Callable[[Session], T]) -> T:
         self._at("before writing")
         answer: Any = super().transact(work)
+        self._wrote()
         self._at("after writing")
         return answer  # type: ignore[no-any-return]

@@ -1,16 +1,17 @@
-"""The user: calls the API at random, repeats what got no answer, and remembers what was acknowledged."""
+"""The user: calls the API, repeats what got no answer, and remembers what was acknowledged."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Protocol
 
 from agent.control.aws import Unreachable
 from agent.runtime.simulated import Program
-from kit.ids import last_part
+from kit.clock import Clock
 from tests.support.simulation.ledger import Ledger
 from tests.support.simulation.requests import Refused
 
+# What containers do, by their image.
 PROGRAMS = {
     "forever": Program(),
     "soon": Program(lasts=timedelta(seconds=4)),
@@ -19,6 +20,7 @@ PROGRAMS = {
     "broken": Program(start_error="exec: no such file"),
     "stubborn": Program(lasts=timedelta(seconds=90), heeds_term=False),
 }
+ENDLESS = ("forever", "stubborn")
 ATTEMPTS = 8
 
 
@@ -29,81 +31,39 @@ class Calls(Protocol):
 
 
 class User:
-    """One person's wishes. ``act`` does one of them."""
+    """One person. ``wish`` does one thing; what got no answer, however often repeated, is left in doubt."""
 
-    def __init__(self, call: Calls, chance: Random, ledger: Ledger, note: Callable[[str], None]) -> None:
+    def __init__(self, call: Calls, chance: Random, ledger: Ledger, clock: Clock, note: Callable[[str], None]) -> None:
         self._call_once = call
-        self._chance = chance
-        self._ledger = ledger
-        self._note = note
+        self._clock = clock
         self._tokens = 0
-        self.definitions: list[str] = []
+        self.chance = chance
+        self.ledger = ledger
+        self.note = note
 
-    def prepare(self) -> None:
-        """Register what later wishes need; nothing goes wrong yet."""
-        for image in PROGRAMS:
-            for name, members in (
-                ("small", {"cpu": 128, "memory": 128}),
-                ("large", {"cpu": 512, "memory": 700}),
-                ("port", {"cpu": 64, "memory": 64, "portMappings": [{"containerPort": 80, "hostPort": 8080}]}),
-            ):
-                container = {"name": "main", "image": image, "essential": True, **members}
-                made = self.call(
-                    "ecs",
-                    "RegisterTaskDefinition",
-                    {"family": f"{name}-{image}", "containerDefinitions": [container]},
-                )
-                self.definitions.append(made["taskDefinition"]["taskDefinitionArn"])
-
-    def act(self) -> None:
-        """One wish."""
-        wish = self._chance.choice([self.run_tasks, self.run_tasks, self.stop_task])
+    def wish(self, wish: Callable[["User"], None]) -> None:
+        """Try for one wish."""
         try:
-            wish()
+            wish(self)
         except Refused as refused:
-            self._note(f"user: {wish.__name__} refused: {refused}")
+            self.note(f"user: {wish.__name__} was refused: {refused}")
         except Unreachable:
-            self._note(f"user: {wish.__name__} never answered")
+            self.note(f"user: {wish.__name__} got no answer")
 
-    def run_tasks(self) -> None:
-        token = self._token()
-        count = self._chance.choice((1, 1, 2, 3))
-        definition = self._chance.choice(self.definitions)
-        request: dict[str, Any] = {
-            "taskDefinition": definition,
-            "count": count,
-            "clientToken": token,
-            "startedBy": token,
-        }
-        if self._chance.random() < 0.2:
-            request["placementConstraints"] = [{"type": "distinctInstance"}]
-        if self._chance.random() < 0.3:
-            request["placementStrategy"] = [
-                self._chance.choice([{"type": "binpack", "field": "memory"}, {"type": "spread", "field": "instanceId"}])
-            ]
-        self._ledger.launched[token] = count
-        answer = self.call("ecs", "RunTask", request)
-        tasks = [last_part(task["taskArn"]) for task in answer["tasks"]]
-        self._note(f"user: RunTask {last_part(definition)} × {count} → {[t[:6] for t in tasks]}")
-        self._ledger.tasks.update(tasks)
-
-    def stop_task(self) -> None:
-        running = sorted(self._ledger.tasks - self._ledger.stopped)
-        if running:
-            task = self._chance.choice(running)
-            answer = self.call("ecs", "StopTask", {"task": task, "reason": "enough"})
-            self._note(f"user: StopTask {task[:6]} → {answer['task']['lastStatus']}")
-            self._ledger.stopped.add(task)
-
-    def call(self, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Call until there is an answer, as a client library would."""
-        for _ in range(ATTEMPTS):
+    def call(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        """Call until there is an answer, as a client library would. Raises Refused, Unreachable."""
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._call_once(service, operation, params)
-            except Unreachable as unreachable:
-                trouble = unreachable
-        raise trouble
+            except Unreachable:
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt answers or raises")
 
-    def _token(self) -> str:
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def token(self) -> str:
+        """A client token nobody has used yet."""
         self._tokens += 1
         return f"wish-{self._tokens}"

@@ -13,6 +13,7 @@ from kit.settings import Settings
 from scheduler.provisioners.fake import FakeProvisioner
 from state.clusters import ensure_cluster
 from state.store import Store
+from tests.support.simulation import wishes
 from tests.support.simulation.control import Process, Replica, Scheduler, Turn, take_turn
 from tests.support.simulation.hosts import HostMachine, Machine, Size
 from tests.support.simulation.invariants import Invariants
@@ -21,6 +22,7 @@ from tests.support.simulation.network import Network
 from tests.support.simulation.processes import Killed, Life, ProcessStore, SharedWakes
 from tests.support.simulation.rates import PEACE, Rates
 from tests.support.simulation.user import PROGRAMS, User
+from tests.support.simulation.wishes import WISHES, jobs
 
 CLUSTER = "default"
 SECRETS = SecretBox(SecretBox.new_master_key())
@@ -43,10 +45,11 @@ class World:
         self.ledger = Ledger()
         self.invariants = Invariants(self.ledger)
         self.settings = Settings(data=folder, task_retention_seconds=7 * 24 * 3600, provisioner="fake")
-        self.provisioner = FakeProvisioner()
+        self.provisioner = FakeProvisioner(patience=1)
         self._folder = folder
         self._wakes = SharedWakes(self._woken)
         self._depth = 0
+        self._dirty = True
         store.transact(lambda session: ensure_cluster(session, CLUSTER, now=self.clock.now()))
         self.replicas = [self._new_replica(f"api-{number}") for number in range(2)]
         self.schedulers = [self._new_scheduler(f"scheduler-{number}") for number in range(2)]
@@ -54,8 +57,10 @@ class World:
         self.hosts: list[HostMachine] = []
         for number in range(hosts):
             self.boot(self.add_host(f"host-{number}", Size(cpu=1024, memory=1024)))
-        self.user = User(self.network.user_call, self.chance, self.ledger, self.note)
-        self.user.prepare()
+        self.user = User(self.network.user_call, self.chance, self.ledger, self.clock, self.note)
+        wishes.prepare(self.user)
+        self._settle()
+        jobs.ready(self.user)
 
     # What happens.
 
@@ -71,8 +76,10 @@ class World:
         """No more trouble: everyone lives and takes their turns until nothing is ``unsettled``, within ``most``."""
         self.note("calm")
         ends_at = self.clock.now() + most
+        self._heal()
+        self._settle()
+        wishes.tidy(self.user)
         while True:
-            self._heal()
             self._settle()
             left = unsettled(self)
             if not left:
@@ -84,7 +91,7 @@ class World:
     def turn(self) -> None:
         """One step of somebody."""
         beats: dict[Beat, int] = {
-            self.user.act: 2,
+            self._wish: 2,
             self._scheduler_turn: 8,
             self._replica_turn: 8,
             self._host_turn: 16,
@@ -94,8 +101,10 @@ class World:
         self._take(self.chance.choices([*beats], [*beats.values()])[0])
 
     def check(self) -> None:
-        """Hold everything against the invariants."""
-        self.invariants.check(self.store, self.hosts)
+        """Hold everything against the invariants, when anything has changed that they speak of."""
+        if self._dirty:
+            self._dirty = False
+            self.invariants.check(self.store, self.hosts)
 
     def note(self, text: str) -> None:
         """Remember what happened, for whoever has to understand a failure."""
@@ -110,6 +119,9 @@ class World:
             beat()
 
     # Whose turn it is.
+
+    def _wish(self) -> None:
+        self.user.wish(self.chance.choices([*WISHES], [*WISHES.values()])[0])
 
     def _turns(self) -> list[Turn]:
         processes: list[Process] = [*self.schedulers, *self.replicas]
@@ -131,6 +143,7 @@ class World:
             replica.serve(link)
 
     def _host_turn(self) -> None:
+        self._follow_provisioner()
         if self.hosts and (beats := self._beats_of(self.chance.choice(self.hosts))):
             self.chance.choice(beats)()
 
@@ -152,6 +165,27 @@ class World:
 
     def _time_passes(self) -> None:
         self._tick(self.chance.choice((0.05, 0.3, 1.0, 4.0)))
+
+    def _follow_provisioner(self) -> None:
+        """Give life to the hosts that the provisioner has launched, and end those that it has taken away."""
+        running = self.provisioner.running()
+        for host in [host for host in self.hosts if host.capacity]:
+            if host.capacity not in self.provisioner.hosts:
+                host.die()
+                self.hosts.remove(host)
+            elif host.life.alive and host.capacity not in running:
+                host.die()
+        here = {host.capacity: host for host in self.hosts}
+        for capacity, wanted in sorted(self.provisioner.hosts.items()):
+            if capacity not in running:
+                continue
+            host = here.get(capacity)
+            if host is None:
+                self.note(f"capacity {capacity[:6]} comes up")
+                size = Size(cpu=wanted.cpu, memory=wanted.memory)
+                host = self.add_host(f"capacity-{capacity[:6]}", size, capacity, wanted.cluster)
+            if not host.life.alive:
+                self.boot(host)
 
     def _tick(self, seconds: float) -> None:
         self.clock.tick(seconds=seconds)
@@ -184,7 +218,12 @@ class World:
     def _kill(self, life: Life) -> None:
         for process in [*self.replicas, *self.schedulers, *self.hosts]:
             if process.life is life:
-                process.die()
+                self._end(process)
+
+    def _end(self, process: Process | HostMachine) -> None:
+        process.die()
+        if isinstance(process, HostMachine) and process.capacity:
+            self.provisioner.die(process.capacity)
 
     def _trouble(self) -> None:
         if self.rates is PEACE:
@@ -202,7 +241,7 @@ class World:
             victim = self.chance.choice([*self.replicas, *self.schedulers, *self.hosts])
             if victim.life.alive:
                 self.note(f"{victim.name} is killed")
-                victim.die()
+                self._end(victim)
 
     def _revive_one(self) -> None:
         dead = [p for p in [*self.replicas, *self.schedulers, *self.hosts] if not p.life.alive]
@@ -217,7 +256,9 @@ class World:
             case Scheduler():
                 self.schedulers[self.schedulers.index(process)] = self._new_scheduler(process.name)
             case HostMachine():
-                self.boot(process)
+                if not process.capacity:
+                    # The others are started again by whoever launched them.
+                    self.boot(process)
 
     def _end_a_container(self) -> None:
         running = [(host, state) for host in self.hosts for state in host.machine.containers() if state.started_at]
@@ -236,6 +277,7 @@ class World:
         """Everyone's turns, round and round, until nobody has anything to do at this instant."""
         for _ in range(PASSES):
             busy = False
+            self._follow_provisioner()
             for turn in self._due():
                 take_turn(turn, self.clock)
                 busy = True
@@ -251,7 +293,8 @@ class World:
 
     def _settle_host(self, host: HostMachine) -> bool:
         agent = host.agent
-        assert agent is not None
+        if agent is None:
+            return False
         busy = not agent.joined and agent.join()
         if agent.joined and agent.link is None:
             busy |= agent.dial(self.network.dialler(host))
@@ -272,7 +315,7 @@ class World:
             self.here(life, name, where, self.rates.killed)
             self.in_between(life)
 
-        return ProcessStore(self.store, self._wakes, at)
+        return ProcessStore(self.store, self._wakes, at, self._changed)
 
     def _new_replica(self, name: str) -> Replica:
         life = Life()
@@ -284,14 +327,15 @@ class World:
         store = self._store_of(life, name)
         return Scheduler(name, life, store, self.clock, self.settings, SECRETS, provisioners, self.chance)
 
-    def add_host(self, name: str, size: Size, capacity: str = "") -> HostMachine:
+    def add_host(self, name: str, size: Size, capacity: str = "", cluster: str = CLUSTER) -> HostMachine:
         machine = Machine(
             clock=self.clock,
             programs=PROGRAMS,
-            started=lambda task, container: self.ledger.started(name, task, container),
+            started=lambda task, container: self._started(name, task, container),
+            changed=self._changed,
         )
         host = HostMachine(
-            name=name, folder=self._folder / name, cluster=CLUSTER, size=size, capacity=capacity, machine=machine,
+            name=name, folder=self._folder / name, cluster=cluster, size=size, capacity=capacity, machine=machine,
             clock=self.clock, chance=self.chance,
         )  # fmt: skip
         self.hosts.append(host)
@@ -304,6 +348,13 @@ class World:
             lambda where: self.here(life, host.name, where, self.rates.agent_killed),
             self.network.exchange(life),
         )
+
+    def _changed(self) -> None:
+        self._dirty = True
+
+    def _started(self, host: str, task: str, container: str) -> None:
+        self._dirty = True
+        self.ledger.started(host, task, container)
 
     def _woken(self, name: str) -> None:
         if self.rolls(self.rates.wake_lost):
