@@ -37,7 +37,7 @@ def attributes_match(room: Room, ask: Ask) -> Objection | None:
     have = room.host.attributes
     for wanted in ask.attributes:
         if wanted.name not in have or (wanted.value is not None and have[wanted.name] != wanted.value):
-            return _object(room, Why.ATTRIBUTE)
+            return _object(room, Why.ATTRIBUTE, what=wanted.name)
     return None
 
 
@@ -74,5 +74,5 @@ def objection(room: Room, ask: Ask, filters: tuple[Filter, ...]) -> Objection | 
     return None
 
 
-def _object(room: Room, why: Why, short: int | None = None) -> Objection:
-    return Objection(host=room.host.id, why=why, short=short)
+def _object(room: Room, why: Why, short: int | None = None, what: str = "") -> Objection:
+    return Objection(host=room.host.id, why=why, short=short, what=what)

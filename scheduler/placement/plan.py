@@ -41,11 +41,12 @@ _UNITS = {Why.MEMORY: " MiB", Why.CPU: " CPU units"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objection:
-    """One host's reason to refuse; ``short`` says by how much, in the unit of the reason."""
+    """One host's reason to refuse; ``short`` says by how much, in the unit of the reason, ``what`` is missing."""
 
     host: str
     why: Why
     short: int | None = None
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +57,12 @@ class Reason:
     hosts: int
     closest: str
     short: int | None = None
+    what: str = ""
 
     def text(self) -> str:
         """``memory: 3 hosts, the closest 431 MiB short``, or ``draining: 1``."""
         if self.short is None or self.why not in _UNITS:
-            return f"{self.why}: {self.hosts}"
+            return f"{self.why} {self.what}: {self.hosts}" if self.what else f"{self.why}: {self.hosts}"
         plural = "host" if self.hosts == 1 else "hosts"
         return f"{self.why}: {self.hosts} {plural}, the closest {self.short}{_UNITS[self.why]} short"
 
@@ -120,14 +122,14 @@ class Plan:
 
 def count_reasons(objections: Sequence[Objection]) -> tuple[Reason, ...]:
     """Group objections by reason: most hosts first, then in the order of ``Why``."""
-    grouped: dict[Why, list[Objection]] = {}
+    grouped: dict[tuple[Why, str], list[Objection]] = {}
     for objection in objections:
-        grouped.setdefault(objection.why, []).append(objection)
+        grouped.setdefault((objection.why, objection.what), []).append(objection)
     order = list(Why)
     reasons = []
-    for why, group in grouped.items():
+    for (why, what), group in grouped.items():
         nearest = min(group, key=lambda objection: objection.short or 0)
-        reasons.append(Reason(why=why, hosts=len(group), closest=nearest.host, short=nearest.short))
+        reasons.append(Reason(why=why, hosts=len(group), closest=nearest.host, short=nearest.short, what=what))
     return tuple(sorted(reasons, key=lambda reason: (-reason.hosts, order.index(reason.why))))
 
 
