@@ -101,7 +101,7 @@ def _start(
         # The plan has counted the first environment's vCPUs already.
         fitting = len(waiting) if place == 0 else _fitting(board, name, waiting[0].cpu, len(waiting))
         if fitting == 0:
-            reasons.append(f"{INSUFFICIENT} - {name} has no vCPUs left")
+            reasons.append(_spent(name))
             continue
         tasks, refused = _launch(session, waiting[:fitting], environment, now=now, seed=seed, settings=settings)
         for job, task in zip(waiting, tasks, strict=False):
@@ -111,7 +111,10 @@ def _start(
         if place and left is not None:
             board.left[name] = left - len(tasks) * waiting[0].cpu
         waiting = waiting[len(tasks) :]
-        if not waiting or not refused:
+        if not waiting:
+            return
+        if not refused:
+            reasons.append(_spent(name))
             continue
         room = could_hold(session, environment, waiting[0].cpu, waiting[0].memory)
         if room is Room.NEVER:
@@ -223,6 +226,10 @@ def _tried(board: Board, queue: str, first: str) -> Sequence[str]:
 
 def _behind(name: str) -> str:
     return f"{INSUFFICIENT} - behind a job that waits for room in {name}"
+
+
+def _spent(name: str) -> str:
+    return f"{INSUFFICIENT} - {name} has no vCPUs left"
 
 
 def _fitting(board: Board, name: str, cpu: int, count: int) -> int:

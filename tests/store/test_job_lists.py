@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from kit.aws.paging import encode_token
 from tests.support.batch import BatchPlane
 
 ARN = "arn:aws:batch:us-east-1:123456789012"
@@ -65,3 +66,10 @@ def test_a_token_of_another_list_is_refused(plane: BatchPlane) -> None:
     token = plane.batch.list_jobs(jobQueue="queue", jobStatus="SUBMITTED", maxResults=1)["nextToken"]
     with pytest.raises(plane.batch.exceptions.ClientException):
         plane.batch.list_jobs(jobQueue="queue", jobStatus="FAILED", nextToken=token)
+
+
+@pytest.mark.parametrize("after", [7, ["x"], ["x", "y"], [1, 2], [10**30, "x"], [True, "x"], {}])
+def test_a_token_that_somebody_made_up_is_refused(plane: BatchPlane, after: object) -> None:
+    token = encode_token(after, scope="jobs of queue SUBMITTED")
+    with pytest.raises(plane.batch.exceptions.ClientException):
+        plane.batch.list_jobs(jobQueue="queue", jobStatus="SUBMITTED", nextToken=token)

@@ -122,8 +122,9 @@ def describe_compute_environments(call: Call, request: dict[str, Any]) -> dict[s
     everything = list_compute_environments(call.session)
     rows_, more = page(
         request,
-        lambda after, limit: [row for row in everything if after is None or row.name > after][:limit],
-        lambda row: row.name,
+        lambda after, limit: [row for row in everything if after is None or row.name > after[0]][:limit],
+        lambda row: [row.name],
+        kinds=(str,),
         most=MOST_DESCRIBED,
         scope="compute-environments",
     )

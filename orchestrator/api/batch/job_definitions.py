@@ -103,6 +103,7 @@ def describe_job_definitions(call: Call, request: dict[str, Any]) -> dict[str, A
         request,
         lambda after, limit: list_job_definitions(call.session, name, status, after=after, limit=limit),
         lambda row: [row.name, row.revision],
+        kinds=(str, int),
         most=MOST_DESCRIBED,
         scope=f"job-definitions {name} {status}",
     )

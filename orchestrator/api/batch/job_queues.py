@@ -107,8 +107,9 @@ def describe_job_queues(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     everything = list_job_queues(call.session)
     rows, more = page(
         request,
-        lambda after, limit: [row for row in everything if after is None or row.name > after][:limit],
-        lambda row: row.name,
+        lambda after, limit: [row for row in everything if after is None or row.name > after[0]][:limit],
+        lambda row: [row.name],
+        kinds=(str,),
         most=MOST_DESCRIBED,
         scope="job-queues",
     )

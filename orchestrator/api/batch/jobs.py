@@ -76,8 +76,11 @@ def _list_array(call: Call, request: dict[str, Any], status: str) -> dict[str, A
         raise ClientException(f"Job {parent.id} is not an array job.")
     rows, more = page(
         request,
-        lambda after, limit: list_children(call.session, parent.id, status=status, after=after, limit=limit),
-        lambda job: job.array_index,
+        lambda after, limit: list_children(
+            call.session, parent.id, status=status, after=after[0] if after else None, limit=limit
+        ),
+        lambda job: [job.array_index],
+        kinds=(int,),
         most=MOST_LISTED,
         scope=f"jobs of {parent.id} {status}",
     )
@@ -104,7 +107,9 @@ def _list_queue(call: Call, request: dict[str, Any], status: str) -> dict[str, A
         return [(job.created_at - EPOCH) // timedelta(microseconds=1), job.id]
 
     most = MOST_FILTERED if filters else MOST_LISTED
-    rows, more = page(request, fetch, key, most=most, scope=f"jobs of {queue.name} {filters or status}")
+    rows, more = page(
+        request, fetch, key, kinds=(int, str), most=most, scope=f"jobs of {queue.name} {filters or status}"
+    )
     held = held_children(call.session, rows)
     return {"jobSummaryList": [render_summary(call, job, held.get(job.id)) for job in rows], **more}
 
