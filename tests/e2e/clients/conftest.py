@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,11 @@ def job_queue(berth: RunningBerth) -> str:
     return "clients"
 
 
-@pytest.fixture
-def job_definition(berth: RunningBerth, image: str, request: pytest.FixtureRequest) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def job_definition(berth: RunningBerth, image: str) -> str:
     """A job definition that says ``Ref::words``, and fails when they are ``no``."""
-    name = request.node.name
     berth.client("batch").register_job_definition(
-        jobDefinitionName=name,
+        jobDefinitionName="say",
         type="container",
         parameters={"words": "nothing"},
         containerProperties={
@@ -79,7 +78,18 @@ def job_definition(berth: RunningBerth, image: str, request: pytest.FixtureReque
             "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "32"}],
         },
     )
-    yield name
+    return "say"
+
+
+def logs_to(group: str) -> dict[str, Any]:
+    """A container's logConfiguration: into this group, which is made when it is missing, streams as ``e2e/…``."""
+    options = {
+        "awslogs-group": group,
+        "awslogs-region": "us-east-1",
+        "awslogs-stream-prefix": "e2e",
+        "awslogs-create-group": "true",
+    }
+    return {"logDriver": "awslogs", "options": options}
 
 
 def _valid(found: list[dict[str, Any]]) -> bool:

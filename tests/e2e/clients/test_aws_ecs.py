@@ -3,18 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.e2e.clients.conftest import Aws
+from tests.e2e.clients.conftest import Aws, logs_to
 from tests.support.berth import RunningBerth
-
-LOGS = {
-    "logDriver": "awslogs",
-    "options": {
-        "awslogs-group": "/aws-cli",
-        "awslogs-region": "us-east-1",
-        "awslogs-stream-prefix": "cli",
-        "awslogs-create-group": "true",
-    },
-}
 
 
 def register(aws: Aws, family: str, image: str, *command: str) -> str:
@@ -25,7 +15,7 @@ def register(aws: Aws, family: str, image: str, *command: str) -> str:
         "memory": 32,
         "stopTimeout": 2,
         "command": [*command],
-        "logConfiguration": LOGS,
+        "logConfiguration": logs_to("/aws-cli"),
     }
     answer = aws(
         "ecs", "register-task-definition", "--family", family, "--container-definitions", json.dumps([container])
@@ -51,7 +41,7 @@ def test_a_task_runs_to_its_end_and_its_log_is_read(aws: Aws, image: str) -> Non
     [task] = aws("ecs", "describe-tasks", "--tasks", arn)["tasks"]
     assert (task["lastStatus"], task["stopCode"]) == ("STOPPED", "EssentialContainerExited")
     assert (task["containers"][0]["exitCode"], task["startedBy"]) == (3, "cli")
-    stream = f"cli/main/{arn.rsplit('/', 1)[-1]}"
+    stream = f"e2e/main/{arn.rsplit('/', 1)[-1]}"
     events = aws("logs", "get-log-events", "--log-group-name", "/aws-cli", "--log-stream-name", stream)["events"]
     assert [event["message"] for event in events] == ["hello world"]
     found = aws("logs", "filter-log-events", "--log-group-name", "/aws-cli", "--filter-pattern", "hello")["events"]
