@@ -17,12 +17,11 @@ from state.store import Session, Store
 from state.tasks import Task
 from tests.support.simulation.hosts import HostMachine
 from tests.support.simulation.ledger import Ledger
+from tests.support.simulation.promises import OVER, Promises
 
-OVER = ("DEPROVISIONING", "STOPPED")
 
-
-class Broken(AssertionError):
-    """An invariant does not hold."""
+class Broken(BaseException):
+    """An invariant does not hold. No ``except Exception`` of the code under test may swallow that."""
 
 
 @dataclass(slots=True)
@@ -30,6 +29,7 @@ class Invariants:
     """Holds the store, the engines and the ledger against each other."""
 
     ledger: Ledger
+    promises: Promises
     _seen: int = 0
     _last: dict[tuple[str, str], str] = field(default_factory=dict)
     _lifecycles: dict[str, Lifecycle] = field(default_factory=lambda: dict(_lifecycles()))
@@ -51,12 +51,14 @@ class Invariants:
                 Task.memory,
                 Task.started_by,
                 Task.stop_code,
+                Task.service_name,
+                Task.job_id,
             )
         ).all()
         return [
             *_over_commitment(session, tasks),
             *self._moves(session),
-            *self._promises(tasks),
+            *self.promises.amiss(session, tasks),
             *_ghosts(tasks, hosts),
         ]
 
@@ -74,20 +76,6 @@ class Invariants:
                 yield f"{event.entity} moved {event.before} → {event.after}, which no arrow allows"
             if before is not None and event.before is not None and event.before != before:
                 yield f"{event.entity} moved {event.before} → {event.after}, but stood at {before}"
-
-    def _promises(self, tasks: Sequence[Row[Any]]) -> Iterator[str]:
-        """What was acknowledged is there; what was asked for once is there once."""
-        known = {task.id: task for task in tasks}
-        for task_id in sorted(self.ledger.tasks):
-            if task_id not in known:
-                yield f"task {task_id} was acknowledged and is not there"
-        for task_id in sorted(self.ledger.stopped):
-            if task_id in known and known[task_id].desired_status != "STOPPED":
-                yield f"task {task_id} was to stop, acknowledged, and is not"
-        counts = Counter(task.started_by for task in tasks)
-        for token, count in self.ledger.launched.items():
-            if counts[token] > count:
-                yield f"{counts[token]} tasks came of a request for {count} ({token})"
 
     def _doubles(self) -> Iterator[str]:
         for (task, container), count in self.ledger.starts.items():

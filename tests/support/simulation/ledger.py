@@ -4,6 +4,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """A job as asked for: the size of its array (0 for a plain one) and how often it may be attempted."""
+
+    size: int
+    attempts: int
+
+
 @dataclass(slots=True)
 class Ledger:
     """What was acknowledged is here from the acknowledgement on; what is in doubt is not."""
@@ -14,8 +22,7 @@ class Ledger:
     launched: dict[str, int] = field(default_factory=dict)
     # By service: its desired count as last acknowledged; absent while a change is in doubt.
     services: dict[str, int] = field(default_factory=dict)
-    # By job: the size of its array, 0 for a plain one.
-    jobs: dict[str, int] = field(default_factory=dict)
+    jobs: dict[str, Submitted] = field(default_factory=dict)
     schedules: set[str] = field(default_factory=set)
     # How often the process of a task's container was started, and on which hosts.
     starts: Counter[tuple[str, str]] = field(default_factory=Counter)

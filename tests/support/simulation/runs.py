@@ -10,6 +10,7 @@ from unittest import mock
 
 from state.base import Base
 from state.store import Store
+from tests.support.simulation.invariants import Broken
 from tests.support.simulation.rates import ROUGH, Rates
 from tests.support.simulation.rest import unsettled
 from tests.support.simulation.world import World
@@ -27,7 +28,7 @@ def run_seed(seed: int, store: Store, folder: Path, *, steps: int, rates: Rates 
         try:
             world.rough(steps)
             world.calm(unsettled)
-        except Exception as error:
+        except (Exception, Broken) as error:
             events = "\n".join(world.trace)
             raise SimulationFailed(
                 f"seed {seed} failed: {error}\n{events}\nrun it again: SIMULATION_SEED={seed} pytest tests/simulation"

@@ -20,6 +20,7 @@ from tests.support.simulation.invariants import Invariants
 from tests.support.simulation.ledger import Ledger
 from tests.support.simulation.network import Network
 from tests.support.simulation.processes import Killed, Life, ProcessStore, SharedWakes
+from tests.support.simulation.promises import Promises
 from tests.support.simulation.rates import PEACE, Rates
 from tests.support.simulation.user import PROGRAMS, User
 from tests.support.simulation.wishes import WISHES, jobs
@@ -43,7 +44,7 @@ class World:
         self.trace: deque[str] = deque(maxlen=KEPT)
         self.store = store
         self.ledger = Ledger()
-        self.invariants = Invariants(self.ledger)
+        self.invariants = Invariants(self.ledger, Promises(self.ledger))
         self.settings = Settings(data=folder, task_retention_seconds=7 * 24 * 3600, provisioner="fake")
         self.provisioner = FakeProvisioner(patience=1)
         self._folder = folder
@@ -315,7 +316,7 @@ class World:
             self.here(life, name, where, self.rates.killed)
             self.in_between(life)
 
-        return ProcessStore(self.store, self._wakes, at, self._changed)
+        return ProcessStore(self.store, self._wakes, at, self._written)
 
     def _new_replica(self, name: str) -> Replica:
         life = Life()
@@ -348,6 +349,11 @@ class World:
             lambda where: self.here(life, host.name, where, self.rates.agent_killed),
             self.network.exchange(life),
         )
+
+    def _written(self) -> None:
+        """A transaction was committed: what must hold, holds now."""
+        self._dirty = True
+        self.check()
 
     def _changed(self) -> None:
         self._dirty = True

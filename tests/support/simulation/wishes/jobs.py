@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.support.simulation.ledger import Submitted
 from tests.support.simulation.user import User
 
 MANAGED = {"maxvCpus": 8, "subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]}
@@ -64,7 +65,7 @@ def submit_job(user: User) -> None:
     if known and user.chance.random() < 0.4:
         other = user.chance.choice(known)
         entry = {"jobId": other}
-        if size and user.ledger.jobs[other] == size and user.chance.random() < 0.5:
+        if size and user.ledger.jobs[other].size == size and user.chance.random() < 0.5:
             entry["type"] = "N_TO_N"
         request["dependsOn"] = [entry]
     elif size and user.chance.random() < 0.3:
@@ -78,7 +79,8 @@ def submit_job(user: User) -> None:
         "jobId"
     ]
     user.note(f"user: SubmitJob {definition} {request}: {job[:6]}")
-    user.ledger.jobs[job] = size
+    attempts = request.get("retryStrategy", {"attempts": 1})["attempts"]
+    user.ledger.jobs[job] = Submitted(size=size, attempts=attempts)
 
 
 def terminate_job(user: User) -> None:
