@@ -1,0 +1,137 @@
+"""Payloads: what a task definition says reaches the agent, and the agent reads it as it was meant."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agent.tasks.payload import read_task
+from agent.tasks.spec import ContainerSpec, TaskSpec
+from kit.ids import Arns
+from kit.settings import Settings
+from orchestrator.agents.payloads import render_payload_task
+from scheduler.launch import Launch, new_task
+from scheduler.wiring import attach_address
+from state.base import Base
+from state.container_instances import ContainerInstance
+from state.store import Store
+from state.task_definitions import TaskDefinition
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+SETTINGS = Settings(registry_port=5050)
+
+
+def payload(container: dict[str, Any], *, overrides: dict[str, Any] | None = None, **body: Any) -> dict[str, Any]:
+    containers = [{"name": "main", "image": "i:1", "memory": 64, **container}]
+    definition = TaskDefinition(
+        family="f", revision=3, body={"containerDefinitions": containers, **body}, registered_at=NOW, registered_by="me"
+    )
+    launch = Launch(
+        cluster="default",
+        task_definition=definition,
+        launch_type="EC2",
+        overrides=overrides or {},
+        extra_environment={"FROM": "berth"},
+    )
+    task = new_task(launch, now=NOW, settings=SETTINGS)
+    return render_payload_task(task, definition, arns=Arns(), settings=SETTINGS)
+
+
+def read(container: dict[str, Any], **rest: Any) -> tuple[TaskSpec, ContainerSpec]:
+    """As the agent understands it."""
+    task = read_task(payload(container, **rest), seq=1, cluster="default")
+    return task, task.containers[-1]
+
+
+def test_command_entry_point_ports_and_timeouts_arrive() -> None:
+    task, container = read(
+        {
+            "command": ["a", "b"],
+            "entryPoint": ["e"],
+            "portMappings": [{"containerPort": 80, "hostPort": 0, "protocol": "udp"}],
+            "stopTimeout": 5,
+            "essential": False,
+        }
+    )
+    assert (task.family, task.version, task.network_mode) == ("f", "3", "bridge")
+    assert (container.command, container.entry_point) == (("a", "b"), ("e",))
+    assert [(p.container_port, p.host_port, p.protocol) for p in container.port_mappings] == [(80, 0, "udp")]
+    assert container.stop_timeout == timedelta(seconds=5)
+    assert not container.essential
+
+
+def test_environment_is_the_definitions_then_berths_then_the_overrides() -> None:
+    _, container = read(
+        {"environment": [{"name": "A", "value": "1"}, {"name": "FROM", "value": "definition"}]},
+        overrides={"containerOverrides": [{"name": "main", "environment": [{"name": "A", "value": "2"}]}]},
+    )
+    assert container.environment == {"A": "2", "FROM": "berth"}
+
+
+def test_an_overriding_command_replaces_the_definitions() -> None:
+    overrides = {"containerOverrides": [{"name": "main", "command": ["new"], "memory": 100}]}
+    _, container = read({"command": ["old"]}, overrides=overrides)
+    assert (container.command, container.memory) == (("new",), 100)
+
+
+def test_what_the_engine_is_to_do_is_told_in_its_own_words() -> None:
+    told = payload(
+        {
+            "user": "1000",
+            "healthCheck": {"command": ["CMD", "true"], "interval": 7, "retries": 2},
+            "memoryReservation": 32,
+            "ulimits": [{"name": "nofile", "softLimit": 10, "hardLimit": 20}],
+            "linuxParameters": {"capabilities": {"add": ["NET_ADMIN"]}, "initProcessEnabled": True},
+            "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "g"}},
+            "readonlyRootFilesystem": True,
+        }
+    )["containers"][0]
+    config = json.loads(told["dockerConfig"]["config"])
+    host = json.loads(told["dockerConfig"]["hostConfig"])
+    assert config["User"] == "1000"
+    assert config["Healthcheck"] == {
+        "Test": ["CMD", "true"],
+        "Interval": 7_000_000_000,
+        "Timeout": 5_000_000_000,
+        "Retries": 2,
+        "StartPeriod": 0,
+    }
+    assert host["MemoryReservation"] == 32 * 1024 * 1024
+    assert host["Ulimits"] == [{"Name": "nofile", "Soft": 10, "Hard": 20}]
+    assert host["CapAdd"] == ["NET_ADMIN"] and host["Init"] is True and host["ReadonlyRootfs"] is True
+    assert host["LogConfig"] == {"Type": "awslogs", "Config": {"awslogs-group": "g"}}
+
+
+def test_mounts_and_volumes_arrive_together() -> None:
+    task, container = read(
+        {"mountPoints": [{"sourceVolume": "v", "containerPath": "/data", "readOnly": True}]},
+        volumes=[{"name": "v", "host": {"sourcePath": "/srv"}}],
+    )
+    assert [(m.source_volume, m.container_path, m.read_only) for m in container.mount_points] == [("v", "/data", True)]
+    assert (task.volumes[0].name, task.volumes[0].source_path) == ("v", "/srv")
+
+
+def test_only_images_of_this_registry_are_pulled_with_a_token_of_ours() -> None:
+    ours = ("127.0.0.1:5050/web:1", "123456789012.dkr.ecr.us-east-1.amazonaws.com/web")
+    assert all("registryAuthentication" in payload({"image": image})["containers"][0] for image in ours)
+    assert "registryAuthentication" not in payload({"image": "docker.io/library/web"})["containers"][0]
+
+
+def test_an_awsvpc_task_is_told_its_address(sqlite_url: str) -> None:
+    definition = TaskDefinition(
+        family="f",
+        revision=1,
+        body={"networkMode": "awsvpc", "containerDefinitions": [{"name": "main", "image": "i", "memory": 8}]},
+        registered_at=NOW,
+        registered_by="me",
+    )
+    task = new_task(
+        Launch(cluster="default", task_definition=definition, launch_type="EC2"), now=NOW, settings=SETTINGS
+    )
+    host = ContainerInstance(id="h", attributes=[{"name": "berth.awsvpc-cidr", "value": "10.9.0.0/24"}])
+    store = Store(sqlite_url)
+    Base.metadata.create_all(store.engine)
+    store.transact(lambda session: attach_address(session, task, host))
+    store.close()
+    told = read_task(render_payload_task(task, definition, arns=Arns(), settings=SETTINGS), seq=1, cluster="default")
+    assert told.interface is not None
+    assert (told.interface.address, told.interface.gateway) == ("10.9.0.2", "10.9.0.1/24")
