@@ -1,13 +1,14 @@
 """``berth agent``: join one more host to a cluster."""
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from kit.processes import find_processes
-from orchestrator.cli.output import CommandFailed, Place, add_data, root_key, settings_of
+from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
 
 
 def add_parser(commands: Any) -> None:
@@ -36,14 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
     place = Place(data=settings.data)
     environment = dict(os.environ)
     if place.card.exists():
-        card = place.read_card()
-        endpoint = card["endpoint"]
-        key_id, secret = root_key(settings)
-        environment |= {
-            "AWS_ACCESS_KEY_ID": key_id,
-            "AWS_SECRET_ACCESS_KEY": secret,
-            "AWS_DEFAULT_REGION": card["region"],
-        }
+        endpoint = place.read_card()["endpoint"]
+        try:
+            environment |= json.loads(place.agent_key.read_text())
+        except OSError as error:
+            raise CommandFailed(f"cannot read the agents' key in {place.agent_key}: {error.strerror}") from error
         home = _free_home(place.data / "agents")
     else:
         endpoint = os.environ.get("AWS_ENDPOINT_URL", "")

@@ -33,6 +33,11 @@ class Place:
         return self.data / "berth.json"
 
     @property
+    def agent_key(self) -> Path:
+        """The environment of agents: a key that may do an agent's work and nothing else."""
+        return self.data / "agent-credentials"
+
+    @property
     def agent(self) -> Path:
         return self.data / "agent"
 

@@ -90,6 +90,7 @@ def serve_here(place: Place, settings: Settings) -> int:
     keepers: list[Runner] = []
 
     def keep_agent(environment: Mapping[str, str]) -> None:
+        write_private(place.agent_key, json.dumps(dict(environment)) + "\n")
         keepers.append(Runner(LocalAgent(place, settings, environment, clock), clock))
         keepers[0].start()
 
