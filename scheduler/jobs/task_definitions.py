@@ -25,7 +25,6 @@ SAME = (
     "ulimits",
     "user",
     "linuxParameters",
-    "secrets",
     "mountPoints",
 )
 

@@ -88,7 +88,7 @@ def test_definitions_are_listed_in_pages(plane: BatchPlane) -> None:
         ({"volumes": [{"name": "e", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}, "has not built EFS"),
         ({"networkConfiguration": {"assignPublicIp": "ENABLED"}}, "networkConfiguration must not be specified"),
         ({"ulimits": [{"name": "core", "softLimit": 2, "hardLimit": 1}]}, "above its hardLimit"),
-        ({"secrets": [{"name": "", "valueFrom": "x"}]}, "needs a name and a valueFrom"),
+        ({"secrets": [{"name": "s", "valueFrom": "x"}]}, "has not built secrets"),
         ({"logConfiguration": {"logDriver": "splunk"}}, "has not built the log driver splunk"),
     ],
 )

@@ -27,7 +27,8 @@ def check_container(container: Mapping[str, Any], *, fargate: bool) -> JobDemand
         raise ClientException(f"containerProperties.image must have at most {LONGEST_IMAGE} characters and no spaces.")
     check_environment(container.get("environment") or ())
     _check_volumes(container)
-    _check_secrets(container.get("secrets") or ())
+    if container.get("secrets"):
+        raise NotBuiltYet("secrets of Secrets Manager and Systems Manager")
     _check_logging(container.get("logConfiguration") or {})
     if container.get("repositoryCredentials"):
         raise NotBuiltYet("credentials of private registries (repositoryCredentials)")
@@ -109,12 +110,6 @@ def _check_volumes(container: Mapping[str, Any]) -> None:
             raise ClientException(f"Mount point names a volume that is not defined: {point.get('sourceVolume')!r}.")
         if not (point.get("containerPath") or "").startswith("/"):
             raise ClientException("A mount point's containerPath must be an absolute path.")
-
-
-def _check_secrets(secrets: Iterable[Mapping[str, Any]]) -> None:
-    for secret in secrets:
-        if not secret.get("name") or not secret.get("valueFrom"):
-            raise ClientException("Every secret needs a name and a valueFrom.")
 
 
 def _check_logging(logging: Mapping[str, Any]) -> None:
