@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             environment |= json.loads(place.agent_key.read_text())
         except OSError as error:
             raise CommandFailed(f"cannot read the agents' key in {place.agent_key}: {error.strerror}") from error
-        home = _free_home(place.data / "agents")
+        home = free_home(place.data / "agents", arguments.cluster)
     else:
         endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
         if not endpoint or not os.environ.get("AWS_ACCESS_KEY_ID"):
@@ -61,9 +62,20 @@ def run(arguments: argparse.Namespace) -> int:
     os.execve(sys.executable, [*command, *arguments.rest], environment)  # noqa: S606
 
 
-def _free_home(parent: Path) -> Path:
-    """The first folder ``1``, ``2``, … that no agent lives in, so that a host that comes back is itself again."""
-    number = 1
-    while find_processes(["--data", str(parent / str(number))]):
-        number += 1
-    return parent / str(number)
+def free_home(parent: Path, cluster: str) -> Path:
+    """The first folder ``1``, ``2``, … that no agent lives in and that none of another cluster has left.
+
+    So a host that comes back to its cluster is itself again.
+    """
+    homes = (parent / str(number) for number in count(1))
+    return next(home for home in homes if not find_processes(["--data", str(home)]) and _fits(home, cluster))
+
+
+def _fits(home: Path, cluster: str) -> bool:
+    try:
+        kept = json.loads((home / "agent.json").read_text())
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return isinstance(kept, dict) and kept.get("cluster") == cluster
