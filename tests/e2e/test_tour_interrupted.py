@@ -69,6 +69,7 @@ def test_an_interrupted_tour_leaves_nothing(
     tour: Tour, moment: Callable[[Tour], bool], interrupt: Callable[[Tour], None]
 ) -> None:
     until(f"the tour is {moment.__name__}", lambda: moment(tour), every=0.02)
+    assert tour.left()
     interrupt(tour)
     assert tour.end() == 130, tour.said
     assert "interrupted" in tour.said
