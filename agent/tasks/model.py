@@ -50,6 +50,11 @@ class Container:
         return self.spec.name
 
     @property
+    def failed_to_start(self) -> bool:
+        """Essential, and stopped without ever having run."""
+        return self.spec.essential and self.phase is Phase.STOPPED and self.started_at is None
+
+    @property
     def settled(self) -> bool:
         """Stopped, and its log is out: ready to be reported as STOPPED."""
         return self.phase is Phase.STOPPED and self.logged and self.busy is None
@@ -84,11 +89,14 @@ class Task:
 
     @property
     def status(self) -> Phase:
-        """Derived from the containers: RUNNING once every one has started, STOPPED once every one has settled."""
+        """Derived from the containers: RUNNING once every one has started, STOPPED once every one has settled.
+
+        A task whose essential container could not be started never was RUNNING, whatever else of it still is.
+        """
         containers = self.containers.values()
         if all(container.settled for container in containers):
             return Phase.STOPPED
-        if any(container.phase is Phase.PENDING for container in self.visible):
+        if any(container.phase is Phase.PENDING or container.failed_to_start for container in self.visible):
             return Phase.PENDING
         return Phase.RUNNING
 

@@ -13,6 +13,12 @@ from state.store import Session
 from state.tasks import Task
 
 ORDER = {"PENDING": 0, "PULLED": 0, "CREATED": 0, "RUNNING": 1, "RESOURCES_PROVISIONED": 1, "STOPPED": 2}
+FAILURES_TO_START = (
+    "CannotPullContainerError",
+    "CannotCreateContainerError",
+    "CannotStartContainerError",
+    "ResourceInitializationError",
+)
 ESSENTIAL_EXITED = "Essential container in task exited"
 
 
@@ -71,13 +77,18 @@ def _stopped(session: Session, task: Task, report: Mapping[str, Any], now: datet
     because = report.get("reason") or ESSENTIAL_EXITED
     if task.desired_status != "STOPPED":
         # Nobody asked for it: the task ended by itself, or never came to run.
-        task.stop_code = "EssentialContainerExited" if task.started_at else "TaskFailedToStart"
-        if task.started_at is None and any("exitCode" in container for container in task.containers):
-            task.stop_code = "EssentialContainerExited"
+        task.stop_code = "EssentialContainerExited" if _came_to_run(task) else "TaskFailedToStart"
         task.stopped_reason = because
     if report.get("executionStoppedAt"):
         task.execution_stopped_at = _instant(report["executionStoppedAt"])
     end_task(session, task, now=now, because=because)
+
+
+def _came_to_run(task: Task) -> bool:
+    """Whether the task ran, be it too briefly to be seen RUNNING. Engines give start failures exit codes too."""
+    failed = any(container.get("reason", "").startswith(FAILURES_TO_START) for container in task.containers)
+    exited = any("exitCode" in container for container in task.containers)
+    return task.started_at is not None or (exited and not failed)
 
 
 def _merged(container: dict[str, Any], report: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=60)
 # An agent that lived for so long did not die of how it was started.
-WELL_AFTER = timedelta(seconds=60)
+WELL_AFTER = timedelta(seconds=10)
 
 
 class LocalAgent:

@@ -45,8 +45,8 @@ def test_a_task_that_fits_nowhere_is_a_failure_that_says_what_is_short(plane: Ta
 
 def test_without_hosts_run_task_says_so(plane: TasksPlane) -> None:
     plane.register()
-    failures = plane.ecs.run_task(taskDefinition="t")["failures"]
-    assert failures[0]["reason"] == "No Container Instances were found in your cluster."
+    with pytest.raises(plane.ecs.exceptions.InvalidParameterException, match="No Container Instances were found"):
+        plane.ecs.run_task(taskDefinition="t")
 
 
 def test_what_fits_is_run_and_the_rest_is_failures(plane: TasksPlane) -> None:
@@ -95,6 +95,7 @@ def test_a_task_runs_and_ends_as_its_agent_reports(plane: TasksPlane) -> None:
     assert running["lastStatus"] == "RUNNING"
     assert running["containers"][0]["networkBindings"] == bindings
     assert running["startedAt"] >= running["createdAt"]
+    assert (running["connectivity"], running["connectivityAt"]) == ("CONNECTED", running["startedAt"])
     plane.report(arn, "STOPPED", container={"exitCode": 3}, reason="Essential container in task exited")
     stopped = plane.task(arn)
     assert (stopped["lastStatus"], stopped["stopCode"]) == ("STOPPED", "EssentialContainerExited")
@@ -124,6 +125,36 @@ def test_late_and_repeated_reports_change_nothing(plane: TasksPlane) -> None:
     plane.report(arn, "RUNNING")
     assert plane.task(arn)["lastStatus"] == "STOPPED"
     assert plane.free(host)["MEMORY"] == 1024
+
+
+@pytest.mark.parametrize("call", ["run_task", "start_task"])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"group": "service:web"}, "Invalid namespace for group"),
+        ({"group": "family:t"}, "Invalid namespace for group"),
+        ({"group": "g" * 256}, "group must have at most 255 characters"),
+        ({"startedBy": "s" * 129}, "startedBy must have at most 128 characters"),
+    ],
+)
+def test_groups_of_ecs_own_and_names_too_long_are_refused(
+    plane: TasksPlane, call: str, given: dict[str, str], message: str
+) -> None:
+    host = plane.add_host()
+    plane.register()
+    hosts = {"containerInstances": [host]} if call == "start_task" else {}
+    with pytest.raises(plane.ecs.exceptions.InvalidParameterException, match=message):
+        getattr(plane.ecs, call)(taskDefinition="t", **hosts, **given)
+    assert plane.ecs.list_tasks()["taskArns"] == []
+
+
+def test_a_task_keeps_its_group_and_who_started_it(plane: TasksPlane) -> None:
+    plane.add_host()
+    plane.register()
+    given = {"group": "nightly", "startedBy": "s" * 128}
+    task = plane.run(**given)
+    assert {member: task[member] for member in given} == given
+    assert plane.ecs.list_tasks(startedBy="s" * 128)["taskArns"] == [task["taskArn"]]
 
 
 def test_stop_task_asks_and_keeps_the_first_reason(plane: TasksPlane) -> None:

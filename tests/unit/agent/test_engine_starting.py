@@ -167,6 +167,13 @@ def test_an_awsvpc_task_starts_behind_its_pause_container(host: MemoryHost) -> N
     assert host.running() == []
 
 
+def test_a_task_that_cannot_start_behind_its_pause_container_never_was_running(host: MemoryHost) -> None:
+    eni = {"ipv4Addresses": [{"primary": True, "privateAddress": "10.233.0.9"}]}
+    host.run("t1", container("web", "absent"), networkMode="awsvpc", elasticNetworkInterfaces=[eni])
+    assert host.status("t1") is Phase.STOPPED
+    assert Phase.RUNNING not in [report.status for report in host.reports.all]
+
+
 def test_a_removed_pause_image_is_made_again(host: MemoryHost) -> None:
     eni = {"ipv4Addresses": [{"primary": True, "privateAddress": "10.233.0.9"}]}
     host.run("t1", container("web", "server"), networkMode="awsvpc", elasticNetworkInterfaces=[eni])
