@@ -20,6 +20,11 @@ from scheduler.placement import (
 )
 from state.task_definitions import TaskDefinition
 
+# Groups of these kinds are given by ECS alone: clients tell a service's tasks by them.
+OWN_GROUPS = ("service:", "family:")
+MOST_GROUP = 255
+MOST_STARTED_BY = 128
+
 
 def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
     """The Launch that a RunTask or StartTask request describes; raises ECS's errors for what it cannot be."""
@@ -29,6 +34,7 @@ def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
     overrides = check_overrides(definition, request.get("overrides") or {})
     network = request.get("networkConfiguration")
     check_network(definition, launch_type, network)
+    check_names(request)
     if request.get("volumeConfigurations"):
         raise ClientException("volumeConfigurations is not supported by Berth yet.")
     constraints = request.get("placementConstraints") or []
@@ -63,6 +69,19 @@ def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
         tags=tags,
         enable_execute_command=bool(request.get("enableExecuteCommand")),
     )
+
+
+def check_names(request: Mapping[str, Any]) -> None:
+    """Raise on a group that only ECS gives, and on a group or startedBy too long to keep."""
+    group, started_by = request.get("group") or "", request.get("startedBy") or ""
+    if group.startswith(OWN_GROUPS):
+        raise InvalidParameterException(f"Invalid namespace for group: '{group}' is of a kind that only ECS gives.")
+    if len(group) > MOST_GROUP:
+        raise InvalidParameterException(f"group must have at most {MOST_GROUP} characters, not {len(group)}.")
+    if len(started_by) > MOST_STARTED_BY:
+        raise InvalidParameterException(
+            f"startedBy must have at most {MOST_STARTED_BY} characters, not {len(started_by)}."
+        )
 
 
 def choose_launch_type(
