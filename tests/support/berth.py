@@ -120,12 +120,12 @@ class RunningBerth:
 
 
 @contextmanager
-def running_berth(engine: Engine, **settings: str) -> Iterator[RunningBerth]:
+def running_berth(engine: Engine, *, directory: Path | None = None, **settings: str) -> Iterator[RunningBerth]:
     """A Berth that is up; brought down at the end, also after a failure, and then nothing of it may be left.
 
-    ``settings`` are BERTH_* variables by their names in small letters.
+    Its own directory is made in ``directory``. ``settings`` are BERTH_* variables by their names in small letters.
     """
-    root = Path(tempfile.mkdtemp(prefix="berth-e2e-"))
+    root = Path(tempfile.mkdtemp(prefix="berth-e2e-", dir=directory))
     account = str(random.randrange(10**11, 10**12))
     environment = clean_environment(root, engine.host) | {
         "BERTH_ACCOUNT": account,
