@@ -62,17 +62,20 @@ def postgres_image(engine: Engine) -> str:
         "RUN ln -s /usr/lib/postgresql/*/bin/* /usr/local/bin/ && rm -rf /var/lib/postgresql/*"
         " && chmod 3777 /var/run/postgresql\n"
         "COPY entrypoint /usr/local/bin/entrypoint\n"
-        'ENTRYPOINT ["sh", "/usr/local/bin/entrypoint"]\n',
+        'ENTRYPOINT ["sh", "/usr/local/bin/entrypoint"]\n'
+        # Not to wait until its clients are gone.
+        "STOPSIGNAL SIGINT\n",
         {"entrypoint": POSTGRES_ENTRYPOINT},
     )
 
 
-def build_berth(engine: Engine, target: str, base: str) -> str:
-    """Build one target of the Dockerfile on ``base``, from wheels fetched here: the build itself has no network."""
+def build_stage(engine: Engine, base: str) -> str:
+    """Build the Dockerfile's first stage on ``base`` from wheels fetched here, without network; answers its tag.
+
+    The other stages need no more than what this one made, and find it in the builder's cache.
+    """
     subprocess.run([ROOT / ".ci/wheels", ROOT / "wheels", "3.11"], check=True)
-    # The builder labels last stages only. A tag for the first one lets its layers go with the run, too.
-    _build(engine, "build", ROOT, "--target", "build", "--build-arg", f"BASE_IMAGE={base}")
-    return _build(engine, target, ROOT, "--target", target, "--build-arg", f"BASE_IMAGE={base}")
+    return _build(engine, "build", ROOT, "--target", "build", "--build-arg", f"BASE_IMAGE={base}")
 
 
 def docker_cli(engine: Engine, *words: str) -> str:
