@@ -50,12 +50,30 @@ class Link:
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """A reconciler and when its next turn is due."""
+    """A reconciler and when its next turn is due, by its own process' clock."""
 
     reconciler: Reconciler
+    clock: Clock
     due_at: datetime
     woken: bool = True
     busy: bool = False
+
+    @property
+    def due(self) -> bool:
+        return self.woken or self.due_at <= self.clock.now()
+
+    def take(self) -> None:
+        """Step, as the reconciler's runner would."""
+        self.woken = False
+        self.busy = True
+        # An alarm may be set meanwhile, to something earlier.
+        self.due_at = self.clock.now() + self.reconciler.every
+        try:
+            due = self.reconciler.step()
+        finally:
+            self.busy = False
+        if due is not None:
+            self.due_at = min(due, self.due_at)
 
 
 class Alarm:
@@ -91,7 +109,7 @@ class Replica:
         self._handshake = Handshake(store, clock, KEYS.get)
         self._presence = Presence(store, clock)
         self.links: list[Link] = []
-        self.turns = [Turn(Heartbeat(self._presence), clock.now())]
+        self.turns = [Turn(Heartbeat(self._presence), clock, clock.now())]
 
     def connect(self, request: HttpRequest) -> Link:
         """Open an agent's connection; raises AwsError."""
@@ -168,7 +186,7 @@ class Scheduler:
             # Which of equal hosts a loop chooses is left to chance: here to the seed's.
             if hasattr(loop, "_chance"):
                 loop._chance = Random(chance.getrandbits(32))
-        self.turns = [Turn(loop, clock.now()) for loop in loops]
+        self.turns = [Turn(loop, clock, clock.now()) for loop in loops]
         for turn in self.turns:
             if hasattr(turn.reconciler, "_alarm"):
                 turn.reconciler._alarm = Alarm(turn)
@@ -182,18 +200,6 @@ class Scheduler:
     def die(self) -> None:
         """Its leases run out by themselves."""
         self.life.alive = False
-
-
-def take_turn(turn: Turn, clock: Clock) -> None:
-    """Step a reconciler as its runner would."""
-    turn.woken = False
-    turn.busy = True
-    try:
-        due = turn.reconciler.step()
-    finally:
-        turn.busy = False
-    later = clock.now() + turn.reconciler.every
-    turn.due_at = later if due is None else min(due, later)
 
 
 def frame_of(text: str) -> tuple[str, dict[str, object]]:

@@ -1,7 +1,9 @@
 """Hosts: a container engine that stays up, and on it an agent process that may die at any step and start again."""
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +18,7 @@ from agent.control.registration import Offer, discover, register
 from agent.control.reporter import Reporter
 from agent.identity import IdentityFile
 from agent.images import Images
-from agent.runtime import Cancelled, ContainerState, RegistryLogin
+from agent.runtime import Cancelled, ContainerState, RegistryLogin, RuntimeTrouble
 from agent.runtime.simulated import Program, SimulatedRuntime
 from agent.surroundings import TaskSurroundings
 from agent.tasks import messages as m
@@ -61,40 +63,57 @@ class Machine(SimulatedRuntime):
         self.events({}, lambda event: changed())
         self.registry = {image: (f"sha256:{n:064x}", program) for n, (image, program) in enumerate(programs.items())}
         self.at: At = lambda where: None
+        self.answers: At = lambda where: None
         self._started = started
+
+    @property
+    def away(self) -> bool:
+        return self._away
 
     def containers(self) -> tuple[ContainerState, ...]:
         """Every container, for whoever watches from outside."""
-        return SimulatedRuntime.list(self, {})
+        return tuple(box.state for box in self._boxes.values())
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
-        self.at("before creating a container")
-        made = super().create(name, body)
-        self.at("after creating a container")
-        return made
+        with self._risk("creating a container"):
+            return super().create(name, body)
 
     def start(self, container: str) -> None:
-        self.at("before starting a container")
-        before = self.starts_of(container)
-        super().start(container)
-        if self.starts_of(container) > before:
-            labels = self.inspect(container).labels
-            self._started(labels[TASK_LABEL], labels[CONTAINER_LABEL])
-        self.at("after starting a container")
+        with self._risk("starting a container"):
+            before = self.starts_of(container)
+            super().start(container)
+            if self.starts_of(container) > before:
+                labels = self._box(container).state.labels
+                self._started(labels[TASK_LABEL], labels[CONTAINER_LABEL])
 
     def stop(self, container: str, grace: timedelta) -> None:
-        self.at("before stopping a container")
-        super().stop(container, grace)
-        self.at("after stopping a container")
+        with self._risk("stopping a container"):
+            super().stop(container, grace)
 
     def remove(self, container: str) -> None:
-        self.at("before removing a container")
-        super().remove(container)
-        self.at("after removing a container")
+        with self._risk("removing a container"):
+            super().remove(container)
+
+    def inspect(self, container: str) -> ContainerState:
+        self.answers("inspecting a container")
+        return super().inspect(container)
+
+    def list(self, labels: Mapping[str, str]) -> tuple[ContainerState, ...]:
+        self.answers("listing containers")
+        return super().list(labels)
 
     def pull(self, image: str, login: RegistryLogin | None, cancelled: Cancelled) -> str | None:
-        self.at("before pulling")
-        return super().pull(image, login, cancelled)
+        with self._risk("pulling"):
+            return super().pull(image, login, cancelled)
+
+    @contextlib.contextmanager
+    def _risk(self, doing: str) -> Iterator[None]:
+        """The caller may die before or after the call, and the engine's answer may not come, done or not."""
+        self.at(f"before {doing}")
+        self.answers(f"before {doing}")
+        yield
+        self.answers(f"after {doing}")
+        self.at(f"after {doing}")
 
 
 class DyingFiles(TaskFiles):
@@ -173,11 +192,12 @@ class AgentProcess:
     def __init__(
         self, *, data: Path, cluster: str, machine: Machine, offer: Offer, clock: Clock, chance: Random, at: At,
         exchange: Exchange,
+        heard: deque[str],
     ) -> None:  # fmt: skip
         self.machine = machine
         self._offer = offer
         self._clock = clock
-        self._at = at
+        self._heard = heard
         self._file = IdentityFile(data)
         self.identity = self._file.load(cluster)
         self.aws = NetworkAws(clock, exchange)
@@ -213,7 +233,11 @@ class AgentProcess:
         )
         labels = {AGENT_LABEL: self.identity.id}
         self.subscription = machine.events(labels, lambda event: post(m.Happened(event)))
-        self.engine.recover(machine.list(labels))
+        try:
+            self.engine.recover(machine.list(labels))
+        except RuntimeTrouble:
+            self.subscription.close()
+            raise
 
     def join(self) -> bool:
         """Register; False when the control plane could not be reached."""
@@ -247,7 +271,11 @@ class AgentProcess:
         if link is None:
             return False
         if link.to_agent and not link.broken:
-            if not self.acs.received(*frame_of(link.to_agent.popleft())):
+            text = link.to_agent.popleft()
+            kind, message = frame_of(text)
+            if kind == "PayloadMessage":
+                self._heard.append(text)
+            if not self.acs.received(kind, message):
                 link.broken = True
             return True
         if link.broken:
@@ -275,6 +303,8 @@ class HostMachine:
         self.capacity = capacity
         self.machine = machine
         self.agent: AgentProcess | None = None
+        # Payloads of late, for the network to repeat.
+        self.heard: deque[str] = deque(maxlen=20)
         self.life = Life()
         self.life.alive = False
         self._folder = folder
@@ -286,27 +316,31 @@ class HostMachine:
             attributes["berth.capacity"] = capacity
         self._offer = Offer(cpu=size.cpu, memory=size.memory, attributes=attributes)
 
-    def boot(self, life: Life, at: At, exchange: Exchange) -> None:
-        """Start the agent's process."""
+    def boot(self, life: Life, at: At, answers: At, exchange: Exchange) -> None:
+        """Start the agent's process; without its engine it comes no further, and is to be started again."""
         self.life = life
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.machine.at = at
-        self.agent = AgentProcess(
-            data=self._folder,
-            cluster=self._cluster,
-            machine=self.machine,
-            offer=self._offer,
-            clock=self._clock,
-            chance=self._chance,
-            at=at,
-            exchange=exchange,
-        )
+        self.machine.at, self.machine.answers = at, answers
+        try:
+            self.agent = AgentProcess(
+                data=self._folder,
+                cluster=self._cluster,
+                machine=self.machine,
+                offer=self._offer,
+                clock=self._clock,
+                chance=self._chance,
+                at=at,
+                exchange=exchange,
+                heard=self.heard,
+            )
+        except RuntimeTrouble:
+            self.die()
 
     def die(self) -> None:
         """Kill the agent; its containers run on, its connection is reset."""
         agent, self.agent = self.agent, None
         self.life.alive = False
-        self.machine.at = lambda where: None
+        self.machine.at = self.machine.answers = lambda where: None
         if agent is not None:
             agent.subscription.close()
             if agent.link is not None:

@@ -1,6 +1,7 @@
 """The network: requests get lost on their way, or their answers do; some arrive twice, some much later again."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.control.aws import Unreachable
@@ -88,6 +89,13 @@ class Network:
             self._world.note("an old request arrives once more")
             with contextlib.suppress(Unreachable):
                 self.deliver(self._late.pop(self._world.chance.randrange(len(self._late))))
+
+    def repeat_frame(self, hosts: Sequence[HostMachine]) -> None:
+        """A payload of earlier times reaches its host once more."""
+        host = self._world.chance.choice(hosts)
+        if host.agent is not None and host.agent.link is not None and host.heard:
+            self._world.note(f"an old payload reaches {host.name} once more")
+            host.agent.link.to_agent.append(self._world.chance.choice(host.heard))
 
     def break_one(self) -> None:
         """A connection breaks: what was under way on it is lost, and each end notices by itself, some time."""

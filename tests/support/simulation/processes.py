@@ -1,8 +1,11 @@
 """Processes: what can be killed. A process that meets its end raises Killed out of whatever it was doing."""
 
+import threading
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from kit.clock import Clock
 from state.store import Session, Store
 from state.wakes import Wakes
 
@@ -12,6 +15,20 @@ At = Callable[[str], None]
 
 class Killed(BaseException):
     """The process is gone at this instant; nothing of it runs on, not even its ``except Exception``."""
+
+
+class SkewedClock:
+    """A process' own clock: the world's, and some way off it."""
+
+    def __init__(self, clock: Clock, skew: timedelta) -> None:
+        self._clock = clock
+        self._skew = skew
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._skew
+
+    def wait(self, event: threading.Event, timeout: timedelta) -> bool:
+        raise AssertionError("nobody waits in a simulation")
 
 
 class Life:

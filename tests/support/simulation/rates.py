@@ -6,7 +6,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
     """``killed`` is a control-plane process at the edge of a transaction; ``agent_killed`` an agent at the edge of a
-    call to its engine or of a write to its disk; ``interleaved``: others get in between two transactions."""
+    call to its engine or of a write to its disk; ``interleaved``: others get in between two transactions;
+    ``engine_trouble``: the engine does not answer a call, done or not; ``skew`` is the most, in seconds, that the
+    clock of a process is off."""
 
     killed: float = 0.0
     agent_killed: float = 0.0
@@ -16,6 +18,9 @@ class Rates:
     repeated: float = 0.0
     late: float = 0.0
     wake_lost: float = 0.0
+    engine_trouble: float = 0.0
+    refused: float = 0.0
+    skew: float = 0.0
 
 
 PEACE = Rates()
@@ -28,4 +33,7 @@ ROUGH = Rates(
     repeated=0.05,
     late=0.03,
     wake_lost=0.1,
+    engine_trouble=0.02,
+    refused=0.05,
+    skew=2.0,
 )

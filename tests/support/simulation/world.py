@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
+from agent.runtime import Temporary
 from kit.clock import ManualClock
 from kit.secrets import SecretBox
 from kit.settings import Settings
@@ -14,12 +15,12 @@ from scheduler.provisioners.fake import FakeProvisioner
 from state.clusters import ensure_cluster
 from state.store import Store
 from tests.support.simulation import wishes
-from tests.support.simulation.control import Process, Replica, Scheduler, Turn, take_turn
+from tests.support.simulation.control import Process, Replica, Scheduler, Turn
 from tests.support.simulation.hosts import HostMachine, Machine, Size
 from tests.support.simulation.invariants import Invariants
 from tests.support.simulation.ledger import Ledger
 from tests.support.simulation.network import Network
-from tests.support.simulation.processes import Killed, Life, ProcessStore, SharedWakes
+from tests.support.simulation.processes import Killed, Life, ProcessStore, SharedWakes, SkewedClock
 from tests.support.simulation.promises import Promises
 from tests.support.simulation.rates import PEACE, Rates
 from tests.support.simulation.user import PROGRAMS, User
@@ -129,13 +130,12 @@ class World:
         return [turn for process in processes if process.life.alive for turn in process.turns if not turn.busy]
 
     def _due(self) -> list[Turn]:
-        now = self.clock.now()
-        return [turn for turn in self._turns() if turn.woken or turn.due_at <= now]
+        return [turn for turn in self._turns() if turn.due]
 
     def _scheduler_turn(self) -> None:
         due, turns = self._due(), self._turns()
         if turns:
-            take_turn(self.chance.choice(due if due and self.chance.random() < 0.9 else turns), self.clock)
+            self.chance.choice(due if due and self.chance.random() < 0.9 else turns).take()
 
     def _replica_turn(self) -> None:
         served = [(replica, link) for replica in self.replicas for link in replica.links]
@@ -216,6 +216,11 @@ class World:
             if not life.alive:
                 raise Killed
 
+    def _engine_answers(self, host: HostMachine, where: str) -> None:
+        if self.rolls(self.rates.engine_trouble):
+            self.note(f"the engine of {host.name} does not answer {where}")
+            raise Temporary("no answer")
+
     def _kill(self, life: Life) -> None:
         for process in [*self.replicas, *self.schedulers, *self.hosts]:
             if process.life is life:
@@ -238,7 +243,15 @@ class World:
             self.network.break_one()
         elif roll < 0.85:
             self._end_a_container()
-        elif roll < 0.9:
+        elif roll < 0.88:
+            self._trouble_a_host()
+        elif roll < 0.92:
+            self.network.repeat_frame(self.hosts)
+        elif roll < 0.95:
+            if self.rolls(self.rates.refused * 10):
+                self.note("the next capacity will be refused")
+                self.provisioner.refuse_next("no room for it")
+        else:
             victim = self.chance.choice([*self.replicas, *self.schedulers, *self.hosts])
             if victim.life.alive:
                 self.note(f"{victim.name} is killed")
@@ -265,11 +278,20 @@ class World:
         running = [(host, state) for host in self.hosts for state in host.machine.containers() if state.started_at]
         if running:
             host, state = self.chance.choice(running)
-            if state.status == "running":
+            if state.status == "running" and not host.machine.away:
                 self.note(f"{state.name} dies on {host.name}")
                 host.machine.exit(state.id, 137)
 
+    def _trouble_a_host(self) -> None:
+        """An engine goes away for a while, or comes back."""
+        host = self.chance.choice(self.hosts)
+        self.note(f"the engine of {host.name} {'comes back' if host.machine.away else 'goes away'}")
+        host.machine.come_back() if host.machine.away else host.machine.go_away()
+
     def _heal(self) -> None:
+        for host in self.hosts:
+            if host.machine.away:
+                host.machine.come_back()
         for process in [*self.replicas, *self.schedulers, *self.hosts]:
             if not process.life.alive:
                 self._revive(process)
@@ -280,7 +302,7 @@ class World:
             busy = False
             self._follow_provisioner()
             for turn in self._due():
-                take_turn(turn, self.clock)
+                turn.take()
                 busy = True
             for replica in self.replicas:
                 for link in [*replica.links]:
@@ -320,13 +342,16 @@ class World:
 
     def _new_replica(self, name: str) -> Replica:
         life = Life()
-        return Replica(name, life, self._store_of(life, name), self.clock, self.settings, SECRETS)
+        return Replica(name, life, self._store_of(life, name), self._own_clock(), self.settings, SECRETS)
 
     def _new_scheduler(self, name: str) -> Scheduler:
         life = Life()
         provisioners = {"fake": self.provisioner}
         store = self._store_of(life, name)
-        return Scheduler(name, life, store, self.clock, self.settings, SECRETS, provisioners, self.chance)
+        return Scheduler(name, life, store, self._own_clock(), self.settings, SECRETS, provisioners, self.chance)
+
+    def _own_clock(self) -> SkewedClock:
+        return SkewedClock(self.clock, timedelta(seconds=self.chance.uniform(-self._rough.skew, self._rough.skew)))
 
     def add_host(self, name: str, size: Size, capacity: str = "", cluster: str = CLUSTER) -> HostMachine:
         machine = Machine(
@@ -347,6 +372,7 @@ class World:
         host.boot(
             life,
             lambda where: self.here(life, host.name, where, self.rates.agent_killed),
+            lambda where: self._engine_answers(host, where),
             self.network.exchange(life),
         )
 
