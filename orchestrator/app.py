@@ -104,7 +104,9 @@ def create_api(parts: Parts) -> FastAPI:
         await anyio.to_thread.run_sync(aws.close)
 
     # No generated pages: they would be unauthenticated doors.
-    app = FastAPI(title="Berth", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Berth", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan
+    )
 
     @app.get("/healthz")
     async def healthz() -> JSONResponse:
