@@ -1,6 +1,7 @@
 """``berth status``: hosts, services, tasks and jobs on one screen, and why what waits is waiting."""
 
 import argparse
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,10 @@ from orchestrator.cli.output import CommandFailed, Place, add_data, root_key, se
 WAITING_JOBS = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 MOST_ROWS = 40
 GIB = 1024
+# What a screen of 80 columns has no room for: Batch's clusters end in a UUID, ECS's events in where to read more.
+UUID = re.compile(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+READ_MORE = re.compile(r" For more information, see the Troubleshooting section of .*$")
+LONG_ID = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
 
 
 def add_parser(commands: Any) -> None:
@@ -45,23 +50,23 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     console.print(f"[bold]Berth[/] API {card['endpoint']}  registry {card['registry']}  data {settings.data}")
     try:
-        ecs = client("ecs")
-        clusters = [arn.rsplit("/", 1)[-1] for arn in _pages(ecs, "list_clusters", "clusterArns")]
-        for table in (
-            _hosts(ecs, clusters),
-            _services(ecs, clusters),
-            _tasks(ecs, clusters),
-            _jobs(client("batch")),
-        ):
-            if table.row_count:
-                console.print(table)
+        for table in tables_of(client("ecs"), client("batch")):
+            console.print(table)
     except (ClientError, BotoCoreError) as error:
         raise CommandFailed(f"Berth on {card['endpoint']} does not answer as it should: {error}") from error
     return 0
 
 
+def tables_of(ecs: Any, batch: Any) -> Iterator[Table]:
+    """Hosts, services, tasks and jobs as the clients see them; what there is none of has no table."""
+    clusters = [arn.rsplit("/", 1)[-1] for arn in _pages(ecs, "list_clusters", "clusterArns")]
+    for table in (_hosts(ecs, clusters), _services(ecs, clusters), _tasks(ecs, clusters), _jobs(batch)):
+        if table.row_count:
+            yield table
+
+
 def _hosts(ecs: Any, clusters: Sequence[str]) -> Table:
-    table = _table("Hosts", "cluster", "host", "status", "agent", "cpu free/of", "memory free/of", "tasks")
+    table = _table("Hosts", "cluster", "host", "status", "agent", "vCPU free", "GiB free", "tasks")
     for cluster in clusters:
         arns = list(_pages(ecs, "list_container_instances", "containerInstanceArns", cluster=cluster))
         for chunk in _chunks(arns):
@@ -69,31 +74,31 @@ def _hosts(ecs: Any, clusters: Sequence[str]) -> Table:
             for host in described["containerInstances"]:
                 has, free = _sizes(host["registeredResources"]), _sizes(host["remainingResources"])
                 table.add_row(
-                    cluster,
+                    UUID.sub("", cluster),
                     _short(host["containerInstanceArn"]),
                     host["status"],
                     "connected" if host["agentConnected"] else "[red]away[/]",
-                    f"{free['CPU'] / 1024:.2f}/{has['CPU'] / 1024:.2f} vCPU",
-                    f"{free['MEMORY'] / GIB:.1f}/{has['MEMORY'] / GIB:.1f} GiB",
-                    f"{host['runningTasksCount']} running, {host['pendingTasksCount']} pending",
+                    f"{free['CPU'] / 1024:.2f}/{has['CPU'] / 1024:.2f}",
+                    f"{free['MEMORY'] / GIB:.1f}/{has['MEMORY'] / GIB:.1f}",
+                    _counted(host["runningTasksCount"], host["pendingTasksCount"]),
                 )
     return table
 
 
 def _services(ecs: Any, clusters: Sequence[str]) -> Table:
-    table = _table("Services", "cluster", "service", "task definition", "running/wanted", "rollout", "last word")
+    table = _table("Services", "cluster", "service", "of", "running", "rollout", "last word")
     for cluster in clusters:
         arns = list(_pages(ecs, "list_services", "serviceArns", cluster=cluster))
         for chunk in _chunks(arns, 10):
             for service in ecs.describe_services(cluster=cluster, services=chunk)["services"]:
                 events = service.get("events") or [{"message": ""}]
                 table.add_row(
-                    cluster,
+                    UUID.sub("", cluster),
                     service["serviceName"],
                     _short(service["taskDefinition"]),
                     f"{service['runningCount']}/{service['desiredCount']}",
                     service["deployments"][0].get("rolloutState", "") if service["deployments"] else "",
-                    events[0]["message"].removeprefix(f"(service {service['serviceName']}) "),
+                    _word(events[0]["message"].removeprefix(f"(service {service['serviceName']}) ")),
                 )
     return table
 
@@ -101,11 +106,11 @@ def _services(ecs: Any, clusters: Sequence[str]) -> Table:
 def _tasks(ecs: Any, clusters: Sequence[str]) -> Table:
     table = _table("Tasks", "cluster", "task", "of", "on", "status", "health", "why")
     for cluster in clusters:
-        arns = list(_pages(ecs, "list_tasks", "taskArns", cluster=cluster))[:MOST_ROWS]
-        for chunk in _chunks(arns):
+        arns = list(_pages(ecs, "list_tasks", "taskArns", cluster=cluster))
+        for chunk in _chunks(arns[:MOST_ROWS]):
             for task in ecs.describe_tasks(cluster=cluster, tasks=chunk)["tasks"]:
                 table.add_row(
-                    cluster,
+                    UUID.sub("", cluster),
                     _short(task["taskArn"]),
                     _short(task["taskDefinitionArn"]),
                     _short(task.get("containerInstanceArn", "")) or task["launchType"].lower(),
@@ -113,31 +118,46 @@ def _tasks(ecs: Any, clusters: Sequence[str]) -> Table:
                     "" if task["healthStatus"] == "UNKNOWN" else task["healthStatus"],
                     _why(task),
                 )
+        if len(arns) > MOST_ROWS:
+            table.add_row(UUID.sub("", cluster), f"… {len(arns) - MOST_ROWS} more")
     return table
 
 
 def _jobs(batch: Any) -> Table:
     table = _table("Jobs", "queue", "job", "name", "status", "why")
     for queue in _pages(batch, "describe_job_queues", "jobQueues"):
-        for status in WAITING_JOBS:
-            for job in _pages(batch, "list_jobs", "jobSummaryList", jobQueue=queue["jobQueueName"], jobStatus=status):
-                if table.row_count >= MOST_ROWS:
-                    return table
-                table.add_row(
-                    queue["jobQueueName"], job["jobId"][:13], job["jobName"], status, job.get("statusReason", "")
-                )
+        name = queue["jobQueueName"]
+        # Asked status by status, a job may be met twice on its way; where it was met last counts.
+        jobs = {
+            job["jobId"]: job
+            for status in WAITING_JOBS
+            for job in _pages(batch, "list_jobs", "jobSummaryList", jobQueue=name, jobStatus=status)
+        }
+        for job in list(jobs.values())[:MOST_ROWS]:
+            table.add_row(name, job["jobId"][:8], job["jobName"], job["status"], _word(job.get("statusReason", "")))
+        if len(jobs) > MOST_ROWS:
+            table.add_row(name, f"… {len(jobs) - MOST_ROWS} more")
     return table
+
+
+def _counted(running: int, pending: int) -> str:
+    return f"{running} running, {pending} pending" if pending else f"{running} running"
+
+
+def _word(message: str) -> str:
+    """A message of ECS's or Batch's, with what a person at a screen does not need left out."""
+    return LONG_ID.sub(r"\1", READ_MORE.sub("", message))
 
 
 def _why(task: dict[str, Any]) -> str:
     """What a task that does not run is waiting for."""
     if task["desiredStatus"] == "STOPPED":
-        return f"stopping: {task.get('stoppedReason', '')}"
+        return _word(f"stopping: {task.get('stoppedReason', '')}")
     match task["lastStatus"]:
         case "PROVISIONING":
             return "waits for capacity of its own"
         case "PENDING":
-            return "its agent pulls the image and starts the containers"
+            return "being pulled and started"
         case _:
             return ""
 

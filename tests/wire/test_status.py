@@ -1,0 +1,119 @@
+"""``berth status``: what there is on a screen of 80 columns, through the clients it asks."""
+
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from orchestrator.agents.presence import Presence
+from orchestrator.cli.status import MOST_ROWS, tables_of
+from tests.support.batch import EC2, BatchPlane
+from tests.support.services import NEEDED, ServicesPlane
+
+
+@pytest.fixture
+def plane(store_url: str) -> Iterator[ServicesPlane]:
+    plane = ServicesPlane(store_url)
+    yield plane
+    plane.close()
+
+
+@pytest.fixture
+def jobs(store_url: str) -> Iterator[BatchPlane]:
+    plane = BatchPlane(store_url)
+    yield plane
+    plane.close()
+
+
+def host_of(plane: ServicesPlane | BatchPlane, cluster: str = "default", memory: int = 1024) -> str:
+    """A host that has registered and is connected; answers its id."""
+    sizes = {"CPU": 1024, "MEMORY": memory}
+    arn: str = plane.client("ecs").register_container_instance(
+        cluster=cluster,
+        totalResources=[{"name": name, "type": "INTEGER", "integerValue": size} for name, size in sizes.items()],
+        attributes=[{"name": name} for name in NEEDED],
+    )["containerInstance"]["containerInstanceArn"]
+    host = arn.rsplit("/", 1)[-1]
+    Presence(plane.store, plane.clock).arrived(host, "connection")
+    return host
+
+
+def shown(plane: ServicesPlane | BatchPlane, width: int = 80) -> list[str]:
+    """The lines of the screen, blanks at their ends left out."""
+    screen = StringIO()
+    console = Console(width=width, file=screen)
+    for table in tables_of(plane.client("ecs"), plane.client("batch")):
+        console.print(table)
+    return [line.rstrip() for line in screen.getvalue().splitlines()]
+
+
+def test_what_there_is_none_of_is_not_shown(plane: ServicesPlane) -> None:
+    assert shown(plane) == []
+
+
+def test_a_host_a_service_and_its_tasks_are_a_line_each(plane: ServicesPlane) -> None:
+    host = host_of(plane, memory=4096)
+    plane.register()
+    plane.create(1)
+    plane.step(2)
+    plane.run()
+    task = plane.tasks()[0].id
+    assert shown(plane, width=100) == [
+        "Hosts",
+        "cluster  host      status  agent      vCPU free  GiB free  tasks",
+        f"default  {host[:8]}  ACTIVE  connected  1.00/1.00  3.9/4.0   1 running",
+        "Services",
+        "cluster  service  of     running  rollout      last word",
+        f"default  web      web:1  1/1      IN_PROGRESS  has started 1 tasks: (task {task[:8]}).",
+        "Tasks",
+        "cluster  task      of     on        status   health  why",
+        f"default  {task[:8]}  web:1  {host[:8]}  RUNNING",
+    ]
+
+
+def test_a_service_that_fits_nowhere_says_why_in_a_few_lines(plane: ServicesPlane) -> None:
+    host_of(plane, memory=32)
+    plane.register()
+    plane.create()
+    plane.step(2)
+    lines = shown(plane)
+    service = lines[lines.index("Services") :]
+    assert "insufficient memory available." in " ".join(" ".join(service).split())
+    assert "For more information" not in " ".join(service)
+    assert len(service) <= 8
+
+
+def test_more_tasks_than_a_screen_holds_are_counted(plane: ServicesPlane) -> None:
+    host_of(plane, memory=64 * (MOST_ROWS + 2))
+    plane.register()
+    plane.create(MOST_ROWS + 2)
+    plane.step(12)
+    lines = shown(plane)
+    tasks = lines[lines.index("Tasks") + 2 :]
+    assert len(plane.tasks()) == MOST_ROWS + 2
+    assert (len(tasks), tasks[-1]) == (MOST_ROWS + 1, "default  … 2 more")
+
+
+def test_a_host_of_an_environment_is_a_line_without_its_uuid(jobs: BatchPlane) -> None:
+    jobs.environment("nightly", EC2)
+    cluster = jobs.batch.describe_compute_environments()["computeEnvironments"][0]["ecsClusterArn"].rsplit("/", 1)[-1]
+    host = host_of(jobs, cluster)
+    lines = shown(jobs)
+    assert lines[-1].split()[:2] == ["AWSBatch-nightly", host[:8]]
+    assert len(lines) == 3
+
+
+def test_jobs_that_wait_say_why_and_each_is_there_once(jobs: BatchPlane) -> None:
+    jobs.environment()
+    jobs.queue()
+    jobs.definition()
+    first = jobs.submit("first")
+    second = jobs.submit("second", dependsOn=[{"jobId": first}])
+    jobs.settle()
+    lines = shown(jobs, width=120)
+    of_second, of_first = lines[2:]
+    assert of_first.split()[:4] == ["queue", first[:8], "first", "RUNNABLE"]
+    assert "no container instances" in of_first
+    assert of_second.split(maxsplit=4)[:4] == ["queue", second[:8], "second", "PENDING"]
+    assert of_second.endswith("Waiting for the jobs it depends on")
