@@ -97,7 +97,8 @@ class ServicesLoop(Loop):
         return look(session, self._known)
 
     def decide(self, seen: Sequence[Sight], now: datetime) -> list[Move]:
-        return [decide_move(sight, now) for sight in seen]
+        settle = timedelta(seconds=self._settings.service_settle_seconds)
+        return [decide_move(sight, now, settle=settle) for sight in seen]
 
     def record(self, session: Session, outcome: Move, now: datetime) -> None:
         service = session.get(Service, outcome.sight.key, with_for_update=True)
@@ -118,9 +119,12 @@ class ServicesLoop(Loop):
         )
 
 
-def decide_move(sight: Sight, now: datetime) -> Move:
-    """Count the failed starts that were seen, then decide. Pure."""
-    service = sight.service
+def decide_move(sight: Sight, now: datetime, *, settle: timedelta) -> Move:
+    """Count the failed starts that were seen, then decide. Pure.
+
+    ``settle`` is how long a task without a health check must have run before it counts as healthy.
+    """
+    service = replace(sight.service, settle=settle)
     if service.scheduling_strategy == "DAEMON" and service.status == "ACTIVE":
         service = replace(service, desired=len(service.eligible_hosts))
     counted = tuple(
