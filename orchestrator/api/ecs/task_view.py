@@ -36,7 +36,8 @@ def render_task(call: Call, task: Task, *, with_tags: bool = True) -> dict[str, 
         "memory": str(task.memory),
         "version": task.version,
         "containers": [_container(call, task, arn, c) for c in task.containers],
-        "overrides": task.overrides,
+        # A service's tasks have none, and clients look for the lists all the same.
+        "overrides": {"containerOverrides": [], "inferenceAcceleratorOverrides": [], **task.overrides},
         "attachments": [_attachment(attachment) for attachment in task.attachments],
         "attributes": [{"name": "ecs.cpu-architecture", "value": "x86_64"}, *task.attributes]
         if task.launch_type == "FARGATE"
