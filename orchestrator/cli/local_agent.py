@@ -20,7 +20,7 @@ from orchestrator.cli.output import Place
 log = logging.getLogger(__name__)
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=60)
-# An agent that lived for so long did not die of how it was started.
+# An agent that was seen alive after so long does not die of how it is started.
 WELL_AFTER = timedelta(seconds=10)
 
 
@@ -45,9 +45,14 @@ class LocalAgent:
         """Start the agent if none lives and the pause after its last end is over."""
         now = self._clock.now()
         if self._lives():
+            if self._started_at is not None and now - self._started_at > WELL_AFTER:
+                self._failures = 0
             return None
-        if self._started_at is not None and now < (due := self._started_at + self._pause(now)):
-            return due
+        if self._started_at is not None and self._failures:
+            # Longer with each quick end.
+            due = self._started_at + backoff(self._failures, first=FIRST_PAUSE, most=LONGEST_PAUSE)
+            if now < due:
+                return due
         self._start(now)
         return None
 
@@ -60,14 +65,6 @@ class LocalAgent:
         found = find_processes(self._words)
         self._pid = found[0] if found else 0
         return bool(found)
-
-    def _pause(self, now: datetime) -> timedelta:
-        """How long after its start the agent may be started again: longer with each quick end."""
-        assert self._started_at is not None
-        if self._failures == 0 or now - self._started_at > WELL_AFTER:
-            self._failures = 0
-            return timedelta(0)
-        return backoff(self._failures, first=FIRST_PAUSE, most=LONGEST_PAUSE)
 
     def _start(self, now: datetime) -> None:
         self._place.agent.mkdir(mode=0o700, exist_ok=True)
