@@ -22,8 +22,8 @@ def run(engine: Engine, image: str, *command: str) -> str:
 
 
 @pytest.mark.parametrize("turn", ["first", "second"])
-def test_every_test_gets_an_empty_store_of_its_own(store_url: str, turn: str) -> None:
-    engine = create_engine(store_url)
+def test_every_test_gets_an_empty_store_of_its_own(empty_store_url: str, turn: str) -> None:
+    engine = create_engine(empty_store_url)
     with engine.begin() as link:
         assert inspect(link).get_table_names() == []
         link.execute(text("CREATE TABLE kept (turn TEXT)"))

@@ -11,8 +11,8 @@ from state.migrations import migrate
 from state.store import Store
 
 
-def test_migrated_tables_are_what_the_entities_describe(store_url: str) -> None:
-    store = Store(store_url)
+def test_migrated_tables_are_what_the_entities_describe(empty_store_url: str) -> None:
+    store = Store(empty_store_url)
     migrate(store)
     with store.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -20,8 +20,8 @@ def test_migrated_tables_are_what_the_entities_describe(store_url: str) -> None:
     store.close()
 
 
-def test_migrating_again_changes_nothing(store_url: str) -> None:
-    store = Store(store_url)
+def test_migrating_again_changes_nothing(empty_store_url: str) -> None:
+    store = Store(empty_store_url)
     migrate(store)
     before = set(sa.inspect(store.engine).get_table_names())
     migrate(store)
@@ -29,8 +29,8 @@ def test_migrating_again_changes_nothing(store_url: str) -> None:
     store.close()
 
 
-def test_many_processes_may_start_on_an_empty_store_at_once(store_url: str) -> None:
-    stores = [Store(store_url) for _ in range(4)]
+def test_many_processes_may_start_on_an_empty_store_at_once(empty_store_url: str) -> None:
+    stores = [Store(empty_store_url) for _ in range(4)]
     with ThreadPoolExecutor(len(stores)) as pool:
         list(pool.map(migrate, stores))
     with stores[0].engine.connect() as connection:
