@@ -16,13 +16,15 @@ def agent_command(home: Path, settings: Settings) -> list[str]:
 
 
 def homes(place: Place) -> list[Path]:
-    """The folders of all agents of this data directory."""
-    joined = place.data / "agents"
-    folders = [place.agent]
-    for parent in (place.capacities, joined):
+    """The folders of all agents of this data directory.
+
+    The local agent's is the last: with it goes the network of awsvpc tasks, once no other agent's task is on it.
+    """
+    folders: list[Path] = []
+    for parent in (place.capacities, place.data / "agents"):
         if parent.exists():
             folders += sorted(folder for folder in parent.iterdir() if folder.is_dir())
-    return [folder for folder in folders if folder.exists()]
+    return [folder for folder in (*folders, place.agent) if folder.exists()]
 
 
 def end_agents(place: Place, clock: Clock) -> int:
