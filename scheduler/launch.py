@@ -100,7 +100,9 @@ def new_task(launch: Launch, *, now: datetime, settings: Settings) -> Task:
     demand = demand_of(definition.body, launch.overrides)
     environment = dict(launch.extra_environment)
     if settings.inject_endpoint:
-        environment |= {"AWS_ENDPOINT_URL": settings.api_endpoint, "AWS_REGION": settings.region}
+        # boto3 and the CLI look for the region in one variable, the other SDKs in the other.
+        regions = {"AWS_REGION": settings.region, "AWS_DEFAULT_REGION": settings.region}
+        environment |= {"AWS_ENDPOINT_URL": settings.api_endpoint, **regions}
     task_id = new_id()
     return Task(
         id=task_id,

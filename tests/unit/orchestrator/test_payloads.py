@@ -20,7 +20,13 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SETTINGS = Settings(registry_port=5050)
 
 
-def payload(container: dict[str, Any], *, overrides: dict[str, Any] | None = None, **body: Any) -> dict[str, Any]:
+def payload(
+    container: dict[str, Any],
+    *,
+    overrides: dict[str, Any] | None = None,
+    settings: Settings = SETTINGS,
+    **body: Any,
+) -> dict[str, Any]:
     containers = [{"name": "main", "image": "i:1", "memory": 64, **container}]
     definition = TaskDefinition(
         family="f", revision=3, body={"containerDefinitions": containers, **body}, registered_at=NOW, registered_by="me"
@@ -32,8 +38,8 @@ def payload(container: dict[str, Any], *, overrides: dict[str, Any] | None = Non
         overrides=overrides or {},
         extra_environment={"FROM": "berth"},
     )
-    task = new_task(launch, now=NOW, settings=SETTINGS)
-    return render_payload_task(task, definition, arns=Arns(), settings=SETTINGS)
+    task = new_task(launch, now=NOW, settings=settings)
+    return render_payload_task(task, definition, arns=Arns(), settings=settings)
 
 
 def read(container: dict[str, Any], **rest: Any) -> tuple[TaskSpec, ContainerSpec]:
@@ -65,6 +71,17 @@ def test_environment_is_the_definitions_then_berths_then_the_overrides() -> None
         overrides={"containerOverrides": [{"name": "main", "environment": [{"name": "A", "value": "2"}]}]},
     )
     assert container.environment == {"A": "2", "FROM": "berth"}
+
+
+def test_tasks_that_are_to_reach_berth_are_told_where_and_in_which_region() -> None:
+    settings = Settings(inject_endpoint=True, endpoint="http://berth.example:7070", region="eu-west-1")
+    _, container = read({}, settings=settings)
+    assert container.environment == {
+        "FROM": "berth",
+        "AWS_ENDPOINT_URL": "http://berth.example:7070",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
 
 
 def test_an_overriding_command_replaces_the_definitions() -> None:
