@@ -6,6 +6,7 @@ A pid in a file may be stale or another's by now; a command line that names our 
 import fcntl
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -24,11 +25,16 @@ class FolderLock:
 
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._handle)
-            raise AlreadyLocked(str(path)) from None
+        # Who only asks whether it is locked holds it for an instant too.
+        for pause in (0.01, 0.02, 0.05, None):
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if pause is not None:
+                    Event().wait(pause)
+        os.close(self._handle)
+        raise AlreadyLocked(str(path))
 
     def release(self) -> None:
         os.close(self._handle)
@@ -45,16 +51,28 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def python_module(name: str) -> list[str]:
+    """The words that run a module of Berth in a process of its own."""
+    # Without -P the folder one stands in comes before everything else: whoever may write there would be run.
+    return [sys.executable, "-P", "-m", name]
+
+
 def find_processes(words: Sequence[str]) -> list[int]:
-    """The pids whose command line holds ``words`` next to each other, in order. Linux's /proc is asked."""
+    """The pids of ours whose command line holds ``words`` next to each other, in order. Linux's /proc is asked.
+
+    Anybody may start a process with any command line: another user's is passed over. Root looks after the processes
+    of whoever owns the path that ``words`` end in, too.
+    """
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return [pid for pid in pids if pid != os.getpid() and is_process(pid, words)]
 
 
 def is_process(pid: int, words: Sequence[str]) -> bool:
-    """Whether the process lives and its command line holds ``words`` next to each other."""
+    """Whether the process lives, is ours, and its command line holds ``words`` next to each other."""
     entry = Path("/proc") / str(pid)
     try:
+        if entry.stat().st_uid not in _owners(words):
+            return False
         line = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         return any(line[i : i + len(words)] == list(words) for i in range(len(line))) and not _is_zombie(entry)
     except OSError:
@@ -77,6 +95,14 @@ def end_processes(words: Sequence[str], clock: Clock, *, patience: timedelta = t
 def _signal(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def _owners(words: Sequence[str]) -> set[int]:
+    owners = {os.geteuid()}
+    if words and owners == {0}:
+        with suppress(OSError):
+            owners.add(Path(words[-1]).stat().st_uid)
+    return owners
 
 
 def _is_zombie(entry: Path) -> bool:

@@ -29,6 +29,8 @@ class Settings:
     secret_key: str = ""
     root_access_key_id: str = ""
     root_secret_access_key: str = ""
+    agent_access_key_id: str = ""
+    agent_secret_access_key: str = ""
     docker_host: str = ""
     image_pull_behavior: str = "default"
     provisioner: str = "local"
@@ -64,6 +66,17 @@ class Settings:
         return self.availability_zone or f"{self.region}a"
 
 
+# What only the control plane needs, and of the shell it was started from what would be taken for an agent's own.
+SECRETS = (
+    "store_url",
+    "secret_key",
+    "root_access_key_id",
+    "root_secret_access_key",
+    "agent_access_key_id",
+    "agent_secret_access_key",
+)
+_FOREIGN = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+
 ABOUT: Mapping[str, str] = {
     "data": "Directory for the embedded store, keys, blobs, logs and process files. Made with mode 0700.",
     "store_url": "SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…`. Empty: SQLite in the data directory.",
@@ -77,6 +90,8 @@ ABOUT: Mapping[str, str] = {
     "secret_key": "Master key of secrets at rest: 32 bytes, URL-safe base64. Empty: made once, in the data directory.",
     "root_access_key_id": "Access key id of the root key. Empty: made at the first start, kept in the data directory.",
     "root_secret_access_key": "Secret access key of the root key; goes with `root_access_key_id`.",
+    "agent_access_key_id": "Access key id of the agents' key. Empty: made at the first start, as the root key is.",
+    "agent_secret_access_key": "Secret access key of the agents' key; goes with `agent_access_key_id`.",
     "docker_host": "Docker Engine of local agents, as in `DOCKER_HOST`. Empty: the default socket.",
     "image_pull_behavior": "When agents pull an image again: `default`, `always`, `once`, `prefer-cached`, as in ECS.",
     "provisioner": "Where Fargate capacity comes from.",
@@ -103,6 +118,15 @@ def read_settings(environ: Mapping[str, str], **given: Any) -> Settings:
     if not (settings.account.isdigit() and len(settings.account) == 12):
         raise BadSetting(f"BERTH_ACCOUNT must be twelve digits, not {settings.account!r}")
     return Settings(**{**values, "data": Path(settings.data).expanduser().absolute()})
+
+
+def agent_environment(environ: Mapping[str, str], key: Mapping[str, str]) -> dict[str, str]:
+    """The environment of an agent that is started from here: ``environ`` without the control plane's secrets.
+
+    ``key`` are the variables of the agent's own access key; without any, those of ``environ`` stay.
+    """
+    withheld = {f"BERTH_{name.upper()}" for name in SECRETS} | set(_FOREIGN if key else ())
+    return {name: value for name, value in environ.items() if name not in withheld} | dict(key)
 
 
 def _convert(name: str, text: str, kind: type) -> Any:

@@ -1,18 +1,18 @@
 """The agents of one data directory: ending all of them, and clearing what they ran."""
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 from kit.clock import Clock
-from kit.processes import end_processes, find_processes
-from kit.settings import Settings
+from kit.processes import end_processes, find_processes, python_module
+from kit.settings import Settings, agent_environment
 from orchestrator.cli.output import Place
 from scheduler.provisioners.local import agent_options, cgroup_of
 
 
 def agent_command(home: Path, settings: Settings) -> list[str]:
-    return [sys.executable, "-m", "agent", "--data", str(home), *agent_options(settings)]
+    return [*python_module("agent"), "--data", str(home), *agent_options(settings)]
 
 
 def homes(place: Place) -> list[Path]:
@@ -45,6 +45,7 @@ def evict_all(place: Place, settings: Settings) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=agent_environment(os.environ, {}),
             check=False,
             timeout=120,
         )

@@ -13,7 +13,7 @@ from typing import ClassVar
 from kit.clock import Clock, backoff
 from kit.processes import find_processes, is_process
 from kit.secrets import append_private
-from kit.settings import Settings
+from kit.settings import Settings, agent_environment
 from orchestrator.cli.hosts import agent_command
 from orchestrator.cli.output import Place
 
@@ -81,7 +81,7 @@ class LocalAgent:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env={**os.environ, **self._environment},
+                env=agent_environment(os.environ, self._environment),
                 start_new_session=True,
             )
         self._pid = self._child.pid
