@@ -31,7 +31,7 @@ from orchestrator.agents.heartbeat import Heartbeat
 from orchestrator.agents.presence import Presence
 from orchestrator.agents.tcs import TelemetrySockets
 from orchestrator.frame import make_execute
-from orchestrator.identity import ensure_root_key, find_key, load_master_key
+from orchestrator.identity import ensure_agent_key, ensure_root_key, find_key, load_master_key
 from orchestrator.operations import SERVICES
 from scheduler.loops.loop import Leases
 from scheduler.provisioners import Provisioner
@@ -62,6 +62,8 @@ def build_parts(settings: Settings, *, clock: Clock | None = None) -> Parts:
     migrate(store)
     secrets = SecretBox(load_master_key(settings))
     ensure_root_key(store, settings, secrets, clock)
+    if settings.agent_access_key_id or settings.agent_secret_access_key:
+        ensure_agent_key(store, settings, secrets, clock)
     return Parts(settings=settings, clock=clock, store=store, secrets=secrets, find_key=find_key(store, secrets, clock))
 
 

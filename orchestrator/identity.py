@@ -12,13 +12,14 @@ from base64 import urlsafe_b64decode
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from kit.aws.errors import ServiceUnavailable
 from kit.aws.sigv4 import Caller, Key
 from kit.clock import Clock
-from kit.secrets import SecretBox, read_or_create, write_private
+from kit.secrets import SecretBox, Undecipherable, read_or_create, write_private
 from kit.settings import BadSetting, Settings
-from state.access_keys import AccessKey, get_access_key, list_principal_keys
+from state.access_keys import AccessKey, end_sessions, get_access_key, list_principal_keys
 from state.leases import claim_lease
 from state.store import Session, Store, StoreUnavailable
 
@@ -73,11 +74,11 @@ def ensure_root_key(store: Store, settings: Settings, secrets: SecretBox, clock:
     """The root key's id and secret: the settings', or else the one made at the first start.
 
     It is also written to ``root-credentials`` in the data directory, in the form of a ``credential_process``.
-    A key given in the settings replaces every root key before it. Raises BadSetting.
+    A key given in the settings replaces every root key before it and ends all sessions. Raises BadSetting.
     """
-    given = _given_root_key(settings)
+    given = _given_key(settings, "root")
     principal = f"arn:aws:iam::{settings.account}:root"
-    pair = _ensure_key(store, secrets, clock, principal=principal, actions=("*",), given=given)
+    pair = _ensure_key(store, secrets, clock, principal=principal, actions=("*",), given=given, ends_sessions=True)
     path = settings.data / "root-credentials"
     text = json.dumps({"Version": 1, "AccessKeyId": pair[0], "SecretAccessKey": pair[1]}) + "\n"
     # Also after a crash between the store's commit and this file: the next start makes it good.
@@ -89,9 +90,13 @@ def ensure_root_key(store: Store, settings: Settings, secrets: SecretBox, clock:
 def ensure_agent_key(
     store: Store, settings: Settings, secrets: SecretBox, clock: Clock, *, name: str = "local"
 ) -> tuple[str, str]:
-    """Id and secret of a key that may do what an agent does and nothing else; the same for the same name."""
+    """Id and secret of a key that may do what an agent does and nothing else; the same for the same name.
+
+    For the local agents it may be given in the settings, as the root key may. Raises BadSetting.
+    """
     principal = f"arn:aws:iam::{settings.account}:user/berth/agent/{name}"
-    return _ensure_key(store, secrets, clock, principal=principal, actions=AGENT_ACTIONS)
+    given = _given_key(settings, "agent") if name == "local" else None
+    return _ensure_key(store, secrets, clock, principal=principal, actions=AGENT_ACTIONS, given=given)
 
 
 def find_key(
@@ -159,14 +164,18 @@ def new_key(prefix: str = "AKIA") -> tuple[str, str]:
     )
 
 
-def _given_root_key(settings: Settings) -> tuple[str, str] | None:
-    key_id, secret = settings.root_access_key_id, settings.root_secret_access_key
+def _given_key(settings: Settings, whose: Literal["root", "agent"]) -> tuple[str, str] | None:
+    if whose == "root":
+        key_id, secret = settings.root_access_key_id, settings.root_secret_access_key
+    else:
+        key_id, secret = settings.agent_access_key_id, settings.agent_secret_access_key
     if not key_id and not secret:
         return None
+    id_name, secret_name = f"BERTH_{whose.upper()}_ACCESS_KEY_ID", f"BERTH_{whose.upper()}_SECRET_ACCESS_KEY"
     if not (key_id and secret):
-        raise BadSetting("BERTH_ROOT_ACCESS_KEY_ID and BERTH_ROOT_SECRET_ACCESS_KEY go together: give both or none")
+        raise BadSetting(f"{id_name} and {secret_name} go together: give both or none")
     if not _is_id(key_id):
-        raise BadSetting("BERTH_ROOT_ACCESS_KEY_ID must be 3 to 128 letters and digits")
+        raise BadSetting(f"{id_name} must be 3 to 128 letters and digits")
     return key_id, secret
 
 
@@ -183,6 +192,7 @@ def _ensure_key(
     principal: str,
     actions: Sequence[str],
     given: tuple[str, str] | None = None,
+    ends_sessions: bool = False,
 ) -> tuple[str, str]:
     def work(session: Session) -> tuple[str, str]:
         now = clock.now()
@@ -200,18 +210,29 @@ def _ensure_key(
             session.add(row)
         elif row.principal_arn != principal:
             raise BadSetting(f"access key {key_id} already belongs to {row.principal_arn}")
+        changed = row.secret is not None and not _says(secrets, row.secret, secret)
         if row.secret is None or given is not None:
             row.secret = secrets.encrypt(secret)
         row.principal_arn = principal
         row.actions = list(actions)
         row.session_token = row.expires_at = None
         if given is not None:
-            for old in kept:
-                if old.id != key_id:
-                    session.delete(old)
+            old = [each for each in kept if each.id != key_id]
+            for each in old:
+                session.delete(each)
+            if ends_sessions and (old or changed):
+                # Whoever gives a new key may not trust the old one any more, nor what was made with it.
+                end_sessions(session)
         return key_id, secret
 
     return store.transact(work)
+
+
+def _says(secrets: SecretBox, kept: str, secret: str) -> bool:
+    try:
+        return secrets.decrypt(kept) == secret
+    except Undecipherable:
+        return False
 
 
 def _open(row: AccessKey, secrets: SecretBox) -> Key:

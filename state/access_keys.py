@@ -38,6 +38,11 @@ def list_principal_keys(session: Session, principal_arn: str) -> Sequence[Access
     ).all()
 
 
+def end_sessions(session: Session) -> None:
+    """Delete every session's key."""
+    session.execute(delete(AccessKey).where(AccessKey.session_token.is_not(None)))
+
+
 def forget_access_keys(session: Session, *, now: datetime) -> None:
     """Delete sessions that ended."""
     session.execute(delete(AccessKey).where(AccessKey.expires_at <= now))

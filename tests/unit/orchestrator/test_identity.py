@@ -127,6 +127,47 @@ def test_a_given_root_key_replaces_the_one_before(
     assert key is not None and key.secret == "second"
 
 
+def test_a_new_root_key_ends_the_sessions_of_the_old_one(
+    store: Store, secrets: SecretBox, clock: ManualClock, settings: Settings
+) -> None:
+    first = Settings(data=settings.data, root_access_key_id="mine", root_secret_access_key="first")
+    second = Settings(data=settings.data, root_access_key_id="mine", root_secret_access_key="second")
+    ensure_root_key(store, first, secrets, clock)
+    session = store.transact(
+        lambda s: open_session(
+            s, secrets, principal_arn=ROOT, actions=("*",), now=clock.now(), length=timedelta(hours=1)
+        )
+    )
+    find = find_key(store, secrets, clock, fresh=timedelta(0))
+
+    ensure_root_key(store, first, secrets, clock)
+    assert find(session.access_key_id) is not None, "the same key again changes nothing"
+
+    ensure_root_key(store, second, secrets, clock)
+    assert find(session.access_key_id) is None
+
+
+def test_a_given_agents_key_replaces_the_one_before_and_leaves_sessions_alone(
+    store: Store, secrets: SecretBox, clock: ManualClock, settings: Settings
+) -> None:
+    made, _ = ensure_agent_key(store, settings, secrets, clock)
+    session = store.transact(
+        lambda s: open_session(
+            s, secrets, principal_arn=ROOT, actions=("*",), now=clock.now(), length=timedelta(hours=1)
+        )
+    )
+    given = Settings(data=settings.data, agent_access_key_id="agents", agent_secret_access_key="own")
+
+    assert ensure_agent_key(store, given, secrets, clock) == ("agents", "own")
+
+    find = find_key(store, secrets, clock)
+    assert find(made) is None
+    assert find(session.access_key_id) is not None
+    key = find("agents")
+    assert key is not None
+    assert key.caller.actions == AGENT_ACTIONS
+
+
 @pytest.mark.parametrize(("key_id", "secret"), [("only", ""), ("", "only"), ("with space", "s"), ("ab", "s")])
 def test_half_a_root_key_or_a_strange_one_is_a_bad_setting(
     store: Store, tmp_path: Path, secrets: SecretBox, clock: ManualClock, key_id: str, secret: str
