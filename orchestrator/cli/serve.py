@@ -9,9 +9,12 @@ from typing import Any
 
 import uvicorn
 
+from orchestrator.cli.bounded_http import BoundedHttp
 from orchestrator.cli.output import CommandFailed
 
 STOPS_WITHIN = 5
+# Larger frames end an agent's socket before they are whole.
+LARGEST_FRAME = 4 * 1024 * 1024
 
 
 class _Server(uvicorn.Server):
@@ -55,7 +58,11 @@ async def _serve(apps: Sequence[tuple[Any, socket.socket]], when_up: Callable[[]
                 app,
                 log_config=None,
                 access_log=False,
+                http=BoundedHttp,
+                # Nothing asks where a request came from, so nobody need be believed about it.
+                proxy_headers=False,
                 ws="websockets-sansio",
+                ws_max_size=LARGEST_FRAME,
                 ws_ping_interval=None,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=STOPS_WITHIN,

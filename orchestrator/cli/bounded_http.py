@@ -1,0 +1,77 @@
+"""HTTP heads within bounds: whoever sends endless headers, or none at all, is hung up on.
+
+The parser beneath keeps whatever arrives and waits for ever, for strangers too: no key is asked for before a request
+has a head.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# Bytes of a head, of trailers or of a chunk's extensions beyond the first piece read.
+LARGEST_HEAD = 64 * 1024
+HEAD_SECONDS = 20.0
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with a bound on what comes without being a body, and on how long a head takes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = True
+        self._moved = False
+        self._idle_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._begin_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._moved = False
+        super().data_received(data)
+        self._idle_bytes = 0 if self._moved else self._idle_bytes + len(data)
+        if self._idle_bytes > LARGEST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._begin_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers are no part of what was signed, and nothing here asks for them.
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._end_head()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._moved = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._moved = True
+        super().on_message_complete()
+
+    def _begin_head(self) -> None:
+        self._in_head = True
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _end_head(self) -> None:
+        self._in_head = False
+        self._moved = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        self.transport.close()
