@@ -5,8 +5,10 @@ that takes; then the sockets open and reports flow. Containers are watched from 
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from ipaddress import IPv4Network
+from itertools import islice
 
 from agent.cgroup import CannotLimit, Cgroup, Limit
 from agent.control.acs import Acs
@@ -37,6 +39,7 @@ from kit.ids import resource_of
 RETRY_FIRST = timedelta(milliseconds=250)
 RETRY_MOST = timedelta(seconds=15)
 DOORS_KEPT = timedelta(hours=12)
+MOST_SIBLINGS = 64
 
 log = facts(__name__)
 
@@ -83,7 +86,7 @@ class Agent:
 
     def _work(self) -> None:
         settings, clock, runtime = self._settings, self._clock, self._runtime
-        host = Host(agent_id=self._identity.id, cgroup_parent=self._bound())
+        host = Host(agent_id=self._identity.id, cgroup_parent=self._bound(), network=self._settings.awsvpc_network)
         self._cidr = self._network(host)
         reporter = Reporter(aws=self._aws, clock=clock, post=lambda message: engine.post(message))
         shipper = LogShipper(
@@ -216,12 +219,19 @@ class Agent:
         )
 
     def _network(self, host: Host) -> str:
-        """The awsvpc network's CIDR; the one asked for when the network can't be made now."""
-        try:
-            return self._runtime.network(host.network, self._settings.awsvpc_cidr)
-        except RuntimeTrouble as error:
-            log.warning("awsvpc network not made", cidr=self._settings.awsvpc_cidr, because=str(error))
-            return self._settings.awsvpc_cidr
+        """The awsvpc network's CIDR; the one asked for when the network can't be made now.
+
+        Another network of the engine, perhaps another Berth's, may have those addresses: then the next ones will do.
+        """
+        asked = self._settings.awsvpc_cidr
+        for cidr in (asked, *siblings(asked)):
+            try:
+                return self._runtime.network(host.network, cidr)
+            except RuntimeTrouble as error:
+                log.warning("awsvpc network not made", network=host.network, cidr=cidr, because=str(error))
+                if "overlaps" not in str(error):
+                    break
+        return asked
 
     def _bound(self) -> str:
         """Make the cgroup that bounds this capacity; empty when each container is bounded by itself."""
@@ -246,9 +256,18 @@ class Agent:
             log.info("cgroup kept: containers live in it", cgroup=self._cgroup.path)
         if not self._settings.capacity:
             try:
-                self._runtime.remove_network(Host(agent_id="").network)
+                self._runtime.remove_network(self._settings.awsvpc_network)
             except RuntimeTrouble as error:
                 log.warning("awsvpc network not removed", because=str(error))
+
+
+def siblings(cidr: str) -> Iterator[str]:
+    """The networks of the same size after ``cidr``, as far as they share its first 16 bits."""
+    network = IPv4Network(cidr)
+    around = network.supernet(new_prefix=min(16, network.prefixlen))
+    for other in islice(around.subnets(new_prefix=network.prefixlen), MOST_SIBLINGS):
+        if other > network:
+            yield str(other)
 
 
 def cluster_arn(identity: Identity) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 from agent.cgroup import CannotLimit, Cgroup
 from agent.identity import AlreadyRunning, DataLock
 from agent.runtime import Runtime, RuntimeTrouble
+from agent.settings import DEFAULT_NETWORK
 from agent.tasks.files import TaskFiles
-from agent.tasks.render import AGENT_LABEL, Host, own_volumes, volume_name
+from agent.tasks.render import AGENT_LABEL, own_volumes, volume_name
 
 
-def evict(data: Path, runtime: Runtime, *, cgroup_parent: str = "") -> int:
+def evict(data: Path, runtime: Runtime, *, cgroup_parent: str = "", network: str = DEFAULT_NETWORK) -> int:
     """Remove the containers of the agent that lived in ``data``; answers an exit code, 0 when nothing is left."""
     if not data.exists():
         return 0
@@ -32,7 +33,7 @@ def evict(data: Path, runtime: Runtime, *, cgroup_parent: str = "") -> int:
                 runtime.remove_volume(volume_name(task.spec, volume))
         if not cgroup_parent:
             # Kept by the engine while any other agent's task still uses it.
-            runtime.remove_network(Host(agent_id="").network)
+            runtime.remove_network(network)
             return 0
         return 0 if Cgroup(cgroup_parent).remove() else 1
     except FileNotFoundError:

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(argv)
     if options.evict:
         runtime = DockerRuntime(clock=SystemClock(), host=options.docker_host)
-        return evict(options.data, runtime, cgroup_parent=options.cgroup_parent)
+        return evict(options.data, runtime, cgroup_parent=options.cgroup_parent, network=options.awsvpc_network)
     try:
         return run(read_settings(options, os.environ))
     except BadSettings as error:

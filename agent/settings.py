@@ -15,6 +15,7 @@ from agent.control.aws import Keys
 from agent.images import PullBehavior
 
 DEFAULT_CIDR = "10.233.0.0/20"
+DEFAULT_NETWORK = "berth-awsvpc"
 DEFAULT_RESERVED = "22,2375,2376,51678,51679,51680"
 
 
@@ -39,6 +40,7 @@ class AgentSettings:
     cgroup_parent: str = ""
     pull_behavior: PullBehavior = PullBehavior.DEFAULT
     awsvpc_cidr: str = DEFAULT_CIDR
+    awsvpc_network: str = DEFAULT_NETWORK
     reserved_ports: tuple[int, ...] = ()
     registry: str = ""
     verbose: bool = False
@@ -69,6 +71,7 @@ def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         help="when to pull an image that is here already (default: default, as the ECS agent)",
     )
     add("--awsvpc-cidr", default=DEFAULT_CIDR, help=f"addresses for awsvpc tasks (default: {DEFAULT_CIDR})")
+    add("--awsvpc-network", default=DEFAULT_NETWORK, metavar="NAME", help="the engine's network for awsvpc tasks")
     add("--reserved-ports", default=DEFAULT_RESERVED, help="host ports never to be used, with commas")
     add("--registry", default="", metavar="HOST:PORT", help="this Berth's registry (default: ask ECR)")
     add("--evict", action="store_true", help="remove what an ended agent of this data directory left running, and exit")
@@ -84,6 +87,8 @@ def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -
         raise BadSettings(f"--cluster: {options.cluster!r} is not the name of a cluster")
     if options.cpu < 0 or options.memory < 0:
         raise BadSettings("--cpu and --memory: expected numbers of 0 or more")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", options.awsvpc_network):
+        raise BadSettings(f"--awsvpc-network: {options.awsvpc_network!r} is not a name for a network")
     kept = _kept_credentials(options.data)
     keys = Keys(
         access_key=environment.get("AWS_ACCESS_KEY_ID") or kept.get("access_key_id", ""),
@@ -108,6 +113,7 @@ def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -
         cgroup_parent=options.cgroup_parent,
         pull_behavior=PullBehavior(options.image_pull_behavior),
         awsvpc_cidr=_cidr(options.awsvpc_cidr),
+        awsvpc_network=options.awsvpc_network,
         reserved_ports=_ports(options.reserved_ports),
         registry=options.registry,
         verbose=options.verbose,

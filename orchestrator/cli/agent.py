@@ -10,6 +10,7 @@ from typing import Any
 
 from kit.processes import find_processes
 from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
+from scheduler.provisioners.local import network_of
 
 
 def add_parser(commands: Any) -> None:
@@ -55,6 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = [sys.executable, "-m", "agent", "--data", str(home), "--endpoint", endpoint]
     command += ["--cluster", arguments.cluster]
+    if place.card.exists():
+        # Hosts on one engine share its network for awsvpc tasks with the local agent.
+        command += ["--awsvpc-network", network_of(settings.data)]
     if arguments.docker_host or settings.docker_host:
         command += ["--docker-host", arguments.docker_host or settings.docker_host]
     for attribute in arguments.attribute:

@@ -4,6 +4,7 @@ A capacity is the agent process whose command line names the capacity's folder; 
 process, and everything of the capacity is found again through it after any crash.
 """
 
+import hashlib
 import os
 import shutil
 import signal
@@ -102,7 +103,12 @@ def cgroup_of(capacity_id: str) -> str:
     return f"/berth-{capacity_id}"
 
 
+def network_of(data: Path) -> str:
+    """The engine's network for awsvpc tasks of this Berth: another's would give the same addresses away."""
+    return f"berth-awsvpc-{hashlib.sha256(str(data).encode()).hexdigest()[:8]}"
+
+
 def agent_options(settings: Settings) -> list[str]:
     """What every agent started here is told of its engine."""
-    options = ["--image-pull-behavior", settings.image_pull_behavior]
+    options = ["--image-pull-behavior", settings.image_pull_behavior, "--awsvpc-network", network_of(settings.data)]
     return [*options, "--docker-host", settings.docker_host] if settings.docker_host else options
