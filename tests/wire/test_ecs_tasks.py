@@ -1,6 +1,7 @@
 """Tasks through boto3: run, start, stop, describe, list, and what agents' reports make of them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -214,6 +215,24 @@ def test_an_override_of_an_unknown_container_is_refused(plane: TasksPlane) -> No
     plane.register()
     with pytest.raises(plane.ecs.exceptions.InvalidParameterException, match="not a container in the TaskDefinition"):
         plane.ecs.run_task(taskDefinition="t", overrides={"containerOverrides": [{"name": "no"}]})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"cpu": -1}, "'cpu' must be between 0"),
+        ({"memory": 4}, "'memory' must be at least 6 MiB"),
+        ({"memory": -64}, "'memory' must be at least 6 MiB"),
+        ({"memoryReservation": 65}, "'memory' must not be less than 'memoryReservation'"),
+        ({"environment": [{"value": "of what"}]}, "invalid environment variable name"),
+    ],
+)
+def test_an_override_that_cannot_be_is_refused(plane: TasksPlane, override: dict[str, Any], message: str) -> None:
+    host = plane.add_host()
+    plane.register()
+    with pytest.raises(plane.ecs.exceptions.ClientException, match=message):
+        plane.ecs.run_task(taskDefinition="t", overrides={"containerOverrides": [{"name": "main", **override}]})
+    assert plane.free(host) == {"CPU": 1024, "MEMORY": 1024}
 
 
 def test_distinct_instance_spreads_a_group(plane: TasksPlane) -> None:

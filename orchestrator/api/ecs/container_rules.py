@@ -15,6 +15,7 @@ from orchestrator.api.ecs.names import check_member_name
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@#+-]{0,254}")
 LEAST_MEMORY = 6  # MiB; Docker starts no container with less
 LARGEST = 2**31 - 1
+OVERRIDABLE = ("cpu", "memory", "memoryReservation")
 LONGEST_TIMEOUT = 86_400
 HEALTH_RANGES = {"interval": (5, 300), "timeout": (2, 120), "retries": (1, 10), "startPeriod": (0, 300)}
 AWSLOGS_OPTIONS = {
@@ -43,6 +44,13 @@ def check_container(container: Mapping[str, Any], volumes: Collection[str], netw
     if directory and not directory.startswith("/"):
         raise ClientException(f"Container '{name}': workingDirectory must be an absolute path, not '{directory}'.")
     check_linux_parameters(container, name)
+
+
+def check_override(container: Mapping[str, Any], override: Mapping[str, Any]) -> None:
+    """Raise ClientException when the container definition cannot be with the sizes or the variables of a run."""
+    given = {member: override[member] for member in OVERRIDABLE if override.get(member) is not None}
+    _sizes({**container, **given}, container["name"])
+    _environment({"environment": override.get("environment") or ()}, container["name"])
 
 
 def _image(container: Mapping[str, Any]) -> None:

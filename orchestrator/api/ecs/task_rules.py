@@ -5,6 +5,7 @@ from typing import Any
 
 from kit.fargate import FargateRefusal, check_fargate_size
 from orchestrator.api.ecs.capacity_strategies import check_providers
+from orchestrator.api.ecs.container_rules import check_override
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
 from orchestrator.api.ecs.lookup import find_cluster, find_task_definition, tags_of
 from orchestrator.call import Call
@@ -134,15 +135,16 @@ def check_placement(
 
 def check_overrides(definition: TaskDefinition, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The overrides as they will be kept; raise on a container that the task definition does not have."""
-    names = {container["name"] for container in definition.body["containerDefinitions"]}
+    defined = {container["name"]: container for container in definition.body["containerDefinitions"]}
     for container in overrides.get("containerOverrides") or ():
-        if container.get("name") not in names:
+        if container.get("name") not in defined:
             raise InvalidParameterException(
                 f"Override for container named {container.get('name')} is not a container in the TaskDefinition."
             )
         for unbuilt in ("environmentFiles", "resourceRequirements"):
             if container.get(unbuilt):
                 raise ClientException(f"containerOverrides.{unbuilt} is not supported by Berth yet.")
+        check_override(defined[container["name"]], container)
     for unbuilt in ("inferenceAcceleratorOverrides", "ephemeralStorage"):
         if overrides.get(unbuilt):
             raise ClientException(f"overrides.{unbuilt} is not supported by Berth yet.")
