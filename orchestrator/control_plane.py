@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from kit.secrets import Undecipherable
 from kit.settings import BadSetting, Settings
 from orchestrator.app import (
     Parts,
@@ -17,11 +18,13 @@ from orchestrator.app import (
     start_loops,
     stop_loops,
 )
+from orchestrator.cli.output import CommandFailed
 from orchestrator.cli.serve import listen, serve
 from orchestrator.identity import ensure_agent_key
 from scheduler.provisioners import Provisioner
 from scheduler.provisioners.local import LocalProvisioner, agent_options
 from state.clusters import ensure_cluster
+from state.store import StoreUnavailable, shown_url
 
 
 def serve_embedded(
@@ -33,7 +36,7 @@ def serve_embedded(
     when_up: Callable[[Mapping[str, str]], None],
 ) -> None:
     """Serve the API and the registry and run every loop, until a signal; the caller holds the data directory's lock."""
-    parts = build_parts(settings)
+    parts = open_parts(settings)
     ensure_default_cluster(parts)
     environment = agent_environment(parts)
     loops, leases = create_loops(parts, local_provisioners(parts, capacities), alone=parts.store.embedded)
@@ -48,9 +51,17 @@ def serve_embedded(
         parts.store.close()
 
 
+def open_parts(settings: Settings) -> Parts:
+    """The parts of a process; raises CommandFailed where the store cannot be used."""
+    try:
+        return build_parts(settings)
+    except (StoreUnavailable, Undecipherable) as trouble:
+        raise CommandFailed(f"cannot use {shown_url(settings.store)}: {trouble}") from trouble
+
+
 def serve_api(settings: Settings) -> None:
     """One API replica."""
-    parts = build_parts(settings)
+    parts = open_parts(settings)
     ensure_default_cluster(parts)
     listener = listen_for_wakes(parts)
     try:
@@ -63,7 +74,7 @@ def serve_api(settings: Settings) -> None:
 
 def serve_registry(settings: Settings) -> None:
     """One registry."""
-    parts = build_parts(settings)
+    parts = open_parts(settings)
     try:
         serve([(create_registry_app(parts), listen(settings.host, settings.registry_port, "registry"))])
     finally:
@@ -72,7 +83,7 @@ def serve_registry(settings: Settings) -> None:
 
 def run_scheduler(settings: Settings) -> None:
     """One scheduler; several arbitrate by leases."""
-    parts = build_parts(settings)
+    parts = open_parts(settings)
     loops, leases = create_loops(parts, local_provisioners(parts, settings.data / "capacities"), alone=False)
     listener = listen_for_wakes(parts)
     stopping = threading.Event()

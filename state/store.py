@@ -80,7 +80,7 @@ class Store:
             with self._read() as session:
                 return work(session)
         except DBAPIError as error:
-            _translate(error)
+            translate(error)
 
     def transact(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` in one transaction; on a conflict roll back and run it again, at most ATTEMPTS times.
@@ -94,10 +94,10 @@ class Store:
                 cause: Exception = conflict
             except (OperationalError, IntegrityError) as error:
                 if not _worth_repeating(error):
-                    _translate(error)
+                    translate(error)
                 cause = error
             except DBAPIError as error:
-                _translate(error)
+                translate(error)
             log.debug("transaction repeated", extra={"attempt": attempt, "because": str(cause)})
             time.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))  # noqa: S311
         raise StoreBusy("the store was busy; try again") from cause
@@ -127,7 +127,7 @@ class Store:
             with self.engine.execution_options(readonly=True).connect() as connection:
                 connection.execute(text("SELECT 1"))
         except DBAPIError as error:
-            _translate(error)
+            translate(error)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -142,12 +142,19 @@ def _worth_repeating(error: OperationalError | IntegrityError) -> bool:
     return state in ("40001", "40P01", "55P03") or "database is locked" in str(error.orig)
 
 
-def _translate(error: DBAPIError) -> NoReturn:
+def shown_url(url: str) -> str:
+    """A store's URL as it may be shown: without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def translate(error: DBAPIError) -> NoReturn:
     """Raise StoreUnavailable where the database is in trouble, and the error itself where what was asked is wrong."""
     name = getattr(error.orig, "sqlite_errorname", "")
     state = getattr(error.orig, "sqlstate", None) or ""
     if name == "SQLITE_FULL" or state == "53100":
         raise StoreFull("The disk of the store is full; nothing was changed. Free some space and try again.") from error
+    if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+        raise StoreUnavailable("The file of the store is damaged, or no database at all.") from error
     # A server that never answered has given neither a name nor a state.
     silent = isinstance(error, OperationalError) and not (name or state)
     trouble = name.startswith(_SQLITE_TROUBLE) or state.startswith(_POSTGRESQL_TROUBLE)

@@ -43,3 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        print(f"berth: {error.filename or 'this machine'}: {error.strerror or error}", file=sys.stderr)
+        return 1

@@ -4,7 +4,7 @@ import argparse
 import shlex
 from typing import Any
 
-from orchestrator.cli.output import Place, add_data, root_key, settings_of
+from orchestrator.cli.output import CommandFailed, Place, add_data, root_key, settings_of
 
 
 def add_parser(commands: Any) -> None:
@@ -19,7 +19,10 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    card = Place(data=settings.data).read_card()
+    place = Place(data=settings.data)
+    card = place.read_card()
+    if not place.is_up():
+        raise CommandFailed(place.down)
     key_id, secret = root_key(settings)
     lines = {
         "AWS_ENDPOINT_URL": card["endpoint"],

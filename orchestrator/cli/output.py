@@ -49,6 +49,11 @@ class Place:
     def logs(self) -> Path:
         return self.data / "logs"
 
+    @property
+    def down(self) -> str:
+        """What is said of a Berth that has been up and is not any more."""
+        return f"Berth in {self.data} is down; start it with: berth up --data {self.data}"
+
     def is_up(self) -> bool:
         return is_locked(self.lock)
 

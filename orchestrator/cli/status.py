@@ -15,6 +15,7 @@ from orchestrator.cli.output import CommandFailed, Place, add_data, root_key, se
 
 WAITING_JOBS = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 MOST_ROWS = 40
+HOSTS = "Hosts"
 GIB = 1024
 # What a screen of 80 columns has no room for: Batch's clusters end in a UUID, ECS's events in where to read more.
 UUID = re.compile(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     place = Place(data=settings.data)
     card = place.read_card()
     if not place.is_up():
-        raise CommandFailed(f"Berth in {settings.data} is down; start it with: berth up --data {settings.data}")
+        raise CommandFailed(place.down)
     key_id, secret = root_key(settings)
     session = Session()
     session.set_credentials(key_id, secret)
@@ -50,7 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     console.print(f"[bold]Berth[/] API {card['endpoint']}  registry {card['registry']}  data {settings.data}")
     try:
-        for table in tables_of(client("ecs"), client("batch")):
+        tables = list(tables_of(client("ecs"), client("batch")))
+        if not any(table.title == HOSTS for table in tables):
+            console.print("No hosts: no agent has joined yet; what the local one waits for is in logs/agent.log.")
+        for table in tables:
             console.print(table)
     except (ClientError, BotoCoreError) as error:
         raise CommandFailed(f"Berth on {card['endpoint']} does not answer as it should: {error}") from error
@@ -66,7 +70,7 @@ def tables_of(ecs: Any, batch: Any) -> Iterator[Table]:
 
 
 def _hosts(ecs: Any, clusters: Sequence[str]) -> Table:
-    table = _table("Hosts", "cluster", "host", "status", "agent", "vCPU free", "GiB free", "tasks")
+    table = _table(HOSTS, "cluster", "host", "status", "agent", "vCPU free", "GiB free", "tasks")
     for cluster in clusters:
         arns = list(_pages(ecs, "list_container_instances", "containerInstanceArns", cluster=cluster))
         for chunk in _chunks(arns):

@@ -16,7 +16,7 @@ from typing import Any
 
 from kit.clock import SystemClock
 from kit.log import configure_logging
-from kit.processes import AlreadyLocked, FolderLock
+from kit.processes import AlreadyLocked, FolderLock, python_module
 from kit.reconciler import Runner
 from kit.secrets import append_private, write_private
 from kit.settings import Settings
@@ -50,15 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
         return serve_here(place, settings)
     if place.is_up():
         return _already_up(place)
-    command = [sys.executable, "-m", "orchestrator", "up", *_flags(settings), "--serve-data", str(settings.data)]
+    command = [*python_module("orchestrator"), "up", *_flags(settings), "--serve-data", str(settings.data)]
     if not arguments.detach:
         # Become the serving process, under the command line by which 'berth down' finds it.
         os.execv(sys.executable, command)  # noqa: S606
     place.logs.mkdir(mode=0o700, exist_ok=True)
     log = place.logs / "berth.log"
     with append_private(log) as out:
+        said_before = out.tell()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
-    _await_health(settings, process, log)
+    _await_health(settings, process, log, said_before)
     print(f"Berth is up: API {settings.api_endpoint}, registry {settings.registry}, data {settings.data}")
     print(f'Next: eval "$(berth env --data {settings.data})"')
     return 0
@@ -127,13 +128,13 @@ def _flags(settings: Settings) -> list[str]:
     ]
 
 
-def _await_health(settings: Settings, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _await_health(settings: Settings, process: "subprocess.Popen[bytes]", log: Path, said_before: int) -> None:
     clock = SystemClock()
     deadline = clock.now() + STARTS_WITHIN
     never = Event()
     while clock.now() < deadline:
         if process.poll() is not None:
-            raise CommandFailed(f"Berth did not start:\n{_tail(log)}")
+            raise CommandFailed(f"Berth did not start:\n{_tail(log, said_before)}")
         try:
             with urllib.request.urlopen(f"{settings.api_endpoint}/healthz", timeout=2) as answer:  # noqa: S310
                 if answer.status == 200:
@@ -144,6 +145,7 @@ def _await_health(settings: Settings, process: "subprocess.Popen[bytes]", log: P
     raise CommandFailed(f"Berth does not answer on {settings.api_endpoint}; see {log}")
 
 
-def _tail(log: Path, lines: int = 15) -> str:
+def _tail(log: Path, start: int, lines: int = 15) -> str:
     with log.open(errors="replace") as file:
+        file.seek(start)
         return "".join(deque(file, lines)).rstrip()
