@@ -208,6 +208,7 @@ class AgentProcess:
         post = lambda message: self.engine.post(message)  # noqa: E731
         self.reporter = Reporter(aws=self.aws, clock=clock, post=post)
         host = Host(agent_id=self.identity.id)
+        self._info = machine.info()
         machine.network(host.network, CIDR)
         logs = NoLogs(post)
         self.engine = Engine(
@@ -242,7 +243,7 @@ class AgentProcess:
     def join(self) -> bool:
         """Register; False when the control plane could not be reached."""
         try:
-            self.identity = register(self.aws, self.identity, self._file, self._offer, self.machine.info())
+            self.identity = register(self.aws, self.identity, self._file, self._offer, self._info)
             discover(self.aws, self.identity)
         except (ApiError, Unreachable):
             return False
