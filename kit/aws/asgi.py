@@ -12,6 +12,9 @@ from kit.aws.errors import AwsError, RequestEntityTooLarge, RequestTimeout, Serv
 from kit.aws.gateway import Gateway
 from kit.aws.http import HttpRequest, HttpResponse
 
+# Bytes of a body that are read before it matters whether the request names a key that is known.
+MOST_OF_A_STRANGER = 64 * 1024
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -89,6 +92,7 @@ class AwsApp:
     async def _read(self, head: HttpRequest, receive: Receive, body: bytearray) -> None:
         """Read into ``body``, every byte of which counts as held until the request is answered."""
         announced = head.header("content-length") or "0"
+        admitted = False
         too_large = RequestEntityTooLarge(f"A request may hold {self._max_body} bytes at most.")
         if announced.isdecimal() and int(announced[:20]) > self._max_body:
             raise too_large
@@ -106,6 +110,9 @@ class AwsApp:
                         raise ServiceUnavailable("Too much is being uploaded at once. Try again.")
                     self._held += len(chunk)
                     body += chunk
+                    if len(body) > MOST_OF_A_STRANGER and not admitted:
+                        await asyncio.get_running_loop().run_in_executor(self._pool, self._gateway.admit, head)
+                        admitted = True
         except TimeoutError:
             raise RequestTimeout from None
 

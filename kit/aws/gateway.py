@@ -14,7 +14,15 @@ from typing import Any
 
 from botocore.model import OperationModel, ServiceModel
 
-from kit.aws.errors import AccessDeniedException, AwsError, InternalFailure, NotBuilt, SerializationException
+from kit.aws.claims import read_claim
+from kit.aws.errors import (
+    AccessDeniedException,
+    AwsError,
+    InternalFailure,
+    NotBuilt,
+    SerializationException,
+    UnrecognizedClientException,
+)
 from kit.aws.http import HttpRequest, HttpResponse
 from kit.aws.model import idempotency_member
 from kit.aws.protocols import WIRES, wire_of
@@ -123,6 +131,11 @@ class Gateway:
                 )
             )
         return response
+
+    def admit(self, head: HttpRequest) -> None:
+        """Refuse, before a large body is read, whoever cannot have signed it; nothing is verified. Raises AwsError."""
+        if self._find_key(read_claim(head).access_key_id) is None:
+            raise UnrecognizedClientException
 
     def refuse(self, request: HttpRequest, error: AwsError) -> HttpResponse:
         """The response that tells ``error`` in the protocol the request seems to speak; nothing is verified."""

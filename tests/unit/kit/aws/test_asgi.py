@@ -5,10 +5,10 @@ import threading
 from collections.abc import MutableMapping
 from typing import Any
 
-from kit.aws.asgi import AwsApp
+from kit.aws.asgi import MOST_OF_A_STRANGER, AwsApp
 from kit.aws.http import HttpRequest, HttpResponse
 from kit.aws.service import Service
-from tests.support.aws_requests import bound, gateway_of, json_call, signed, told
+from tests.support.aws_requests import ROOT_KEY, bound, gateway_of, json_call, signed, told
 
 
 class Client:
@@ -180,3 +180,22 @@ def test_all_bodies_together_are_bounded_and_the_bound_is_given_back() -> None:
     assert told(late.response())[:2] == (503, "ServiceUnavailable")
     assert told(stuck.response())[:2] == (408, "RequestTimeoutException")
     assert after.response().status == 200
+
+
+def test_a_large_body_is_read_only_for_a_key_that_is_known() -> None:
+    ecs = bound("ecs", lambda call, request: None)
+    half = b" " * (MOST_OF_A_STRANGER // 2 + 1)
+    known = json_call(ecs, "ListClusters", {}, raw=half * 3 + b"{}")
+    unsigned = HttpRequest(method="POST", path="/", headers={"x-amz-target": "a.B"})
+    unknown = HttpRequest(
+        method="POST",
+        path="/",
+        headers=[(name, value.replace(ROOT_KEY.access_key_id, "AKIDSTRANGER")) for name, value in known.headers],
+    )
+    clients = [Client(request, chunks=[half, half, half, b"{}"]) for request in (known, unsigned, unknown)]
+
+    run(AwsApp(gateway_of(ecs)), *clients)
+
+    answered = [(told(client.response())[1], len(client.chunks)) for client in clients[1:]]
+    assert answered == [("MissingAuthenticationTokenException", 2), ("UnrecognizedClientException", 2)]
+    assert clients[0].response().status == 200
