@@ -91,7 +91,7 @@ def create_gateway(parts: Parts, *, strict: bool = False) -> Gateway:
 
 def create_api(parts: Parts) -> FastAPI:
     """The API's application: ``/healthz``, the agents' sockets, and every AWS operation on every other path."""
-    handshake = Handshake(parts.store, parts.clock, parts.find_key)
+    handshake = Handshake(parts.store, parts.clock, parts.find_key, region=parts.settings.region)
     presence = Presence(parts.store, parts.clock)
     agents = AgentSockets(parts.store, parts.clock, parts.settings, handshake, presence)
     telemetry = TelemetrySockets(parts.store, handshake)

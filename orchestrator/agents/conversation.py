@@ -84,7 +84,7 @@ class Conversation:
         try:
             frame = json.loads(text) if len(text) <= LARGEST_FRAME else {}
             kind, message = frame["type"], dict(frame["message"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return _frame("ErrorMessage", message='a frame is {"type": …, "message": {…}}')
         match kind:
             case "TaskStopVerificationMessage":

@@ -23,14 +23,17 @@ class InactiveInstanceException(AwsError):
 class Handshake:
     """Checks who asks for a socket and for which host."""
 
-    def __init__(self, store: Store, clock: Clock, find_key: Callable[[str], Key | None]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, find_key: Callable[[str], Key | None], *, region: str | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._find_key = find_key
+        self._region = region
 
     def admit(self, request: HttpRequest, *, action: str, member: str) -> str:
         """The id of the container instance named by query member ``member``; raises AwsError."""
-        caller: Caller = verify(request, self._find_key, self._clock.now())
+        caller: Caller = verify(request, self._find_key, self._clock.now(), service="ecs", region=self._region)
         if not allows(caller.actions, action):
             raise AccessDeniedException(f"User: {caller.principal_arn} is not authorized to perform: {action}")
         refs = parse_qs(request.query).get(member, [""])

@@ -26,6 +26,8 @@ ACKNOWLEDGEMENTS = {
     "PublishInstanceStatusRequest": "AckPublishInstanceStatus",
 }
 
+HEALTH = ("HEALTHY", "UNHEALTHY", "UNKNOWN")
+
 
 class TelemetrySockets:
     """Serves ``/tcs/ws``: one connection per agent."""
@@ -54,23 +56,25 @@ class TelemetrySockets:
         try:
             frame = json.loads(text) if len(text) <= LARGEST_FRAME else {}
             kind, message = str(frame["type"]), dict(frame["message"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             await _send(socket, "ErrorMessage", {"message": 'a frame is {"type": …, "message": {…}}'})
             return
         if kind == "PublishHealthRequest":
-            await anyio.to_thread.run_sync(self._health, instance_id, message)
+            await anyio.to_thread.run_sync(self.health, instance_id, message)
         elif kind == "PublishInstanceStatusRequest":
-            await anyio.to_thread.run_sync(self._instance_status, instance_id, message)
+            await anyio.to_thread.run_sync(self.instance_status, instance_id, message)
         if kind in ACKNOWLEDGEMENTS:
             await _send(socket, ACKNOWLEDGEMENTS[kind], {"message": "OK"})
 
-    def _health(self, instance_id: str, message: dict[str, Any]) -> None:
+    def health(self, instance_id: str, message: dict[str, Any]) -> None:
+        """Write the health of the host's own tasks; what makes no sense is passed over."""
         reports = {
             last_part(str(task.get("taskArn", ""))): {
-                str(container.get("containerName")): str(container.get("healthStatus", "UNKNOWN"))
-                for container in task.get("containers", ())
+                str(container.get("containerName")): container["healthStatus"]
+                for container in _objects(task, "containers")
+                if container.get("healthStatus") in HEALTH
             }
-            for task in message.get("tasks", ())
+            for task in _objects(message, "tasks")
         }
 
         def write(session: Session) -> None:
@@ -81,8 +85,9 @@ class TelemetrySockets:
 
         self._store.transact(write)
 
-    def _instance_status(self, instance_id: str, message: dict[str, Any]) -> None:
-        statuses = {str(status.get("status")) for status in message.get("statuses", ())}
+    def instance_status(self, instance_id: str, message: dict[str, Any]) -> None:
+        """Write whether the host is well."""
+        statuses = {str(status.get("status")) for status in _objects(message, "statuses")}
 
         def write(session: Session) -> None:
             instance = session.get(ContainerInstance, instance_id)
@@ -90,6 +95,12 @@ class TelemetrySockets:
                 instance.health_status = "IMPAIRED" if "IMPAIRED" in statuses else "OK"
 
         self._store.transact(write)
+
+
+def _objects(holder: dict[str, Any], member: str) -> list[dict[str, Any]]:
+    """The objects in a list member; none where an agent sent something else."""
+    found = holder.get(member)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 async def _send(socket: WebSocket, kind: str, message: dict[str, Any]) -> None:

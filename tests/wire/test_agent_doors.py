@@ -1,0 +1,85 @@
+"""The agents' doors: only a signature for this place opens them, and nonsense leaves no trace behind them."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from kit.aws.errors import AwsError
+from kit.clock import ManualClock
+from orchestrator.agents.conversation import Conversation
+from orchestrator.agents.handshake import Handshake
+from orchestrator.agents.tcs import TelemetrySockets
+from tests.support.aws_requests import ROOT_KEY, signed
+from tests.support.tasks import SMALL, TasksPlane
+
+CHECKED = {**SMALL, "healthCheck": {"command": ["CMD", "true"]}}
+
+
+@pytest.fixture
+def plane(sqlite_url: str) -> Iterator[TasksPlane]:
+    plane = TasksPlane(sqlite_url)
+    yield plane
+    plane.close()
+
+
+@pytest.mark.parametrize(
+    ("service", "region", "code"),
+    [
+        ("ecs", "us-east-1", "InactiveInstanceException"),
+        ("ecs", "eu-west-1", "InvalidSignatureException"),
+        ("ecr", "us-east-1", "InvalidSignatureException"),
+        ("s3", "us-east-1", "InvalidSignatureException"),
+    ],
+)
+def test_a_signature_for_another_place_opens_no_socket(plane: TasksPlane, service: str, region: str, code: str) -> None:
+    clock = ManualClock()
+    handshake = Handshake(plane.store, clock, {ROOT_KEY.access_key_id: ROOT_KEY}.get, region=region)
+    request = signed(service, method="GET", path="/acs/ws", query=f"containerInstanceArn={quote('a/b')}", clock=clock)
+
+    with pytest.raises(AwsError) as refused:
+        handshake.admit(request, action="ecs:Poll", member="containerInstanceArn")
+
+    assert refused.value.code == code
+
+
+def telemetry(plane: TasksPlane) -> TelemetrySockets:
+    return TelemetrySockets(plane.store, Handshake(plane.store, plane.clock, {}.get))
+
+
+def health_of(arn: str, status: Any) -> dict[str, Any]:
+    return {"tasks": [{"taskArn": arn, "containers": [{"containerName": "main", "healthStatus": status}]}]}
+
+
+def test_only_a_health_that_there_is_is_written_and_only_by_the_tasks_own_host(plane: TasksPlane) -> None:
+    host = plane.add_host(**{"ecs.capability.container-health-check": ""}).rsplit("/", 1)[-1]
+    plane.register("t", CHECKED)
+    arn = plane.run()["taskArn"]
+    doors = telemetry(plane)
+
+    doors.health("another-host", health_of(arn, "HEALTHY"))
+    for nonsense in ("<b>", "healthy", 7, None, ["HEALTHY"]):
+        doors.health(host, health_of(arn, nonsense))
+    assert plane.task(arn)["healthStatus"] == "UNKNOWN"
+
+    doors.health(host, health_of(arn, "HEALTHY"))
+    assert plane.task(arn)["healthStatus"] == "HEALTHY"
+
+
+@pytest.mark.parametrize("found", [None, 7, "text", {"a": 1}, [None, 7, "text", []], [{"containers": 7, "taskArn": 7}]])
+def test_telemetry_of_the_wrong_shape_is_passed_over(plane: TasksPlane, found: Any) -> None:
+    host = plane.add_host().rsplit("/", 1)[-1]
+    doors = telemetry(plane)
+
+    doors.health(host, {"tasks": found})
+    doors.instance_status(host, {"statuses": found})
+
+
+def test_a_frame_nested_without_end_is_told_to_be_none(plane: TasksPlane) -> None:
+    host = plane.add_host().rsplit("/", 1)[-1]
+    conversation = Conversation(plane.store, plane.clock, plane.settings, host)
+
+    answer = conversation.answer("[" * 500_000)
+
+    assert answer is not None and "ErrorMessage" in answer
