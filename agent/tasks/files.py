@@ -75,7 +75,7 @@ class TaskFiles:
     def end(self, task: Task) -> None:
         """Forget the task but for its name."""
         self._ended[task.arn] = None
-        with self._ended_path.open("a") as file:
+        with os.fdopen(_open_private(self._ended_path), "a") as file:
             file.write(task.arn + "\n")
         self._path(task).unlink(missing_ok=True)
         if len(self._ended) > 2 * ENDED_KEPT:
@@ -92,6 +92,10 @@ class TaskFiles:
         with contextlib.suppress(FileNotFoundError):
             return dict.fromkeys(self._ended_path.read_text().split())
         return {}
+
+
+def _open_private(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _state(task: Task) -> dict[str, Any]:

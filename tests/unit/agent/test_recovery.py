@@ -1,12 +1,16 @@
 """Restarts at any moment: what runs is adopted, what ended is reported, nothing is started twice."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from agent.identity import DataLock
 from agent.images import PullBehavior
 from agent.tasks import messages as m
-from agent.tasks.model import Phase
+from agent.tasks.files import TaskFiles
+from agent.tasks.model import Phase, task_of
+from agent.tasks.payload import read_task
 from tests.support.agent_process import container
 from tests.support.fake_control_plane import task_arn
 from tests.unit.agent.host import MemoryHost
@@ -143,3 +147,20 @@ def test_an_engine_that_comes_back_is_looked_over(host: MemoryHost) -> None:
     assert host.runtime_states == [False, True]
     assert host.status("t1") is Phase.STOPPED
     assert host.seen("t1", "job").exit_code == 3
+
+
+def test_what_an_agent_remembers_is_its_owners_alone_under_any_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        data = tmp_path / "agent"
+        lock = DataLock(data)
+        files = TaskFiles(data)
+        task = task_of(read_task({"arn": "a:task/c/1", "desiredStatus": "STOPPED"}, seq=1, cluster="c"))
+        files.save(task, {}, sync=False)
+        modes = {path.stat().st_mode & 0o077 for path in (data, *data.rglob("*"))}
+        files.end(task)
+        lock.release()
+    finally:
+        os.umask(before)
+
+    assert modes | {path.stat().st_mode & 0o077 for path in data.rglob("*")} == {0}
