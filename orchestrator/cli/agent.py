@@ -8,7 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from kit.processes import find_processes
+from kit.processes import find_processes, python_module
+from kit.settings import agent_environment
 from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
 from scheduler.provisioners.local import network_of
 
@@ -37,11 +38,11 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     place = Place(data=settings.data)
-    environment = dict(os.environ)
+    key: dict[str, str] = {}
     if place.card.exists():
         endpoint = place.read_card()["endpoint"]
         try:
-            environment |= json.loads(place.agent_key.read_text())
+            key = json.loads(place.agent_key.read_text())
         except OSError as error:
             raise CommandFailed(f"cannot read the agents' key in {place.agent_key}: {error.strerror}") from error
         home = free_home(place.data / "agents", arguments.cluster)
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         home = settings.data
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "agent", "--data", str(home), "--endpoint", endpoint]
+    command = [*python_module("agent"), "--data", str(home), "--endpoint", endpoint]
     command += ["--cluster", arguments.cluster]
     if place.card.exists():
         # Hosts on one engine share its network for awsvpc tasks with the local agent.
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         command += ["--docker-host", arguments.docker_host or settings.docker_host]
     for attribute in arguments.attribute:
         command += ["--attribute", attribute]
-    os.execve(sys.executable, [*command, *arguments.rest], environment)  # noqa: S606
+    os.execve(sys.executable, [*command, *arguments.rest], agent_environment(os.environ, key))  # noqa: S606
 
 
 def free_home(parent: Path, cluster: str) -> Path:

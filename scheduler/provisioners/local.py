@@ -9,14 +9,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from kit.processes import find_processes
+from kit.processes import find_processes, python_module
 from kit.secrets import append_private
-from kit.settings import Settings
+from kit.settings import Settings, agent_environment
 from scheduler.provisioners import CannotLaunch, Wanted
 
 
@@ -53,7 +52,7 @@ class LocalProvisioner:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, **self._environment},
+                    env=agent_environment(os.environ, self._environment),
                     start_new_session=True,
                 )
             self._children.append(child)
@@ -77,6 +76,7 @@ class LocalProvisioner:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
+                    env=agent_environment(os.environ, self._environment),
                 )
             return False
         code = eviction.poll()
@@ -95,7 +95,7 @@ class LocalProvisioner:
         return frozenset(home.name for home in self._folder.iterdir() if find_processes(["--data", str(home)]))
 
     def _command(self, home: Path) -> list[str]:
-        return [sys.executable, "-m", "agent", "--data", str(home)]
+        return [*python_module("agent"), "--data", str(home)]
 
 
 def cgroup_of(capacity_id: str) -> str:
