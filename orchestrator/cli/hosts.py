@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from kit.clock import Clock
-from kit.processes import end_processes, find_processes, python_module
+from kit.processes import end_processes, find_processes, is_process, python_module
 from kit.settings import Settings, agent_environment
 from orchestrator.cli.output import Place
 from scheduler.provisioners.local import agent_options, cgroup_of
@@ -35,6 +35,19 @@ def end_agents(place: Place, clock: Clock) -> int:
         count += len(find_processes(words))
         end_processes(words, clock)
     return count
+
+
+def end_misdirected(place: Place, endpoint: str, clock: Clock) -> None:
+    """End the agents, started by an earlier control plane, that report to another address: they would do so for ever.
+
+    What they run goes on; whoever is started in their place adopts it. Hosts that a person joined are left alone.
+    """
+    for home in homes(place):
+        words = ["--data", str(home)]
+        if home.parent != place.data / "agents" and any(
+            not is_process(pid, ["--endpoint", endpoint]) for pid in find_processes(words)
+        ):
+            end_processes(words, clock)
 
 
 def evict_all(place: Place, settings: Settings) -> None:

@@ -15,12 +15,13 @@ from threading import Event
 from typing import Any
 
 from kit.clock import SystemClock
+from kit.folders import private_folder
 from kit.log import configure_logging
 from kit.processes import AlreadyLocked, FolderLock, python_module
 from kit.reconciler import Runner
 from kit.secrets import append_private, write_private
 from kit.settings import Settings
-from orchestrator.cli.hosts import end_agents, evict_all
+from orchestrator.cli.hosts import end_agents, end_misdirected, evict_all
 from orchestrator.cli.local_agent import LocalAgent
 from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
 
@@ -45,7 +46,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments, port=arguments.port, registry_port=arguments.registry_port)
     place = Place(data=settings.data)
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(settings.data)
     if arguments.serve_data is not None:
         return serve_here(place, settings)
     if place.is_up():
@@ -88,6 +89,7 @@ def serve_here(place: Place, settings: Settings) -> int:
     }
     write_private(place.card, json.dumps(card, indent=2) + "\n")
     clock = SystemClock()
+    end_misdirected(place, settings.api_endpoint, clock)
     keepers: list[Runner] = []
 
     def keep_agent(environment: Mapping[str, str]) -> None:

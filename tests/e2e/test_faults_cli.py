@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,22 @@ def test_down_with_tasks_kept_and_up_again(docker_engine: Engine, busybox_image:
         after = faults.all_at(berth, "RUNNING", ids)
         assert faults.runtime_ids(after) == ids
         faults.stop_all(berth)
+
+
+def test_up_again_on_another_port_takes_its_hosts_along(docker_engine: Engine, busybox_image: str) -> None:
+    with running_berth(docker_engine) as berth:
+        image = berth.push(busybox_image, "faults/busybox")
+        family = faults.register(berth, "moved", image, "sleep", "600")
+        ids = faults.runtime_ids(faults.all_at(berth, "RUNNING", [faults.run_one(berth, family)]))
+
+        faults.kill(faults.control_plane(berth))
+        berth.berth("up", "--detach", "--port", str(free_port()), "--registry-port", str(free_port()))
+        moved = replace(berth, environment={**berth.environment, **read_env(berth.berth("env"))})
+
+        assert moved.environment["AWS_ENDPOINT_URL"] != berth.environment["AWS_ENDPOINT_URL"]
+        until("the host is back", lambda: "connected" in moved.berth("status"))
+        assert faults.runtime_ids(faults.all_at(moved, "RUNNING", ids)) == ids
+        faults.stop_all(moved)
 
 
 def test_down_stops_what_runs_and_up_again_says_so(docker_engine: Engine, busybox_image: str) -> None:
