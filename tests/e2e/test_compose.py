@@ -68,19 +68,21 @@ def test_a_service_and_a_job_run_on_the_agents(site: Site) -> None:
 @pytest.mark.parametrize("victim", ["scheduler-1", "scheduler-2", "api-1", "api-2"])
 def test_nobody_notices_that_a_process_was_killed(site: Site, victim: str) -> None:
     before = site.scale(1)
-    with busy_client(site.berth) as client:
-        until("the client works", lambda: client.asked)
-        site.berth.kill(victim)
-        assert before < site.scale(2)
-        assert site.run_job() == "SUCCEEDED"
-        asked = client.asked
-        until("the client goes on", lambda: client.asked > asked)
+    try:
+        with busy_client(site.berth) as client:
+            until("the client works", lambda: client.asked)
+            site.berth.kill(victim)
+            assert before < site.scale(2)
+            assert site.run_job() == "SUCCEEDED"
+            asked = client.asked
+            until("the client goes on", lambda: client.asked > asked)
+    finally:
+        site.berth.start(victim)
+        until(f"{victim} is back", lambda: site.berth.is_healthy(victim))
     assert client.trouble == []
     # Whatever was asked again was done once.
     assert len(client.tasks) == client.asked
     assert _started_by(site, client.name) == client.tasks
-    site.berth.start(victim)
-    until(f"{victim} is back", lambda: site.berth.is_healthy(victim))
 
 
 @dataclass(slots=True, kw_only=True)

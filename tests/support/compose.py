@@ -69,13 +69,22 @@ def postgres_image(engine: Engine) -> str:
     )
 
 
-def build_stage(engine: Engine, base: str) -> str:
-    """Build the Dockerfile's first stage on ``base`` from wheels fetched here, without network; answers its tag.
-
-    The other stages need no more than what this one made, and find it in the builder's cache.
-    """
+def build_context(directory: Path) -> Path:
+    """A copy, in ``directory``, of what the builder is sent and of docker-compose.yml: nobody edits it meanwhile."""
     subprocess.run([ROOT / ".ci/wheels", ROOT / "wheels", "3.11"], check=True)
-    return _build(engine, "build", ROOT, "--target", "build", "--build-arg", f"BASE_IMAGE={base}")
+    sent = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    files = ("Dockerfile", ".dockerignore", "docker-compose.yml", "haproxy.cfg")
+    subprocess.run(["cp", "--archive", *files, *sent, directory], cwd=ROOT, check=True)
+    return directory
+
+
+def build_stage(engine: Engine, base: str, context: Path) -> str:
+    """Build the Dockerfile's first stage on ``base``, without network; answers its tag.
+
+    The other stages need no more than what this one made, and find it in the builder's cache. They are labelled, but
+    the builder labels last stages only: a tag for this one lets its layers go with the run, too.
+    """
+    return _build(engine, "build", context, "--target", "build", "--build-arg", f"BASE_IMAGE={base}")
 
 
 def docker_cli(engine: Engine, *words: str) -> str:

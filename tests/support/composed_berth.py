@@ -3,6 +3,7 @@
 The project, its ports and its AWS account are its own, so it lives beside whatever else the engine runs.
 """
 
+import json
 import os
 import random
 import shutil
@@ -11,18 +12,17 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from docker.errors import ImageNotFound
-
 from tests.support.berth import ROOT, clean_environment, containers_of, free_port, make_client, until
-from tests.support.compose import build_stage, debian_image, postgres_image
+from tests.support.compose import build_context, build_stage, debian_image, postgres_image
 from tests.support.engine import Engine
 
-PROCESSES = ("api", "scheduler", "registry", "agent")
+# The services that are built here.
+BUILT = ("api-1", "api-2", "scheduler-1", "scheduler-2", "registry", "agent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class ComposedBerth:
 
     def compose(self, *words: str) -> str:
         """Run docker-compose on the project; answers what it printed."""
-        return self.run("docker-compose", "--file", str(ROOT / "docker-compose.yml"), *words)
+        return self.run("docker-compose", *words)
 
     def run(self, *command: str, given: str | None = None) -> str:
         done = subprocess.run(
@@ -87,7 +87,11 @@ def composed_berth(engine: Engine) -> Iterator[ComposedBerth]:
     environment = clean_environment(root, engine.host) | _settings(engine, project)
     try:
         environment |= _secrets(root / "env")
-        build_stage(engine, environment["BASE_IMAGE"])
+        context = root / "context"
+        context.mkdir()
+        build_context(context)
+        environment["COMPOSE_FILE"] = f"{context / 'docker-compose.yml'}:{_labels_file(engine, root)}"
+        build_stage(engine, environment["BASE_IMAGE"], context)
         berth = ComposedBerth(project=project, engine=engine, environment=environment)
         try:
             berth.compose("build", "--quiet")
@@ -134,6 +138,14 @@ def _secrets(file: Path) -> dict[str, str]:
     }
 
 
+def _labels_file(engine: Engine, root: Path) -> Path:
+    """What is different here: every image has the label by which it is removed at the end."""
+    services = {service: {"build": {"labels": engine.labels}} for service in BUILT}
+    file = root / "labels.json"
+    file.write_text(json.dumps({"services": services}))
+    return file
+
+
 def _answers(endpoint: str) -> bool:
     try:
         with urllib.request.urlopen(f"{endpoint}/healthz", timeout=5) as answer:
@@ -150,9 +162,8 @@ def _take_down(berth: ComposedBerth) -> None:
         if f":{berth.account}:" in container.labels["com.amazonaws.ecs.task-arn"]:
             container.remove(force=True, v=True)
     tags = [tag for image in docker.images.list() for tag in image.tags if tag.startswith(f"{berth.registry}/")]
-    for tag in (*tags, *(f"{berth.project}-{process}" for process in PROCESSES)):
-        with suppress(ImageNotFound):
-            docker.images.remove(tag, force=True)
+    for tag in tags:
+        docker.images.remove(tag)
 
 
 def _parts(berth: ComposedBerth) -> list[str]:
