@@ -22,6 +22,8 @@ from state.store import Store
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 30.0
+# After a clean close an agent dials again at once, after a failure it takes its time.
+CLEAN, FAILED = 1000, 1011
 
 
 class AgentSockets:
@@ -51,6 +53,7 @@ class AgentSockets:
         loop = asyncio.get_running_loop()
         conversation = Conversation(self._store, self._clock, self._settings, instance_id)
         stop_listening = self._store.wakes.listen(f"agent:{instance_id}", lambda: _set_from_thread(loop, woken))
+        code = CLEAN
         try:
             await anyio.to_thread.run_sync(self._presence.arrived, instance_id, connection_id)
             sender = asyncio.create_task(_send(socket, conversation, woken))
@@ -61,10 +64,11 @@ class AgentSockets:
             for task in done:
                 if task.exception() and not isinstance(task.exception(), WebSocketDisconnect | RuntimeError):
                     log.error("agent socket failed", exc_info=task.exception(), extra={"instance": instance_id})
+                    code = FAILED
         finally:
             stop_listening()
             with contextlib.suppress(Exception):
-                await socket.close()
+                await socket.close(code)
             await anyio.to_thread.run_sync(self._presence.left, instance_id, connection_id)
 
 

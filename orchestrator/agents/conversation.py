@@ -6,18 +6,23 @@ the host again, and agents know repeats, so a lost message or a lost replica cos
 
 import json
 import logging
+from collections.abc import Sequence
 from typing import Any
+
+from sqlalchemy.exc import NoResultFound
 
 from kit.clock import Clock, epoch_millis
 from kit.ids import Arns, last_part, new_uuid
 from kit.settings import Settings
 from orchestrator.agents.payloads import render_payload_task
+from scheduler.ending import end_task
 from state.container_instances import ContainerInstance, get_container_instance
 from state.store import Session, Store
 from state.task_definitions import TaskDefinition
 from state.tasks import Task, list_tasks, list_tasks_on, wishes_on
 
 log = logging.getLogger(__name__)
+UNTOLD = "ResourceInitializationError: the task definition and its overrides make no task that an agent can run"
 LARGEST_FRAME = 1024 * 1024
 
 
@@ -61,19 +66,21 @@ class Conversation:
     def news(self) -> str | None:
         """A frame of the tasks whose wish this connection has not sent yet; None when there is nothing to say."""
 
-        def read(session: Session) -> tuple[list[dict[str, Any]], dict[str, str]] | None:
+        def read(session: Session) -> tuple[dict[str, dict[str, Any] | None], dict[str, str]] | None:
             instance = get_container_instance(session, self.instance_id)
             if instance is None or instance.status == "INACTIVE":
                 return None
             wishes = wishes_on(session, self.instance_id)
             unsent = [task_id for task_id, wish in wishes.items() if self._sent.get(task_id) != wish]
-            return [self._render(session, task) for task in list_tasks(session, unsent)], wishes
+            return {task.id: self._render(session, task) for task in list_tasks(session, unsent)}, wishes
 
         seen = self._store.read(read)
         if seen is None:
             self.closed = True
             return None
-        tasks, self._sent = seen
+        rendered, self._sent = seen
+        self._give_up([task_id for task_id, task in rendered.items() if task is None])
+        tasks = [task for task in rendered.values() if task is not None]
         return self._payload(tasks) if tasks else None
 
     def heartbeat(self) -> str:
@@ -95,9 +102,25 @@ class Conversation:
                 pass  # acknowledgements: what was sent is repeated until the task's state says it arrived
         return None
 
-    def _render(self, session: Session, task: Task) -> dict[str, Any]:
-        definition = session.get_one(TaskDefinition, (task.family, task.revision))
-        return render_payload_task(task, definition, arns=self._arns, settings=self._settings)
+    def _render(self, session: Session, task: Task) -> dict[str, Any] | None:
+        """The task as its agent is told it; None for one that cannot be told, so that it takes no other with it."""
+        try:
+            definition = session.get_one(TaskDefinition, (task.family, task.revision))
+            return render_payload_task(task, definition, arns=self._arns, settings=self._settings)
+        except (LookupError, TypeError, ValueError, AttributeError, NoResultFound):
+            log.exception("task cannot be told to its agent", extra={"task": task.id})
+            return None
+
+    def _give_up(self, task_ids: Sequence[str]) -> None:
+        """End tasks that can never reach their agent."""
+
+        def write(session: Session) -> None:
+            for task in list_tasks(session, task_ids):
+                task.ask_to_stop(at=self._clock.now(), code="TaskFailedToStart", because=UNTOLD)
+                end_task(session, task, now=self._clock.now(), because=UNTOLD)
+
+        if task_ids:
+            self._store.transact(write)
 
     def _payload(self, tasks: list[dict[str, Any]]) -> str:
         cluster = tasks[0]["taskClusterArn"]

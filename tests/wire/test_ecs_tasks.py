@@ -298,3 +298,29 @@ def test_health_and_attachment_reports_reach_the_task(plane: TasksPlane) -> None
 def test_a_report_of_an_unknown_task_is_refused(plane: TasksPlane) -> None:
     with pytest.raises(plane.ecs.exceptions.InvalidParameterException):
         plane.ecs.submit_task_state_change(task="f" * 32, status="RUNNING")
+
+
+def test_an_override_variable_without_a_name_is_refused(plane: TasksPlane) -> None:
+    plane.register()
+    overrides = {"containerOverrides": [{"name": "main", "environment": [{"value": "v"}]}]}
+    with pytest.raises(plane.ecs.exceptions.InvalidParameterException, match="need a name"):
+        plane.ecs.run_task(taskDefinition="t", overrides=overrides)
+
+
+def test_a_task_that_cannot_be_told_ends_and_takes_no_other_with_it(plane: TasksPlane) -> None:
+    host = plane.add_host()
+    plane.register()
+    good, bad = plane.run()["taskArn"], plane.run()["taskArn"]
+
+    def spoil(session: Session) -> None:
+        # As a bug, or an older Berth, might have left it.
+        session.get_one(Task, bad.rsplit("/", 1)[-1]).overrides = {"containerOverrides": [7]}
+
+    plane.store.transact(spoil)
+    talk = Conversation(plane.store, plane.clock, plane.settings, host.rsplit("/", 1)[-1])
+    told = json.loads(talk.news() or "{}")["message"]["tasks"]
+    assert [task["arn"] for task in told] == [good]
+    ended = plane.task(bad)
+    assert (ended["lastStatus"], ended["stopCode"]) == ("STOPPED", "TaskFailedToStart")
+    assert ended["stoppedReason"].startswith("ResourceInitializationError")
+    assert plane.free(host)["MEMORY"] == 1024 - 64
