@@ -168,7 +168,14 @@ def _sqlite(url: str) -> Engine:
     if path and path != ":memory:" and not Path(path).exists():
         # The file must never exist with wider rights, not even for an instant.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    engine = create_engine(url, pool_size=16, max_overflow=48, connect_args={"check_same_thread": False, "timeout": 30})
+    # Parameters hold what callers keep secret, and errors end up in logs.
+    engine = create_engine(
+        url,
+        pool_size=16,
+        max_overflow=48,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "timeout": 30},
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, record: Any) -> None:
@@ -185,4 +192,4 @@ def _sqlite(url: str) -> Engine:
 
 
 def _postgresql(url: str, pool_size: int) -> Engine:
-    return create_engine(url, pool_size=pool_size, max_overflow=48, pool_pre_ping=True)
+    return create_engine(url, pool_size=pool_size, max_overflow=48, pool_pre_ping=True, hide_parameters=True)
