@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agent.tasks.files import write_private
+from kit.folders import private_folder
 from kit.ids import new_id
 
 
@@ -65,7 +66,7 @@ class DataLock:
     """Held for as long as the process lives; the kernel lets go of it even after a kill."""
 
     def __init__(self, data: Path) -> None:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(data)
         self._file = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,6 +21,7 @@ from kit.aws.gateway import Gateway
 from kit.aws.service import Service
 from kit.aws.sigv4 import Key
 from kit.clock import Clock, SystemClock
+from kit.folders import private_folder
 from kit.ids import new_id
 from kit.reconciler import Reconciler, Runner
 from kit.secrets import SecretBox
@@ -57,7 +58,7 @@ class Parts:
 def build_parts(settings: Settings, *, clock: Clock | None = None) -> Parts:
     """Open the store, bring its tables up to date and make sure of the keys. Safe to run in many processes at once."""
     clock = clock or SystemClock()
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(settings.data)
     store = Store(settings.store)
     migrate(store)
     secrets = SecretBox(load_master_key(settings))

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from kit.folders import private_folder
 from kit.processes import find_processes, python_module
 from kit.settings import agent_environment
 from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the Berth to join"
             )
         home = settings.data
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(home)
     command = [*python_module("agent"), "--data", str(home), "--endpoint", endpoint]
     command += ["--cluster", arguments.cluster]
     if place.card.exists():
