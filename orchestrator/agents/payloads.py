@@ -178,7 +178,7 @@ def _device(device: Mapping[str, Any]) -> dict[str, str]:
     return {
         "PathOnHost": device["hostPath"],
         "PathInContainer": device.get("containerPath") or device["hostPath"],
-        "CgroupPermissions": "".join(rights[p] for p in device.get("permissions") or rights),
+        "CgroupPermissions": "".join(rights[p.lower()] for p in device.get("permissions") or rights),
     }
 
 

@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from agent.tasks.payload import read_task
 from agent.tasks.spec import ContainerSpec, TaskSpec
 from kit.ids import Arns
@@ -116,6 +118,17 @@ def test_what_the_engine_is_to_do_is_told_in_its_own_words() -> None:
     assert host["Ulimits"] == [{"Name": "nofile", "Soft": 10, "Hard": 20}]
     assert host["CapAdd"] == ["NET_ADMIN"] and host["Init"] is True and host["ReadonlyRootfs"] is True
     assert host["LogConfig"] == {"Type": "awslogs", "Config": {"awslogs-group": "g"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [(["read", "mknod"], "rm"), (["READ", "WRITE"], "rw"), ([], "rwm"), (None, "rwm")]
+)
+def test_a_devices_permissions_may_be_spelled_as_ecs_or_as_batch_does(given: list[str] | None, told: str) -> None:
+    device = {"hostPath": "/dev/fuse", **({} if given is None else {"permissions": given})}
+    sent = payload({"linuxParameters": {"devices": [device]}})["containers"][0]
+    assert json.loads(sent["dockerConfig"]["hostConfig"])["Devices"] == [
+        {"PathOnHost": "/dev/fuse", "PathInContainer": "/dev/fuse", "CgroupPermissions": told}
+    ]
 
 
 def test_mounts_and_volumes_arrive_together() -> None:
