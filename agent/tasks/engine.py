@@ -190,6 +190,7 @@ class Engine:
                 task.remove_at = now + _pause(task.remove_attempts)
             return [task.arn]
         container = task.containers[message.container]
+        examined = container.busy is Busy.EXAMINING
         container.busy = None
         health = container.health
         if apply_outcome(task, container, message.outcome, now):
@@ -198,6 +199,8 @@ class Engine:
         else:
             container.attempts += 1
             container.retry_at = now + _pause(container.attempts)
+            # A look that got no answer is still to be taken: the event that asked for it will not come again.
+            container.look_again = container.look_again or examined
         return [task.arn]
 
     def _happened(self, event: Event) -> list[str]:
