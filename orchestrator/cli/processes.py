@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from kit.log import configure_logging
+from orchestrator.cli.exposure import warn_if_exposed
 from orchestrator.cli.output import CommandFailed, add_data, settings_of
 
 PARTS = {
@@ -34,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
             "BERTH_STORE_URL is not set: parts of a split control plane meet in one PostgreSQL store "
             "(postgresql+psycopg://…). For everything on this machine use: berth up"
         )
+    if arguments.command != "scheduler":
+        warn_if_exposed(settings)
     configure_logging()
     {
         "api": control_plane.serve_api,

@@ -21,6 +21,7 @@ from kit.processes import AlreadyLocked, FolderLock, python_module
 from kit.reconciler import Runner
 from kit.secrets import append_private, write_private
 from kit.settings import Settings
+from orchestrator.cli.exposure import warn_if_exposed
 from orchestrator.cli.hosts import end_agents, end_misdirected, evict_all
 from orchestrator.cli.local_agent import LocalAgent
 from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         return serve_here(place, settings)
     if place.is_up():
         return _already_up(place)
+    warn_if_exposed(settings)
     command = [*python_module("orchestrator"), "up", *_flags(settings), "--serve-data", str(settings.data)]
     if not arguments.detach:
         # Become the serving process, under the command line by which 'berth down' finds it.
