@@ -38,7 +38,6 @@ from kit.ids import resource_of
 
 RETRY_FIRST = timedelta(milliseconds=250)
 RETRY_MOST = timedelta(seconds=15)
-DOORS_KEPT = timedelta(hours=12)
 MOST_SIBLINGS = 64
 
 log = facts(__name__)

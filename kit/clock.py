@@ -59,10 +59,6 @@ def backoff(attempt: int, *, first: timedelta, most: timedelta) -> timedelta:
     return min(most, first * int(2 ** min(max(attempt - 1, 0), 30)))
 
 
-def epoch_seconds(at: datetime) -> float:
-    return at.timestamp()
-
-
 def epoch_millis(at: datetime) -> int:
     """Whole milliseconds since the epoch, as in Batch and Logs."""
     return (at - _EPOCH) // timedelta(milliseconds=1)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Index, String
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from kit.lifecycle import Lifecycle
 from state.base import Base, Moves
@@ -54,7 +54,3 @@ class Capacity(Moves, Base):
 
     def event_name(self) -> str:
         return f"capacity/{self.id}"
-
-
-def get_capacity(session: Session, capacity_id: str) -> Capacity | None:
-    return session.get(Capacity, capacity_id)

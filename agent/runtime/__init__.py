@@ -130,7 +130,6 @@ class EngineInfo:
     architecture: str
     cpus: int
     memory_mib: int
-    cgroup_version: str = ""
     cgroup_driver: str = ""
     local: bool = True
 

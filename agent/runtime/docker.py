@@ -54,7 +54,6 @@ class DockerRuntime:
             architecture=seen.get("Architecture", ""),
             cpus=int(seen.get("NCPU", 1)),
             memory_mib=int(seen.get("MemTotal", 0)) // (1024 * 1024),
-            cgroup_version=str(seen.get("CgroupVersion", "")),
             cgroup_driver=str(seen.get("CgroupDriver", "")),
             local=self._client().base_url.startswith("http+docker://"),
         )

@@ -249,7 +249,6 @@ def _interface(raw: Mapping[str, Any]) -> Interface:
         address=addresses[0],
         mac=text(eni, "macAddress", where, ""),
         gateway=text(eni, "subnetGatewayIpv4Address", where, ""),
-        attachment_arn=text(eni, "attachmentArn", where, ""),
     )
 
 

@@ -64,7 +64,6 @@ class Interface:
     address: str
     mac: str
     gateway: str
-    attachment_arn: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

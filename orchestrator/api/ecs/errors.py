@@ -5,14 +5,14 @@ from kit.aws.errors import AwsError, ClientException, InvalidParameterException
 __all__ = ["ClientException", "InvalidParameterException"]
 
 
+class NoContainerInstances(InvalidParameterException):
+    """No Container Instances were found in your cluster."""
+
+
 class ServerException(AwsError):
     """Service Unavailable. Please try again later."""
 
     status = 500
-
-
-class UnsupportedFeatureException(AwsError):
-    """The specified task isn't supported in this Region."""
 
 
 class LimitExceededException(AwsError):
@@ -55,35 +55,5 @@ class TargetNotFoundException(AwsError):
     """The specified target wasn't found."""
 
 
-class TargetNotConnectedException(AwsError):
-    """The execute command failed because the target is not connected."""
-
-
 class AttributeLimitExceededException(AwsError):
     """You can apply up to 10 custom attributes for each resource."""
-
-
-class PlatformUnknownException(AwsError):
-    """The specified platform version doesn't exist."""
-
-
-class PlatformTaskDefinitionIncompatibilityException(AwsError):
-    """The specified platform version doesn't satisfy the required capabilities of the task definition."""
-
-
-class MissingVersionException(AwsError):
-    """Amazon ECS can't determine the current version of the Amazon ECS container agent on the container instance
-    and doesn't have enough information to proceed with an update."""
-
-
-class NoUpdateAvailableException(AwsError):
-    """There's no update available for this Amazon ECS container agent."""
-
-
-class UpdateInProgressException(AwsError):
-    """There's already a current Amazon ECS container agent update in progress on the container instance that's
-    specified."""
-
-
-class NamespaceNotFoundException(AwsError):
-    """The specified namespace wasn't found."""

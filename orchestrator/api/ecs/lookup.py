@@ -23,13 +23,6 @@ MOST_TAGS = 50
 LAST_REVISION = 2**31 - 1
 
 
-def cluster_name(ref: str | None) -> str:
-    """The name in a cluster's name or ARN; ``default`` where nothing is given."""
-    if not ref:
-        return DEFAULT_CLUSTER
-    return ref.split(":cluster/", 1)[1] if ref.startswith("arn:") and ":cluster/" in ref else ref
-
-
 def find_cluster(call: Call, ref: str | None, *, lock: bool = False) -> Cluster:
     """The ACTIVE cluster of that name or ARN; with ``lock``, held until the transaction ends.
 
@@ -118,10 +111,6 @@ def task_arn(call: Call, task: Task) -> str:
 
 def task_definition_arn(call: Call, family: str, revision: int) -> str:
     return call.arns.task_definition(family, revision)
-
-
-def service_arn(call: Call, service: Service) -> str:
-    return call.arns.service(service.cluster, service.name)
 
 
 def container_instance_arn(call: Call, cluster: str, instance_id: str) -> str:
