@@ -49,12 +49,17 @@ class Settings:
     @property
     def api_endpoint(self) -> str:
         """How agents and clients reach the API."""
-        return self.endpoint or f"http://{self.host}:{self.port}"
+        return self.endpoint or f"http://{self._reached_at}:{self.port}"
 
     @property
     def registry(self) -> str:
         """``host:port`` of the registry, as it stands in image URIs."""
-        return self.registry_address or f"{self.host}:{self.registry_port}"
+        return self.registry_address or f"{self._reached_at}:{self.registry_port}"
+
+    @property
+    def _reached_at(self) -> str:
+        """An address to ask: who listens on all of them is reached on this machine's own, which engines trust."""
+        return "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104
 
     def with_ports(self, port: int, registry_port: int) -> "Settings":
         """The same settings with the ports that were given out where 0 was asked for."""
@@ -80,7 +85,7 @@ _FOREIGN = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 ABOUT: Mapping[str, str] = {
     "data": "Directory for the embedded store, keys, blobs, logs and process files. Made with mode 0700.",
     "store_url": "SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…`. Empty: SQLite in the data directory.",
-    "host": "Address the API and the registry listen on.",
+    "host": "Address the API and the registry listen on; `0.0.0.0` is all, and reached from here at `127.0.0.1`.",
     "port": "Port of the API.",
     "registry_port": "Port of the registry.",
     "endpoint": "How agents and clients reach the API, when that is not `http://HOST:PORT`.",
@@ -100,7 +105,8 @@ ABOUT: Mapping[str, str] = {
     "threads": "Threads that answer API requests.",
     "task_retention_seconds": "How long a stopped task is still described, in seconds.",
     "service_settle_seconds": "How long a task without health check runs before its service counts it well (ECS: 40).",
-    "inject_endpoint": "Whether tasks get `AWS_ENDPOINT_URL` and region in their environment.",
+    "inject_endpoint": "Whether tasks get `AWS_ENDPOINT_URL` and region in their environment. Containers reach only an "
+    "endpoint that is no loopback address: set `BERTH_HOST` and `BERTH_ENDPOINT` too.",
 }
 
 

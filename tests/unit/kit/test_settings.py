@@ -1,6 +1,20 @@
-"""Settings: what an agent that is started here may know of them."""
+"""Settings: the addresses they tell, and what an agent that is started here may know of them."""
 
-from kit.settings import SECRETS, agent_environment
+from kit.settings import SECRETS, agent_environment, read_settings
+
+
+def test_who_listens_on_every_address_is_reached_on_this_machines_own() -> None:
+    settings = read_settings({"BERTH_HOST": "0.0.0.0", "BERTH_PORT": "1", "BERTH_REGISTRY_PORT": "2"})
+
+    assert (settings.host, settings.api_endpoint) == ("0.0.0.0", "http://127.0.0.1:1")
+    assert settings.registry == "127.0.0.1:2"
+
+
+def test_addresses_that_are_set_are_told_as_they_are() -> None:
+    told = {"BERTH_ENDPOINT": "https://berth.example", "BERTH_REGISTRY_ADDRESS": "images.example:443"}
+    settings = read_settings({"BERTH_HOST": "0.0.0.0", **told})
+
+    assert (settings.api_endpoint, settings.registry) == ("https://berth.example", "images.example:443")
 
 
 def test_an_agent_gets_its_own_key_and_none_of_the_control_planes_secrets() -> None:
