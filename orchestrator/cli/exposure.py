@@ -11,8 +11,8 @@ def warn_if_exposed(settings: Settings) -> None:
     if not is_loopback(settings.host):
         print(
             f"berth: warning: BERTH_HOST={settings.host} is open to the network, and what is served is plain HTTP: "
-            "others can read all that is sent. Put a TLS proxy in front (docs/security.md), and say by BERTH_ENDPOINT and "
-            "BERTH_REGISTRY_ADDRESS how it is reached.",
+            "others can read all that is sent. Put a TLS proxy in front (docs/security.md), and say by "
+            "BERTH_ENDPOINT and BERTH_REGISTRY_ADDRESS how it is reached.",
             file=sys.stderr,
         )
 
