@@ -57,7 +57,10 @@ class LocalAgent:
         return None
 
     def _lives(self) -> bool:
-        if self._child is not None and (code := self._child.poll()) is not None:
+        if self._child is not None:
+            code = self._child.poll()
+            if code is None:
+                return True
             self._child, self._pid = None, 0
             log.warning("local agent ended", extra={"code": code})
         if self._pid and is_process(self._pid, self._words):

@@ -13,6 +13,7 @@ from kit.settings import Settings
 from orchestrator.cli import local_agent
 from orchestrator.cli.local_agent import LocalAgent
 from orchestrator.cli.output import Place
+from tests.support.berth import until
 
 LIVES = "import signal; signal.pause()"
 DIES = "raise SystemExit(3)"
@@ -43,6 +44,12 @@ def keeper(place: Place, clock: ManualClock) -> LocalAgent:
     return LocalAgent(place, Settings(data=place.data), {}, clock)
 
 
+def started(kept: LocalAgent, place: Place) -> list[int]:
+    """Step, and answer the agents once they are seen: a fresh process has no command line for an instant."""
+    kept.step()
+    return until("an agent is seen", lambda: agents(place))
+
+
 def end(kept: LocalAgent) -> None:
     """End the agent and wait until it is gone."""
     assert kept._child is not None
@@ -53,23 +60,19 @@ def end(kept: LocalAgent) -> None:
 def test_a_dead_agent_is_started_again(place: Place, program: list[str]) -> None:
     clock = ManualClock()
     kept = keeper(place, clock)
-    kept.step()
-    (first,) = agents(place)
+    (first,) = started(kept, place)
     end(kept)
     assert agents(place) == []
 
     clock.tick(minutes=2)
-    kept.step()
-
-    (second,) = agents(place)
+    (second,) = started(kept, place)
     assert second != first
     end(kept)
 
 
 def test_an_agent_that_lives_is_left_alone(place: Place, program: list[str]) -> None:
     kept = keeper(place, ManualClock())
-    kept.step()
-    before = agents(place)
+    before = started(kept, place)
 
     kept.step()
 
@@ -80,16 +83,15 @@ def test_an_agent_that_lives_is_left_alone(place: Place, program: list[str]) -> 
 def test_an_agent_of_a_killed_control_plane_is_taken_over(place: Place, program: list[str]) -> None:
     clock = ManualClock()
     old, new = keeper(place, clock), keeper(place, clock)
-    old.step()
-    before = agents(place)
+    before = started(old, place)
 
     new.step()
     assert agents(place) == before
 
     end(old)
-    new.step()
-    assert len(agents(place)) == 1
-    assert agents(place) != before
+    after = started(new, place)
+    assert len(after) == 1
+    assert after != before
     end(new)
 
 
