@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from kit.settings import Settings
 from orchestrator.operations import SERVICES
-from state.store import StoreUnavailable
+from state.store import Session, StoreUnavailable
 from tests.support.loopback import Loopback
 
 
@@ -98,3 +98,17 @@ def fill(ecs: Any, disk: SmallDisk) -> list[str]:
 def families(ecs: Any) -> list[str]:
     found: list[str] = ecs.list_task_definition_families()["families"]
     return found
+
+
+def test_a_server_that_hangs_up_is_told_as_unavailable_and_works_again(postgresql_url: str) -> None:
+    plane = Loopback(postgresql_url, SERVICES)
+
+    def cut_off(session: Session) -> None:
+        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    for run in (plane.store.transact, plane.store.read):
+        with pytest.raises(StoreUnavailable):
+            run(cut_off)
+
+    assert plane.client("ecs").list_clusters()["clusterArns"] == []
+    plane.close()
