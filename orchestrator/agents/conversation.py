@@ -9,8 +9,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy.exc import NoResultFound
-
 from kit.clock import Clock, epoch_millis
 from kit.ids import Arns, last_part, new_uuid
 from kit.settings import Settings
@@ -107,7 +105,7 @@ class Conversation:
         try:
             definition = session.get_one(TaskDefinition, (task.family, task.revision))
             return render_payload_task(task, definition, arns=self._arns, settings=self._settings)
-        except (LookupError, TypeError, ValueError, AttributeError, NoResultFound):
+        except Exception:
             log.exception("task cannot be told to its agent", extra={"task": task.id})
             return None
 

@@ -1,11 +1,15 @@
 """Tasks through boto3: run, start, stop, describe, list, and what agents' reports make of them."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from orchestrator.agents.conversation import Conversation
+from state.store import Session
+from state.tasks import Task
 from tests.support.tasks import SMALL, TasksPlane
 
 FARGATE = {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512"}
@@ -300,13 +304,6 @@ def test_a_report_of_an_unknown_task_is_refused(plane: TasksPlane) -> None:
         plane.ecs.submit_task_state_change(task="f" * 32, status="RUNNING")
 
 
-def test_an_override_variable_without_a_name_is_refused(plane: TasksPlane) -> None:
-    plane.register()
-    overrides = {"containerOverrides": [{"name": "main", "environment": [{"value": "v"}]}]}
-    with pytest.raises(plane.ecs.exceptions.InvalidParameterException, match="need a name"):
-        plane.ecs.run_task(taskDefinition="t", overrides=overrides)
-
-
 def test_a_task_that_cannot_be_told_ends_and_takes_no_other_with_it(plane: TasksPlane) -> None:
     host = plane.add_host()
     plane.register()
@@ -314,7 +311,7 @@ def test_a_task_that_cannot_be_told_ends_and_takes_no_other_with_it(plane: Tasks
 
     def spoil(session: Session) -> None:
         # As a bug, or an older Berth, might have left it.
-        session.get_one(Task, bad.rsplit("/", 1)[-1]).overrides = {"containerOverrides": [7]}
+        session.get_one(Task, bad.rsplit("/", 1)[-1]).containers = []
 
     plane.store.transact(spoil)
     talk = Conversation(plane.store, plane.clock, plane.settings, host.rsplit("/", 1)[-1])

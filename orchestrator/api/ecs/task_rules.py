@@ -141,8 +141,6 @@ def check_overrides(definition: TaskDefinition, overrides: Mapping[str, Any]) ->
             raise InvalidParameterException(
                 f"Override for container named {container.get('name')} is not a container in the TaskDefinition."
             )
-        if any(not pair.get("name") for pair in container.get("environment") or ()):
-            raise InvalidParameterException("Override environment variables need a name.")
         for unbuilt in ("environmentFiles", "resourceRequirements"):
             if container.get(unbuilt):
                 raise ClientException(f"containerOverrides.{unbuilt} is not supported by Berth yet.")

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from kit.aws.paging import scope_of
 from kit.ids import last_part
-from orchestrator.api.ecs.errors import InvalidParameterException
+from orchestrator.api.ecs.errors import InvalidParameterException, NoContainerInstances
 from orchestrator.api.ecs.lookup import (
     container_instance_arn,
     find_cluster,
@@ -27,7 +27,6 @@ from state.tasks import Task, get_task
 
 MOST_TASKS_PER_CALL = 10
 MOST_DESCRIBED = 100
-NO_HOSTS = "No Container Instances were found in your cluster."
 
 
 @ecs.operation("RunTask")
@@ -40,7 +39,7 @@ def run_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     launched = launch_tasks(call.session, launch, count, now=call.now, seed=call.seed, settings=call.settings)
     if launched.refused and not any(refused.failures() for refused in launched.refused):
         # A cluster without a single host is the caller's mistake, as in ECS; a full one is a failure.
-        raise InvalidParameterException(NO_HOSTS)
+        raise NoContainerInstances
     call.session.flush()
     return {
         "tasks": [render_task(call, task) for task in launched.tasks],
@@ -169,4 +168,4 @@ def _failures(call: Call, launch: Launch, refused: Refused) -> Sequence[dict[str
         {**failure, "arn": container_instance_arn(call, launch.cluster, failure["arn"]), "detail": refused.text()}
         for failure in refused.failures()
     ]
-    return failures or [{"reason": NO_HOSTS, "detail": refused.text()}]
+    return failures or [{"reason": NoContainerInstances().message, "detail": refused.text()}]

@@ -5,6 +5,7 @@ from kit.clock import Clock
 from kit.ids import Arns, last_part
 from kit.secrets import SecretBox
 from kit.settings import Settings
+from orchestrator.api.ecs.errors import NoContainerInstances
 from orchestrator.api.scheduler.errors import TargetUnavailable
 from orchestrator.api.scheduler.targets import read_aim
 from orchestrator.call import Call
@@ -33,7 +34,11 @@ def make_invoke(settings: Settings, secrets: SecretBox, clock: Clock) -> Invoke:
             settings=settings,
             secrets=secrets,
         )
-        answer = aim.service.operations[aim.operation].handler(call, aim.request) or {}
+        try:
+            answer = aim.service.operations[aim.operation].handler(call, aim.request) or {}
+        except NoContainerInstances as error:
+            # A caller's mistake when a person makes the call; a schedule may wait for a host to join.
+            raise TargetUnavailable(error.message) from error
         failures = answer.get("failures")
         if failures and not answer.get("tasks"):
             reasons = sorted({str(failure.get("reason")) for failure in failures})
