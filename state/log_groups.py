@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, String, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
+from kit.clock import epoch_millis
 from state.base import Base, Serial
 
 # PostgreSQL would otherwise sort by the language of the machine.
@@ -73,9 +74,4 @@ def oldest_kept(group: LogGroup, now: datetime) -> int:
     """The earliest timestamp, in epoch milliseconds, that the group's retention still keeps; 0 when all."""
     if group.retention_days is None:
         return 0
-    return max(0, epoch_milliseconds(now) - group.retention_days * 86_400_000)
-
-
-def epoch_milliseconds(at: datetime) -> int:
-    """CloudWatch Logs counts time in milliseconds since 1970."""
-    return round(at.timestamp() * 1000)
+    return max(0, epoch_millis(now) - group.retention_days * 86_400_000)

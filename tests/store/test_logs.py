@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
+from kit.clock import epoch_millis
 from state.base import Base
 from state.log_events import LogEvent, add_log_events, expire_log_events, scan_log_events
-from state.log_groups import LogGroup, epoch_milliseconds, get_log_group, list_log_groups
+from state.log_groups import LogGroup, get_log_group, list_log_groups
 from state.log_streams import DiscardedStream, LogStream, discard_log_group, discard_log_stream, get_log_stream
 from state.store import Session, Store
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-MS = epoch_milliseconds(NOW)
+MS = epoch_millis(NOW)
 
 
 @pytest.fixture

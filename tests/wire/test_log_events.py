@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from kit.clock import ManualClock, SystemClock
+from kit.clock import ManualClock, SystemClock, epoch_millis
 from orchestrator.api.logs import logs
-from state.log_groups import epoch_milliseconds
 from tests.support.logs import messages, put
 from tests.support.loopback import Loopback
 
@@ -36,7 +35,7 @@ def embedded(sqlite_url: str) -> Iterator[Any]:
 
 @pytest.fixture
 def now(berth: Loopback) -> int:
-    return epoch_milliseconds(berth.clock.now())
+    return epoch_millis(berth.clock.now())
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from kit.clock import ManualClock, SystemClock
+from kit.clock import ManualClock, SystemClock, epoch_millis
 from orchestrator.api.logs import logs
 from state.log_events import expire_log_events
-from state.log_groups import epoch_milliseconds
 from tests.support.logs import messages, put, refusal
 from tests.support.loopback import Loopback
 
@@ -37,7 +36,7 @@ def embedded(sqlite_url: str) -> Iterator[Any]:
 
 @pytest.fixture
 def now(berth: Loopback) -> int:
-    return epoch_milliseconds(berth.clock.now())
+    return epoch_millis(berth.clock.now())
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ from itertools import pairwise
 from typing import Any
 
 from kit.aws.errors import InvalidParameterException
+from kit.clock import epoch_millis
 from orchestrator.api.logs.log_streams import sequence_token
 from orchestrator.api.logs.naming import find_asked_group, find_group, find_stream, storable
 from orchestrator.api.logs.wire import logs
 from orchestrator.call import Call
 from state.log_events import EVENT_OVERHEAD, Line, Place, add_log_events, scan_log_events
-from state.log_groups import epoch_milliseconds, oldest_kept
+from state.log_groups import oldest_kept
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -33,7 +34,7 @@ def put_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     _check_size(message for _, message in batch)
     group = find_group(call, request["logGroupName"])
     stream = find_stream(call, group, request["logStreamName"], hold=True)
-    now = epoch_milliseconds(call.now)
+    now = epoch_millis(call.now)
     times = [timestamp for timestamp, _ in batch]
     if any(later < earlier for earlier, later in pairwise(times)):
         raise InvalidParameterException("Log events in a single PutLogEvents request must be in chronological order.")

@@ -4,11 +4,12 @@ from typing import Any
 
 from kit.aws.errors import InvalidParameterException, ValidationException
 from kit.aws.paging import decode_token, encode_token, scope_of
+from kit.clock import epoch_millis
 from orchestrator.api.logs.errors import LogGroupExists
 from orchestrator.api.logs.naming import find_group, group_arn, group_name_of
 from orchestrator.api.logs.wire import logs
 from orchestrator.call import Call
-from state.log_groups import LogGroup, epoch_milliseconds, get_log_group, list_log_groups
+from state.log_groups import LogGroup, get_log_group, list_log_groups
 from state.log_streams import discard_log_group, stored_bytes_of
 
 RETENTIONS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
@@ -99,7 +100,7 @@ def render_log_group(call: Call, group: LogGroup, stored_bytes: int) -> dict[str
     arn = group_arn(call.arns, group.name)
     rendered: dict[str, Any] = {
         "logGroupName": group.name,
-        "creationTime": epoch_milliseconds(group.created_at),
+        "creationTime": epoch_millis(group.created_at),
         "metricFilterCount": 0,
         "arn": f"{arn}:*",
         "storedBytes": stored_bytes,

@@ -4,11 +4,12 @@ from typing import Any
 
 from kit.aws.errors import InvalidParameterException
 from kit.aws.paging import decode_token, encode_token, scope_of
+from kit.clock import epoch_millis
 from orchestrator.api.logs.errors import LogStreamExists
 from orchestrator.api.logs.naming import check_text, find_asked_group, find_group, find_stream, stream_arn
 from orchestrator.api.logs.wire import logs
 from orchestrator.call import Call
-from state.log_groups import LogGroup, epoch_milliseconds
+from state.log_groups import LogGroup
 from state.log_streams import (
     LogStream,
     discard_log_stream,
@@ -79,7 +80,7 @@ def describe_log_streams(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 def render_log_stream(call: Call, group: LogGroup, stream: LogStream) -> dict[str, Any]:
     rendered: dict[str, Any] = {
         "logStreamName": stream.name,
-        "creationTime": epoch_milliseconds(stream.created_at),
+        "creationTime": epoch_millis(stream.created_at),
         "uploadSequenceToken": sequence_token(stream),
         "arn": stream_arn(call.arns, group.name, stream.name),
         # CloudWatch Logs counts bytes for groups only and has answered 0 here since 2019.
