@@ -3,8 +3,9 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-# One test process per core, up to four; a file's tests stay together, so that they share what they set up.
-WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores > 4 ? 4 : cores)))
+# A test process more than there are cores, up to four, since many wait for containers; a file's tests stay together,
+# so that they share what they set up.
+WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores > 3 ? 4 : cores + 1)))
 PYTEST_ARGS ?=
 SPREAD = -n $(WORKERS) --dist loadfile
 
