@@ -78,7 +78,7 @@ def put_image(session: Session, repository: str, push: Push, *, account: str, no
     if image is None:
         image = _add(session, repository, push, now)
     for name in push.tags:
-        _point(session, home, name, push.digest, now)
+        _point(session, home, name, push.digest)
     return image
 
 
@@ -148,10 +148,10 @@ def _add(session: Session, repository: str, push: Push, now: datetime) -> Image:
     return image
 
 
-def _point(session: Session, repository: Repository, name: str, digest: str, now: datetime) -> None:
+def _point(session: Session, repository: Repository, name: str, digest: str) -> None:
     tag = get_tag(session, repository.name, name)
     if tag is None:
-        session.add(Tag(repository=repository.name, name=name, digest=digest, tagged_at=now))
+        session.add(Tag(repository=repository.name, name=name, digest=digest))
         session.flush()
     elif tag.digest != digest:
         if is_immutable(repository, name):
@@ -159,4 +159,4 @@ def _point(session: Session, repository: Repository, name: str, digest: str, now
                 f"The image tag '{name}' already exists in the '{repository.name}' repository "
                 "and cannot be overwritten because the tag is immutable."
             )
-        tag.digest, tag.tagged_at = digest, now
+        tag.digest = digest

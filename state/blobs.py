@@ -35,7 +35,6 @@ class BlobLink(Base):
         SORTED_NAME, ForeignKey("repositories.name", ondelete="CASCADE"), primary_key=True
     )
     digest: Mapped[str] = mapped_column(DIGEST, ForeignKey("blobs.digest"), primary_key=True, index=True)
-    linked_at: Mapped[datetime]
 
 
 def get_blob(session: Session, repository: str, digest: str) -> Blob | None:
@@ -70,7 +69,7 @@ def keep_blob(session: Session, repository: str, digest: str, size: int, *, now:
         session.add(Blob(digest=digest, size=size, created_at=now))
         session.flush()
     if session.get(BlobLink, (repository, digest)) is None:
-        session.add(BlobLink(repository=repository, digest=digest, linked_at=now))
+        session.add(BlobLink(repository=repository, digest=digest))
 
 
 def unlink_blob(session: Session, repository: str, digest: str) -> bool:

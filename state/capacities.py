@@ -5,7 +5,6 @@ repeated, never doubled; it ends in TERMINATED only when the provisioner says th
 """
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -44,8 +43,6 @@ class Capacity(Moves, Base):
     cpu: Mapped[int]
     memory: Mapped[int]
     container_instance_id: Mapped[str | None] = mapped_column(String(36))
-    # What the provisioner needs to find its own work again.
-    handle: Mapped[dict[str, Any]] = mapped_column(default=dict)
     attempts: Mapped[int] = mapped_column(default=0)
     reason: Mapped[str | None]
     requested_at: Mapped[datetime]

@@ -41,7 +41,6 @@ class ContainerInstance(Moves, Base):
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     cluster: Mapped[str] = mapped_column(ForeignKey("clusters.name"))
     status: Mapped[str] = mapped_column(String(20), default="ACTIVE")
-    status_reason: Mapped[str | None]
     # The name of the machine underneath, as the agent gave it (``i-…`` or a host name).
     ec2_instance_id: Mapped[str] = mapped_column(String(255), default="")
     # Set on a host that a provisioner launched.

@@ -81,7 +81,6 @@ class Tag(Base):
     repository: Mapped[str] = mapped_column(SORTED_NAME, primary_key=True)
     name: Mapped[str] = mapped_column(TAG, primary_key=True)
     digest: Mapped[str] = mapped_column(SORTED_DIGEST)
-    tagged_at: Mapped[datetime]
 
 
 def get_image(session: Session, repository: str, digest: str, *, body: bool = False) -> Image | None:

@@ -45,8 +45,6 @@ class Service(Moves, Base):
     propagate_tags: Mapped[str] = mapped_column(String(20), default="NONE")
     enable_ecs_managed_tags: Mapped[bool] = mapped_column(default=False)
     enable_execute_command: Mapped[bool] = mapped_column(default=False)
-    # Members that Berth keeps and echoes because they ask for nothing (``availabilityZoneRebalancing: DISABLED``).
-    extra: Mapped[dict[str, Any]] = mapped_column(default=dict)
     tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(400))

@@ -73,7 +73,6 @@ class Task(Moves, Base):
     network_configuration: Mapped[dict[str, Any] | None]
     # Environment that Berth itself adds to every container (Batch's ``AWS_BATCH_*``).
     extra_environment: Mapped[dict[str, str]] = mapped_column(default=dict)
-    # Log options that Berth itself chose (Batch's stream names), by container name.
     containers: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     attachments: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     attributes: Mapped[list[dict[str, Any]]] = mapped_column(default=list)

@@ -55,7 +55,6 @@ def _render(
         "registeredResources": [_resource(resource) for resource in instance.resources],
         "remainingResources": [_remaining(_resource(resource), free, taken) for resource in instance.resources],
         "status": instance.status,
-        "statusReason": instance.status_reason,
         "agentConnected": instance.agent_connected,
         "runningTasksCount": tasks.get("RUNNING", 0),
         "pendingTasksCount": tasks.get("PENDING", 0),
