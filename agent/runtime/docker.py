@@ -7,6 +7,7 @@ and a start cost what they cost the bare SDK.
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +36,14 @@ from kit.clock import Clock
 CONNECTIONS = 64
 TIMEOUT_S = 120
 NETWORK_LABEL = {"berth.network": "awsvpc"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network of the engine: its id and the IPv4 addresses it gives."""
+
+    id: str
+    cidr: str
 
 
 class DockerRuntime:
@@ -160,12 +169,12 @@ class DockerRuntime:
             return usage(self._client().stats(container, stream=False, one_shot=True))
 
     def network(self, name: str, cidr: str) -> str:
-        found = self._network_cidr(name)
+        found = self._networks(name)
         if found:
-            return found
+            return found[0].cidr
         try:
             with translated():
-                self._client().create_network(
+                made = self._client().create_network(
                     name,
                     driver="bridge",
                     check_duplicate=True,
@@ -174,21 +183,29 @@ class DockerRuntime:
                 )
         except Refused:
             # Another agent on this engine may have been quicker.
-            found = self._network_cidr(name)
+            found = self._networks(name)
             if not found:
                 raise
-            return found
-        return cidr
+            return found[0].cidr
+        # The engine lets two agents that ask at once make two networks of one name: the elder stays.
+        elder = next(iter(self._networks(name)), None)
+        if elder is None or elder.id == made["Id"]:
+            return cidr
+        with translated():
+            self._client().remove_network(made["Id"])
+        return elder.cidr
 
     def remove_network(self, name: str) -> bool:
-        try:
-            with translated():
-                self._client().remove_network(name)
-        except NotFound:
-            return True
-        except Refused:
-            return False
-        return True
+        removed = True
+        for network in self._networks(name):
+            try:
+                with translated():
+                    self._client().remove_network(network.id)
+            except NotFound:
+                pass
+            except Refused:
+                removed = False
+        return removed
 
     def create_volume(self, name: str, driver: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None:
         with translated():
@@ -214,14 +231,16 @@ class DockerRuntime:
         if api is not None:
             api.close()
 
-    def _network_cidr(self, name: str) -> str:
+    def _networks(self, name: str) -> tuple[Network, ...]:
+        """Every network of exactly this name, the eldest first."""
         with translated():
-            networks = self._client().networks(names=[name])
-        for network in networks:
-            for pool in (network.get("IPAM") or {}).get("Config") or ():
-                if network.get("Name") == name and "." in pool.get("Subnet", ""):
-                    return str(pool["Subnet"])
-        return ""
+            found = [network for network in self._client().networks(names=[name]) if network.get("Name") == name]
+        return tuple(
+            Network(id=str(network["Id"]), cidr=str(pool["Subnet"]))
+            for network in sorted(found, key=lambda network: (str(network.get("Created")), str(network["Id"])))
+            for pool in (network.get("IPAM") or {}).get("Config") or ()
+            if "." in pool.get("Subnet", "")
+        )
 
     def _client(self) -> Any:
         """The client, made when first asked for: the engine's version has to be known, so it has to be up."""
