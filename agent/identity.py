@@ -1,14 +1,13 @@
 """Who this agent is across restarts: an id of its own, its cluster, and the container instance it registered as."""
 
-import fcntl
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from agent.tasks.files import write_private
+from kit.files import write_private
 from kit.folders import private_folder
 from kit.ids import new_id
+from kit.processes import AlreadyLocked, FolderLock
 
 
 class AlreadyRunning(Exception):
@@ -62,17 +61,12 @@ class IdentityFile:
         return self.save(replace(identity, container_instance="", token=new_id()))
 
 
-class DataLock:
-    """Held for as long as the process lives; the kernel lets go of it even after a kill."""
+class DataLock(FolderLock):
+    """The lock of an agent's data directory, which is made where there is none. Raises AlreadyRunning."""
 
     def __init__(self, data: Path) -> None:
         private_folder(data)
-        self._file = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._file)
+            super().__init__(data / "lock")
+        except AlreadyLocked as error:
             raise AlreadyRunning(f"an agent is running on {data} already") from error
-
-    def release(self) -> None:
-        os.close(self._file)

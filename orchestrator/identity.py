@@ -17,7 +17,8 @@ from typing import Literal
 from kit.aws.errors import ServiceUnavailable
 from kit.aws.sigv4 import Caller, Key
 from kit.clock import Clock
-from kit.secrets import SecretBox, Undecipherable, read_or_create, write_private
+from kit.files import read_or_create, write_private
+from kit.secrets import SecretBox, Undecipherable
 from kit.settings import BadSetting, Settings
 from state.access_keys import AccessKey, end_sessions, get_access_key, list_principal_keys
 from state.leases import claim_lease

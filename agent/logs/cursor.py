@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from agent.tasks.files import write_private
+from kit.files import write_private
 
 # How far apart the stamps of two streams can be from their order in the log.
 SKEW = timedelta(seconds=2)

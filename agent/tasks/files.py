@@ -7,8 +7,6 @@ payload does not run it again.
 
 import contextlib
 import json
-import os
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,25 +17,11 @@ from agent.tasks.model import Container, Phase, Task, task_of
 from agent.tasks.payload import read_task
 from agent.tasks.reading import BadPayload
 from agent.tasks.spec import Desired
+from kit.files import append_private, write_private
 
 ENDED_KEPT = 2000
 
 log = facts(__name__)
-
-
-def write_private(path: Path, text: str, *, sync: bool = True) -> None:
-    """Replace a file of mode 0600 in one step; ``sync`` makes it survive a power failure too."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 class TaskFiles:
@@ -75,8 +59,8 @@ class TaskFiles:
     def end(self, task: Task) -> None:
         """Forget the task but for its name."""
         self._ended[task.arn] = None
-        with os.fdopen(_open_private(self._ended_path), "a") as file:
-            file.write(task.arn + "\n")
+        with append_private(self._ended_path) as file:
+            file.write(f"{task.arn}\n".encode())
         self._path(task).unlink(missing_ok=True)
         if len(self._ended) > 2 * ENDED_KEPT:
             self._ended = dict.fromkeys(list(self._ended)[-ENDED_KEPT:])
@@ -92,10 +76,6 @@ class TaskFiles:
         with contextlib.suppress(FileNotFoundError):
             return dict.fromkeys(self._ended_path.read_text().split())
         return {}
-
-
-def _open_private(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _state(task: Task) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from kit.clock import Clock, backoff
+from kit.files import append_private
 from kit.processes import find_processes, is_process
-from kit.secrets import append_private
 from kit.settings import Settings, agent_environment
 from orchestrator.cli.hosts import agent_command
 from orchestrator.cli.output import Place

@@ -15,11 +15,11 @@ from threading import Event
 from typing import Any
 
 from kit.clock import SystemClock
+from kit.files import append_private, write_private
 from kit.folders import private_folder
 from kit.log import configure_logging
 from kit.processes import AlreadyLocked, FolderLock, python_module
 from kit.reconciler import Runner
-from kit.secrets import append_private, write_private
 from kit.settings import Settings
 from orchestrator.cli.exposure import warn_if_exposed
 from orchestrator.cli.hosts import end_agents, end_misdirected, evict_all

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from kit.files import append_private
 from kit.processes import find_processes, python_module
-from kit.secrets import append_private
 from kit.settings import Settings, agent_environment
 from scheduler.provisioners import CannotLaunch, Wanted
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kit.clock import SystemClock
-from kit.secrets import SecretBox, read_or_create
+from kit.files import read_or_create
+from kit.secrets import SecretBox
 from kit.settings import Settings
 from registry.access import EcrTokens
 from registry.app import create_registry
