@@ -6,6 +6,7 @@ A pid in a file may be stale or another's by now; a command line that names our 
 import fcntl
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -65,6 +66,14 @@ def find_processes(words: Sequence[str]) -> list[int]:
     """
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return [pid for pid in pids if pid != os.getpid() and is_process(pid, words)]
+
+
+def await_command_line(child: "subprocess.Popen[bytes]", words: Sequence[str]) -> None:
+    """Return once ``child`` can be found by its ``words``: for an instant after its start it has none of its own."""
+    for _ in range(10_000):
+        if is_process(child.pid, words) or child.poll() is not None:
+            return
+        os.sched_yield()
 
 
 def is_process(pid: int, words: Sequence[str]) -> bool:

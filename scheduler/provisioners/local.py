@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kit.files import append_private
-from kit.processes import find_processes, python_module
+from kit.processes import await_command_line, find_processes, python_module
 from kit.settings import Settings, agent_environment
 from scheduler.provisioners import CannotLaunch, Wanted
 
@@ -56,6 +56,7 @@ class LocalProvisioner:
                     start_new_session=True,
                 )
             self._children.append(child)
+            await_command_line(child, ["--data", str(home)])
         except OSError as error:
             raise CannotLaunch(f"the agent could not be started: {error}") from error
 

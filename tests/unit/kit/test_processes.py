@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.processes import find_processes, python_module
+from kit.processes import await_command_line, find_processes, python_module
 
 ROOMS = ("agent", "kit", "orchestrator", "registry", "scheduler", "state")
 
@@ -59,3 +59,14 @@ def test_root_finds_the_processes_of_the_directorys_owner(process: list[str], mo
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
     assert len(find_processes(process)) == 1
+
+
+def test_a_process_is_found_as_soon_as_it_was_awaited(tmp_path: Path) -> None:
+    for number in range(10):
+        words = ["--data", str(tmp_path / str(number))]
+        child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()", *words], stdin=subprocess.PIPE)
+        await_command_line(child, words)
+        found = find_processes(words)
+        child.communicate(b"")
+        assert found == [child.pid]
+        await_command_line(child, words)
