@@ -217,6 +217,7 @@ def _settle(
     firing.advance(status, at=now, because=because)
     firing.finished_at = now
     if status != "SUCCEEDED":
+        log.warning("schedule did not fire", extra={"schedule": firing.schedule_arn, "because": because})
         if firing.error_code is None:
             firing.error_code, firing.error_message = "EventTooOld", because
         queue = (firing.target.get("DeadLetterConfig") or {}).get("Arn")

@@ -145,12 +145,10 @@ def test_update_changes_only_what_it_names(ecs: Any) -> None:
         service="web",
         deploymentConfiguration={"maximumPercent": 150},
         placementStrategy=[{"type": "spread", "field": "instanceId"}],
-        enableExecuteCommand=True,
     )["service"]
     assert after["deploymentConfiguration"]["maximumPercent"] == 150
     assert after["deploymentConfiguration"]["minimumHealthyPercent"] == 100
     assert after["placementStrategy"] == [{"type": "spread", "field": "instanceId"}]
-    assert after["enableExecuteCommand"] is True
     assert (after["propagateTags"], after["healthCheckGracePeriodSeconds"], after["desiredCount"]) == ("SERVICE", 7, 2)
     assert len(after["deployments"]) == 1
 
@@ -266,6 +264,7 @@ def test_list_filters_and_pages(ecs: Any) -> None:
             "InvalidParameterException",
             "loadBalancers is not supported by Berth yet.",
         ),
+        ({"enableExecuteCommand": True}, "InvalidParameterException", "enableExecuteCommand is not supported"),
         ({"serviceRegistries": [{"registryArn": "x"}]}, "InvalidParameterException", "serviceRegistries is not"),
         ({"serviceConnectConfiguration": {"enabled": True}}, "InvalidParameterException", "serviceConnect"),
         ({"placementConstraints": [{"type": "memberOf", "expression": "a == b"}]}, "ClientException", "memberOf"),

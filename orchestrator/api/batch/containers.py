@@ -27,6 +27,8 @@ def check_container(container: Mapping[str, Any], *, fargate: bool) -> JobDemand
         raise ClientException(f"containerProperties.image must have at most {LONGEST_IMAGE} characters and no spaces.")
     check_environment(container.get("environment") or ())
     _check_volumes(container)
+    if container.get("enableExecuteCommand"):
+        raise NotBuiltYet("ECS Exec (enableExecuteCommand)")
     if container.get("secrets"):
         raise NotBuiltYet("secrets of Secrets Manager and Systems Manager")
     _check_logging(container.get("logConfiguration") or {})

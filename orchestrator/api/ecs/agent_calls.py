@@ -34,7 +34,7 @@ def submit_task_state_change(call: Call, request: dict[str, Any]) -> dict[str, A
 @ecs.operation("SubmitContainerStateChange")
 def submit_container_state_change(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Write what an agent observed of one container."""
-    apply_container_report(call.session, _find_task(call, request.get("task")), request, now=call.now)
+    apply_container_report(call.session, _find_task(call, request.get("task")), request)
     return ACKNOWLEDGED
 
 

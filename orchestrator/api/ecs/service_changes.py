@@ -43,7 +43,7 @@ def read_changes(call: Call, request: Mapping[str, Any], cluster: Cluster, servi
     changes: dict[str, Any] = {}
     definition = _definition(call, request, service)
     changes |= {"family": definition.family, "revision": definition.revision}
-    changes |= where_to_run(call, _merged(request, service), cluster, definition)
+    changes |= where_to_run(_merged(request, service), cluster, definition)
     if request.get("desiredCount") is not None:
         changes["desired_count"] = check_count(request["desiredCount"], service.scheduling_strategy)
     if request.get("deploymentConfiguration"):

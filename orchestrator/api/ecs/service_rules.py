@@ -9,7 +9,6 @@ from typing import Any
 from orchestrator.api.ecs.capacity_strategies import PROVIDERS, check_strategy
 from orchestrator.api.ecs.errors import InvalidParameterException
 from orchestrator.api.ecs.task_rules import check_network, check_placement, choose_launch_type, platform_version
-from orchestrator.call import Call
 from scheduler.placement import BadSize, demand_of
 from state.clusters import Cluster
 from state.task_definitions import TaskDefinition
@@ -17,6 +16,7 @@ from state.task_definitions import TaskDefinition
 MOST_TASKS = 5_000
 LONGEST_GRACE = 2_147_483_647
 NOT_BUILT = (
+    "enableExecuteCommand",
     "loadBalancers",
     "serviceRegistries",
     "volumeConfigurations",
@@ -62,9 +62,7 @@ def check_grace(seconds: int | None) -> int | None:
     return seconds
 
 
-def where_to_run(
-    call: Call, request: Mapping[str, Any], cluster: Cluster, definition: TaskDefinition
-) -> dict[str, Any]:
+def where_to_run(request: Mapping[str, Any], cluster: Cluster, definition: TaskDefinition) -> dict[str, Any]:
     """``launch_type``, ``capacity_provider_strategy``, ``platform_version`` and placement, as Service columns.
 
     ``request`` holds the wishes as CreateService spells them. Raises ECS's errors.

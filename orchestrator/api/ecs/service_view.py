@@ -52,7 +52,7 @@ def render_service(
         "pendingCount": total["PENDING"],
         "taskDefinition": call.arns.task_definition(service.family, service.revision),
         "deploymentConfiguration": service.deployment_configuration,
-        "deployments": [_render_deployment(call, service, row, counts[row.id]) for row in deployments],
+        "deployments": [_render_deployment(call, row, counts[row.id]) for row in deployments],
         "events": [{"id": row.id, "createdAt": row.at, "message": row.message} for row in events],
         "createdAt": service.created_at,
         "createdBy": service.created_by,
@@ -73,7 +73,7 @@ def render_service(
     return rendered
 
 
-def _render_deployment(call: Call, service: Service, row: Deployment, counts: Counter[str]) -> dict[str, Any]:
+def _render_deployment(call: Call, row: Deployment, counts: Counter[str]) -> dict[str, Any]:
     running, pending = counts["RUNNING"], counts["PENDING"]
     return {
         "id": row.id,

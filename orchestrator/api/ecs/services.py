@@ -38,7 +38,7 @@ def create_service(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         "family": definition.family,
         "revision": definition.revision,
         "desired_count": check_count(request.get("desiredCount"), scheduling),
-        **where_to_run(call, request, cluster, definition),
+        **where_to_run(request, cluster, definition),
         "scheduling_strategy": scheduling,
         "deployment_configuration": read_deployment_configuration(request.get("deploymentConfiguration"), scheduling),
         "health_check_grace_seconds": check_grace(request.get("healthCheckGracePeriodSeconds")),

@@ -36,8 +36,9 @@ def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
     network = request.get("networkConfiguration")
     check_network(definition, launch_type, network)
     check_names(request)
-    if request.get("volumeConfigurations"):
-        raise ClientException("volumeConfigurations is not supported by Berth yet.")
+    for unbuilt in ("volumeConfigurations", "enableExecuteCommand"):
+        if request.get(unbuilt):
+            raise ClientException(f"{unbuilt} is not supported by Berth yet.")
     constraints = request.get("placementConstraints") or []
     strategy = request.get("placementStrategy") or []
     check_placement(launch_type, constraints, strategy)
