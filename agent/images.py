@@ -116,7 +116,7 @@ class Images:
 
     def _lead(self, pull: _Pull, container: ContainerSpec, image: str, cancelled: Cancelled) -> None:
         try:
-            pull.digest = self._runtime.pull(image, self._login(container, image), cancelled)
+            pull.digest = self._runtime.pull(image, self._login(container), cancelled)
             self._pulled.add(image)
             self._failed.pop(image, None)
             log.info("image pulled", image=image, digest=pull.digest)
@@ -129,7 +129,7 @@ class Images:
                 self._pulling.pop(image, None)
             pull.done.set()
 
-    def _login(self, container: ContainerSpec, image: str) -> RegistryLogin | None:
+    def _login(self, container: ContainerSpec) -> RegistryLogin | None:
         if self._registry is None:
             return None
         if container.registry_auth or ECR_IMAGE.fullmatch(container.image):

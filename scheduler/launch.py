@@ -124,7 +124,7 @@ def new_task(launch: Launch, *, now: datetime, settings: Settings) -> Task:
         overrides=dict(launch.overrides),
         network_configuration=dict(launch.network_configuration) if launch.network_configuration else None,
         extra_environment=environment,
-        containers=[_container(task_id, container) for container in definition.body["containerDefinitions"]],
+        containers=[_container(container) for container in definition.body["containerDefinitions"]],
         attachments=[],
         attributes=[],
         tags=[dict(tag) for tag in launch.tags],
@@ -191,7 +191,7 @@ def _ask(launch: Launch, task: Task, *, free_choice: bool = True) -> Ask:
     )
 
 
-def _container(task_id: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+def _container(definition: Mapping[str, Any]) -> dict[str, Any]:
     """A container nobody has observed yet."""
     return {
         "id": new_id(),

@@ -29,23 +29,23 @@ def apply_task_report(session: Session, task: Task, report: Mapping[str, Any], *
     for column, member in (("pull_started_at", "pullStartedAt"), ("pull_stopped_at", "pullStoppedAt")):
         if report.get(member) and getattr(task, column) is None:
             setattr(task, column, _instant(report[member]))
-    merge_containers(task, report.get("containers") or (), now=now)
+    merge_containers(task, report.get("containers") or ())
     match report.get("status"):
         case "RUNNING":
-            _running(session, task, now)
+            _running(task, now)
         case "STOPPED":
             _stopped(session, task, report, now)
     _wake_owner(session, task)
 
 
-def apply_container_report(session: Session, task: Task, report: Mapping[str, Any], *, now: datetime) -> None:
+def apply_container_report(session: Session, task: Task, report: Mapping[str, Any]) -> None:
     """Write one SubmitContainerStateChange."""
     if task.last_status not in ("DEPROVISIONING", "STOPPED"):
-        merge_containers(task, [report], now=now)
+        merge_containers(task, [report])
         _wake_owner(session, task)
 
 
-def merge_containers(task: Task, reports: Sequence[Mapping[str, Any]], *, now: datetime) -> None:
+def merge_containers(task: Task, reports: Sequence[Mapping[str, Any]]) -> None:
     """Bring the task's containers up to what is reported; a container never moves back."""
     by_name = {report.get("containerName"): report for report in reports}
     task.containers = [_merged(container, by_name.get(container["name"])) for container in task.containers]
@@ -65,7 +65,7 @@ def apply_health(session: Session, task: Task, health: Mapping[str, str]) -> Non
     _wake_owner(session, task)
 
 
-def _running(session: Session, task: Task, now: datetime) -> None:
+def _running(task: Task, now: datetime) -> None:
     if task.last_status == "PENDING":
         task.started_at = now
         task.connectivity_at = task.connectivity_at or now
