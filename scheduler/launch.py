@@ -47,7 +47,6 @@ class Launch:
     constraints: Sequence[Mapping[str, Any]] = ()
     strategy: Sequence[Mapping[str, Any]] = ()
     tags: Sequence[Mapping[str, Any]] = ()
-    enable_execute_command: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +127,6 @@ def new_task(launch: Launch, *, now: datetime, settings: Settings) -> Task:
         attachments=[],
         attributes=[],
         tags=[dict(tag) for tag in launch.tags],
-        enable_execute_command=launch.enable_execute_command,
         health_status="UNKNOWN",
         created_at=now,
     )

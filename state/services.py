@@ -44,7 +44,6 @@ class Service(Moves, Base):
     health_check_grace_seconds: Mapped[int | None]
     propagate_tags: Mapped[str] = mapped_column(String(20), default="NONE")
     enable_ecs_managed_tags: Mapped[bool] = mapped_column(default=False)
-    enable_execute_command: Mapped[bool] = mapped_column(default=False)
     tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(400))

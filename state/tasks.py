@@ -77,7 +77,6 @@ class Task(Moves, Base):
     attachments: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     attributes: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
-    enable_execute_command: Mapped[bool] = mapped_column(default=False)
 
     created_at: Mapped[datetime]
     pull_started_at: Mapped[datetime | None]

@@ -154,7 +154,6 @@ def _launch(
         overrides=task_overrides(submission),
         network_configuration=_network(submission, environment) if fargate else None,
         tags=[{"key": key, "value": value} for key, value in submission.task_tags.items()],
-        enable_execute_command=bool(submission.container.get("enableExecuteCommand")),
     )
     try:
         launched = launch_tasks(session, launch, len(jobs), now=now, seed=seed, settings=settings)

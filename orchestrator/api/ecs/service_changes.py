@@ -33,7 +33,6 @@ _WHERE = {
 _PLAIN = {
     "propagateTags": "propagate_tags",
     "enableECSManagedTags": "enable_ecs_managed_tags",
-    "enableExecuteCommand": "enable_execute_command",
 }
 KEEP_OLD = timedelta(days=1)
 

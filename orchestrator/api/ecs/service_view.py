@@ -62,7 +62,7 @@ def render_service(
         "deploymentController": {"type": "ECS"},
         "enableECSManagedTags": service.enable_ecs_managed_tags,
         "propagateTags": service.propagate_tags,
-        "enableExecuteCommand": service.enable_execute_command,
+        "enableExecuteCommand": False,
         "availabilityZoneRebalancing": "DISABLED",
         **_where(service, service.capacity_provider_strategy),
     }

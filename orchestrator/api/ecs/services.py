@@ -44,7 +44,6 @@ def create_service(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         "health_check_grace_seconds": check_grace(request.get("healthCheckGracePeriodSeconds")),
         "propagate_tags": request.get("propagateTags") or "NONE",
         "enable_ecs_managed_tags": bool(request.get("enableECSManagedTags")),
-        "enable_execute_command": bool(request.get("enableExecuteCommand")),
         "tags": tags,
     }
     service = _born_again(call, get_service(call.session, cluster.name, name)) or Service(

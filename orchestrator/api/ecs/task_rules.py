@@ -69,7 +69,6 @@ def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
         # ECS scatters tasks of RunTask at random unless told otherwise.
         strategy=strategy or [{"type": "random"}],
         tags=tags,
-        enable_execute_command=bool(request.get("enableExecuteCommand")),
     )
 
 

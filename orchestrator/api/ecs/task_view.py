@@ -42,7 +42,7 @@ def render_task(call: Call, task: Task, *, with_tags: bool = True) -> dict[str, 
         "attributes": [{"name": "ecs.cpu-architecture", "value": "x86_64"}, *task.attributes]
         if task.launch_type == "FARGATE"
         else task.attributes,
-        "enableExecuteCommand": task.enable_execute_command,
+        "enableExecuteCommand": False,
         "inferenceAccelerators": [],
         "tags": task.tags if with_tags else [],
         "startedBy": task.started_by,
