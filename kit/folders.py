@@ -15,7 +15,7 @@ def private_folder(path: Path) -> Path:
     trusted = {0, os.geteuid()}
     # A link, too, must be ours: whoever owns it may point it elsewhere at any time.
     if path.lstat().st_uid not in trusted or path.stat().st_uid not in trusted:
-        raise SharedFolder(errno.EPERM, "belongs to another user; use a folder of your own", str(path))
+        raise SharedFolder(errno.EPERM, "Permission denied: it belongs to another user", str(path))
     if path.stat().st_mode & 0o022:
-        raise SharedFolder(errno.EPERM, f"others may write in it; chmod go-w {path}", str(path))
+        raise SharedFolder(errno.EPERM, f"Permission denied: others may write in it; chmod go-w {path}", str(path))
     return path
