@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from ipaddress import IPv4Network
 from itertools import islice
+from typing import TypeVar
 
 from agent.cgroup import CannotLimit, Cgroup, Limit
 from agent.control.acs import Acs
@@ -24,7 +25,7 @@ from agent.images import EcrLogins, Images
 from agent.log import facts
 from agent.logs.cursor import CursorFiles
 from agent.logs.shipper import LogShipper
-from agent.runtime import EngineInfo, Runtime, RuntimeTrouble
+from agent.runtime import ContainerState, EngineInfo, Runtime, RuntimeTrouble
 from agent.runtime.docker import DockerRuntime
 from agent.settings import AgentSettings
 from agent.surroundings import TaskSurroundings
@@ -41,6 +42,7 @@ RETRY_MOST = timedelta(seconds=15)
 MOST_SIBLINGS = 64
 
 log = facts(__name__)
+T = TypeVar("T")
 
 
 class Agent:
@@ -161,41 +163,35 @@ class Agent:
 
     def _ask_engine(self) -> bool:
         """Wait for the container engine; nothing can be offered before it answers."""
-        attempt = 0
-        while not self._stop.is_set():
-            try:
-                self._info = self._runtime.info()
-                return True
-            except RuntimeTrouble as error:
-                attempt += 1
-                log.warning("engine does not answer", because=str(error))
-                self._clock.wait(self._stop, backoff(attempt, first=RETRY_FIRST, most=RETRY_MOST))
-        return False
+        info = self._insist(self._runtime.info, "engine does not answer", RuntimeTrouble)
+        self._info = info or self._info
+        return info is not None
 
-    def _found(self, labels: dict[str, str]) -> tuple:  # type: ignore[type-arg]
-        attempt = 0
-        while not self._stop.is_set():
-            try:
-                return self._runtime.list(labels)
-            except RuntimeTrouble as error:
-                attempt += 1
-                log.warning("containers not listed", because=str(error))
-                self._clock.wait(self._stop, backoff(attempt, first=RETRY_FIRST, most=RETRY_MOST))
-        return ()
+    def _found(self, labels: dict[str, str]) -> tuple[ContainerState, ...]:
+        return self._insist(lambda: self._runtime.list(labels), "containers not listed", RuntimeTrouble) or ()
 
     def _join(self) -> bool:
         """Register and find the sockets, for as long as it takes."""
+
+        def join() -> Doors:
+            self._identity = register(self._aws, self._identity, self._identity_file, self._offer(), self._info)
+            return discover(self._aws, self._identity)
+
+        doors = self._insist(join, "not registered", ApiError, Unreachable, LookupError, TypeError)
+        self._doors = doors or self._doors
+        return doors is not None
+
+    def _insist(self, ask: Callable[[], T], complaint: str, *troubles: type[Exception]) -> T | None:
+        """What ``ask`` answers once it has no trouble any more; None when the agent is to stop before that."""
         attempt = 0
         while not self._stop.is_set():
             try:
-                self._identity = register(self._aws, self._identity, self._identity_file, self._offer(), self._info)
-                self._doors = discover(self._aws, self._identity)
-                return True
-            except (ApiError, Unreachable, LookupError, TypeError) as error:
+                return ask()
+            except troubles as error:
                 attempt += 1
-                log.warning("not registered", because=str(error) or repr(error))
+                log.warning(complaint, because=str(error) or repr(error))
                 self._clock.wait(self._stop, backoff(attempt, first=RETRY_FIRST, most=RETRY_MOST))
-        return False
+        return None
 
     def _door(self) -> Doors:
         """Where the sockets are: asked for again before every dial, since they may have moved."""
