@@ -178,9 +178,6 @@ class FakeControlPlane:
         found = self.wait_for(lambda: self.reports(task_id, status), timeout)
         return dict(found[-1])
 
-    def acked(self, message_id: str) -> bool:
-        return any(frame["messageId"] == message_id for frame in self.frames("AckRequest"))
-
     # HTTP.
 
     def _serve(self, http: BaseHTTPRequestHandler) -> None:
