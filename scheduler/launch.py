@@ -185,7 +185,6 @@ def _ask(launch: Launch, task: Task, *, free_choice: bool = True) -> Ask:
         constraints=check_constraints(constraints),
         strategy=check_strategies(launch.strategy),
         group=task.group or "",
-        capacity=launch.capacity_provider,
     )
 
 

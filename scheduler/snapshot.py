@@ -65,7 +65,6 @@ def _host(
         connected=instance.agent_connected,
         tasks=sum(groups.values()),
         groups=groups,
-        capacity_provider=instance.capacity_provider,
         free_addresses=count_addresses(network) - addresses.get(network, 0) if network else 0,
     )
 

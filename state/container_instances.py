@@ -47,7 +47,6 @@ class ContainerInstance(Moves, Base):
     capacity_id: Mapped[str | None] = mapped_column(String(36), index=True)
     # False on a host launched for one Fargate task: no placement considers it, no API shows it.
     shared: Mapped[bool] = mapped_column(default=True)
-    capacity_provider: Mapped[str | None] = mapped_column(String(255))
     registered_cpu: Mapped[int]
     registered_memory: Mapped[int]
     free_cpu: Mapped[int]

@@ -13,13 +13,6 @@ from scheduler.placement.world import Ask
 Filter = Callable[[Room, Ask], Objection | None]
 
 
-def provider(room: Room, ask: Ask) -> Objection | None:
-    """Only hosts of the asked capacity provider."""
-    if ask.capacity is None or room.host.capacity_provider == ask.capacity:
-        return None
-    return _object(room, Why.PROVIDER)
-
-
 def accepting(room: Room, ask: Ask) -> Objection | None:
     """Only ACTIVE container instances take new tasks."""
     if room.host.status == "ACTIVE":
@@ -61,7 +54,7 @@ def fits(room: Room, ask: Ask) -> Objection | None:
     return None
 
 
-STANDING: tuple[Filter, ...] = (provider, accepting, connected, attributes_match)
+STANDING: tuple[Filter, ...] = (accepting, connected, attributes_match)
 PASSING: tuple[Filter, ...] = (constraints_hold, fits)
 
 

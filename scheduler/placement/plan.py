@@ -14,7 +14,6 @@ class Why(StrEnum):
     INACTIVE = "not active"
     DRAINING = "draining"
     DISCONNECTED = "agent disconnected"
-    PROVIDER = "other capacity provider"
     ATTRIBUTE = "missing attribute"
     DISTINCT = "distinctInstance"
     MEMORY = "memory"
@@ -34,7 +33,7 @@ FAILURE_REASONS = {
     Why.PORTS: "RESOURCE:PORTS",
     Why.ADDRESSES: "RESOURCE:ENI",
 }
-"""As in "API failure reasons" of the ECS developer guide. Hosts of another provider were never candidates."""
+"""As in "API failure reasons" of the ECS developer guide."""
 
 _UNITS = {Why.MEMORY: " MiB", Why.CPU: " CPU units"}
 
@@ -91,16 +90,11 @@ class Refused:
 
     def closest(self) -> Objection | None:
         """The host that came nearest to fitting: the last hurdle, and there the smallest shortage."""
-        candidates = [objection for objection in self.objections if objection.why in FAILURE_REASONS]
-        return max(candidates, key=_nearness, default=None)
+        return max(self.objections, key=_nearness, default=None)
 
     def failures(self) -> list[dict[str, str]]:
         """``failures[]`` as RunTask answers it; ``arn`` holds the host's id."""
-        return [
-            {"arn": objection.host, "reason": FAILURE_REASONS[objection.why]}
-            for objection in self.objections
-            if objection.why in FAILURE_REASONS
-        ]
+        return [{"arn": objection.host, "reason": FAILURE_REASONS[objection.why]} for objection in self.objections]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

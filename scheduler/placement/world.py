@@ -29,7 +29,6 @@ class Host:
     """Tasks on the host that are not stopped."""
     groups: Mapping[str, int] = field(default_factory=dict)
     """Tasks on the host by group: ``{"service:web": 2}``."""
-    capacity_provider: str | None = None
     free_addresses: int | None = None
     """Addresses left for tasks in ``awsvpc`` mode; None when they do not run out."""
 
@@ -71,8 +70,6 @@ class Ask:
     constraints: tuple[Constraint, ...] = ()
     strategy: tuple[Strategy, ...] = ()
     group: str = ""
-    capacity: str | None = None
-    """Only hosts of this capacity provider."""
     address: bool = False
     """Needs an address of its own (``awsvpc``)."""
 
@@ -91,6 +88,5 @@ def shape_of(ask: Ask) -> Shape:
         ask.constraints,
         ask.strategy,
         ask.group,
-        ask.capacity,
         ask.address,
     )

@@ -49,7 +49,6 @@ def _render(
     view: dict[str, Any] = {
         "containerInstanceArn": container_instance_arn(call, instance.cluster, instance.id),
         "ec2InstanceId": instance.ec2_instance_id or None,
-        "capacityProviderName": instance.capacity_provider,
         "version": instance.version,
         "versionInfo": instance.version_info,
         "registeredResources": [_resource(resource) for resource in instance.resources],

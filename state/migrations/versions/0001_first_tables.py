@@ -386,7 +386,6 @@ def upgrade() -> None:
         sa.Column("ec2_instance_id", sa.String(length=255), nullable=False),
         sa.Column("capacity_id", sa.String(length=36), nullable=True),
         sa.Column("shared", sa.Boolean(), nullable=False),
-        sa.Column("capacity_provider", sa.String(length=255), nullable=True),
         sa.Column("registered_cpu", sa.Integer(), nullable=False),
         sa.Column("registered_memory", sa.Integer(), nullable=False),
         sa.Column("free_cpu", sa.Integer(), nullable=False),

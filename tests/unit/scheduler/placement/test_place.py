@@ -121,12 +121,8 @@ def test_failures_read_as_those_of_run_task() -> None:
         host("h5", attributes={}),
         host("h6", status="DRAINING"),
         host("h7", free_addresses=0),
-        host("h8", capacity_provider="other"),
     ]
-    hosts = [replace(one, capacity_provider=one.capacity_provider or "own") for one in hosts]
-    ask = replace(
-        ASK, ports=((80, "tcp"),), attributes=(RequiredAttribute(name=ZONE, value="a"),), address=True, capacity="own"
-    )
+    ask = replace(ASK, ports=((80, "tcp"),), attributes=(RequiredAttribute(name=ZONE, value="a"),), address=True)
     assert one_refusal(hosts, ask).failures() == [
         {"arn": "h1", "reason": "RESOURCE:MEMORY"},
         {"arn": "h2", "reason": "RESOURCE:CPU"},
@@ -136,13 +132,6 @@ def test_failures_read_as_those_of_run_task() -> None:
         {"arn": "h6", "reason": "INACTIVE"},
         {"arn": "h7", "reason": "RESOURCE:ENI"},
     ]
-
-
-def test_hosts_of_another_provider_are_no_failures() -> None:
-    refused = one_refusal([host("h1"), host("h2", free_memory=1)], replace(ASK, capacity="FARGATE"))
-    assert refused.failures() == []
-    assert refused.text() == "other capacity provider: 2"
-    assert refused.closest() is None
 
 
 def test_an_empty_cluster_is_refused_in_words() -> None:

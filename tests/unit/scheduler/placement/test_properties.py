@@ -30,7 +30,6 @@ def test_no_host_is_ever_given_what_it_does_not_have(hosts, asks, seed) -> None:
         if host.free_addresses is not None:
             assert sum(ask.address for ask in taken) <= host.free_addresses
         for ask in taken:
-            assert ask.capacity in (None, host.capacity_provider)
             for wanted in ask.attributes:
                 assert wanted.name in host.attributes
                 assert wanted.value in (None, host.attributes[wanted.name])
@@ -66,8 +65,7 @@ def test_a_refusal_accounts_for_every_host_and_a_lone_ask_is_refused_only_for_ca
             case Refused() as refused:
                 assert sorted(one.host for one in refused.objections) == sorted(host.id for host in hosts)
                 assert sum(reason.hosts for reason in refused.reasons) == len(hosts)
-                others = sum(one.why is Why.PROVIDER for one in refused.objections)
-                assert len(refused.failures()) == len(hosts) - others
+                assert len(refused.failures()) == len(hosts)
                 assert {one["reason"] for one in refused.failures()} <= set(FAILURE_REASONS.values())
                 assert refused.text()
                 for one in refused.objections:

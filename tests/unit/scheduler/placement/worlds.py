@@ -46,7 +46,6 @@ some_hosts = st.builds(
     connected=st.sampled_from([True, True, True, False]),
     tasks=st.integers(0, 3),
     groups=st.dictionaries(st.sampled_from(["service:web", "service:db"]), st.integers(0, 2)),
-    capacity_provider=st.sampled_from([None, "FARGATE"]),
     free_addresses=st.sampled_from([None, 0, 1, 2]),
 )
 some_asks = st.builds(
@@ -59,7 +58,6 @@ some_asks = st.builds(
     constraints=st.sampled_from([(), (), (Constraint(type="distinctInstance"),)]),
     strategy=st.lists(links, max_size=3).map(tuple),
     group=st.sampled_from(["service:web", "service:db"]),
-    capacity=st.sampled_from([None, None, "FARGATE"]),
     address=st.booleans(),
 )
 clusters = st.lists(some_hosts, max_size=6, unique_by=lambda one: one.id)
