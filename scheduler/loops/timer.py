@@ -31,15 +31,16 @@ class Timer:
         """Wake at ``at`` and not at the instant set before; None: not at all."""
         if not self._scheduler.running:
             self._scheduler.start()
-        job = self._scheduler.get_job(_JOB)
-        if job is not None and at is not None and job.trigger.run_date == at:
-            return
         if at is None:
-            if job is not None:
-                job.remove()
+            self._scheduler.remove_all_jobs()
+            return
+        job = self._scheduler.get_job(_JOB)
+        if job is not None and job.trigger.run_date == at:
             return
         self._scheduler.add_job(self._wake, DateTrigger(run_date=at, timezone=UTC), id=_JOB, replace_existing=True)
 
     def stop(self) -> None:
         if self._scheduler.running:
+            # A job that is being run is to be removed by the scheduler's own thread, which fails once it is shut down.
+            self._scheduler.remove_all_jobs()
             self._scheduler.shutdown(wait=False)

@@ -37,6 +37,18 @@ def test_a_timer_wakes_at_its_instant(woken: threading.Event) -> None:
     timer.stop()
 
 
+def test_timers_that_are_stopped_as_they_wake_are_stopped_in_peace(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    for _ in range(100):
+        woken = threading.Event()
+        timer = Timer(woken.set)
+        timer.set(datetime(2020, 1, 1, tzinfo=UTC))
+        assert woken.wait(30)
+        timer.stop()
+    assert failures == []
+
+
 def test_an_instant_in_the_past_wakes_at_once(woken: threading.Event) -> None:
     timer = Timer(woken.set)
     timer.set(datetime(2020, 1, 1, tzinfo=UTC))
