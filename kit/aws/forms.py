@@ -12,7 +12,7 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from kit.aws.errors import SerializationException
 from kit.aws.model import wire_name
-from kit.aws.scalars import bool_from_text, decimal_from_text, whole_from_text
+from kit.aws.scalars import scalar_from_text
 
 Form = dict[str | None, Any]
 """A tree of form fields; the value of a field itself stands under None, which no field can be called."""
@@ -89,14 +89,7 @@ def _value(form: Form, shape: Shape) -> Any:
     text = form.get(None)
     if text is None:
         raise SerializationException(f"A {shape.type_name} was expected where the form has fields of a structure")
-    match shape.type_name:
-        case "integer" | "long":
-            return whole_from_text(text)
-        case "float" | "double":
-            return decimal_from_text(text)
-        case "boolean":
-            return bool_from_text(text)
-    return text
+    return scalar_from_text(shape.type_name, text)
 
 
 def _list(form: Form, shape: ListShape) -> list[Any]:

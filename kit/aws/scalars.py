@@ -126,16 +126,13 @@ def read_decimal(value: Any) -> float:
     return number
 
 
-def whole_from_text(text: str) -> Any:
-    """An integer from a form, header or label; text that is none is handed on for the reader to refuse."""
-    return int(text) if re.fullmatch(r"[+-]?\d{1,20}", text, re.ASCII) else text
-
-
-def decimal_from_text(text: str) -> Any:
-    """A number from text, likewise."""
-    return float(text) if _NUMBER.fullmatch(text) else text
-
-
-def bool_from_text(text: str) -> Any:
-    """A boolean from text in any case, likewise."""
-    return {"true": True, "false": False}.get(text.lower(), text)
+def scalar_from_text(type_name: str, text: str) -> Any:
+    """A scalar from a form, header, label or query; text that is none of its type is for the reader to refuse."""
+    match type_name:
+        case "integer" | "long":
+            return int(text) if re.fullmatch(r"[+-]?\d{1,20}", text, re.ASCII) else text
+        case "float" | "double":
+            return float(text) if _NUMBER.fullmatch(text) else text
+        case "boolean":
+            return {"true": True, "false": False}.get(text.lower(), text)
+    return text

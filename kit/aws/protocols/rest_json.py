@@ -12,7 +12,7 @@ from kit.aws.model import wire_name
 from kit.aws.paths import match_path
 from kit.aws.protocols.base import Refusal, Wire
 from kit.aws.protocols.json import error_body, parse, parse_object, render
-from kit.aws.scalars import bool_from_text, decimal_from_text, whole_from_text, write_blob, write_timestamp
+from kit.aws.scalars import scalar_from_text, write_blob, write_timestamp
 from kit.aws.writing import Writers
 
 _BODYLESS = ("blob", "string")
@@ -131,7 +131,7 @@ def _located(request: HttpRequest, operation: OperationModel, shape: StructureSh
         match member.serialization.get("location"):
             case "uri":
                 if wire in labels:
-                    tree[wire] = _from_text(member, labels[wire])
+                    tree[wire] = scalar_from_text(member.type_name, labels[wire])
             case "querystring" if member.type_name == "map":
                 many = member.value.type_name == "list"
                 rest = {key: values if many else values[0] for key, values in query.items() if key not in bound_query}
@@ -141,9 +141,9 @@ def _located(request: HttpRequest, operation: OperationModel, shape: StructureSh
                 if wire in query:
                     values = query[wire]
                     tree[wire] = (
-                        [_from_text(member.member, value) for value in values]
+                        [scalar_from_text(member.member.type_name, value) for value in values]
                         if member.type_name == "list"
-                        else _from_text(member, values[0])
+                        else scalar_from_text(member.type_name, values[0])
                     )
             case "header":
                 value = request.header(wire.lower())
@@ -179,18 +179,7 @@ def _decoded(text: str) -> str:
 
 def _from_header(shape: Shape, text: str) -> Any:
     if shape.type_name == "list":
-        return [_from_text(shape.member, part.strip()) for part in text.split(",")]
+        return [scalar_from_text(shape.member.type_name, part.strip()) for part in text.split(",")]
     if shape.serialization.get("jsonvalue"):
         return text
-    return _from_text(shape, text)
-
-
-def _from_text(shape: Shape, text: str) -> Any:
-    match shape.type_name:
-        case "integer" | "long":
-            return whole_from_text(text)
-        case "float" | "double":
-            return decimal_from_text(text)
-        case "boolean":
-            return bool_from_text(text)
-    return text
+    return scalar_from_text(shape.type_name, text)
