@@ -30,10 +30,11 @@ from agent.runtime import (
 from agent.runtime.docker_errors import translated
 from agent.runtime.docker_events import EventStream
 from agent.runtime.docker_logs import DockerLog
-from agent.runtime.docker_reading import container_state, epoch_text, usage
+from agent.runtime.docker_reading import container_state, epoch_text, maybe_out_of_memory, usage
 from kit.clock import Clock
 
 CONNECTIONS = 64
+LATE_NEWS = timedelta(milliseconds=250)
 TIMEOUT_S = 120
 NETWORK_LABEL = {"berth.network": "awsvpc"}
 
@@ -109,7 +110,12 @@ class DockerRuntime:
 
     def inspect(self, container: str) -> ContainerState:
         with translated():
-            return container_state(self._client().inspect_container(container))
+            seen = self._client().inspect_container(container)
+            if maybe_out_of_memory(seen):
+                # The engine hears of that on another stream than of the exit, and at times after it.
+                self._clock.wait(threading.Event(), LATE_NEWS)
+                seen = self._client().inspect_container(container)
+            return container_state(seen)
 
     def list(self, labels: Mapping[str, str]) -> tuple[ContainerState, ...]:
         wanted = [f"{name}={value}" for name, value in labels.items()]

@@ -16,6 +16,7 @@ STATUS = {
     "exited": Status.EXITED,
     "dead": Status.EXITED,
 }
+KILLED = 137
 HEALTH = {"healthy": Health.HEALTHY, "unhealthy": Health.UNHEALTHY, "starting": Health.UNKNOWN}
 
 
@@ -37,6 +38,13 @@ def container_state(seen: Mapping[str, Any]) -> ContainerState:
         health=HEALTH.get((state.get("Health") or {}).get("Status", "")),
         ports=port_bindings((seen.get("NetworkSettings") or {}).get("Ports") or {}),
     )
+
+
+def maybe_out_of_memory(seen: Mapping[str, Any]) -> bool:
+    """Whether a container with a memory limit was killed just so, and nobody has said yet what for."""
+    state = seen["State"]
+    limited = bool((seen.get("HostConfig") or {}).get("Memory"))
+    return limited and state["Status"] == "exited" and state.get("ExitCode") == KILLED and not state.get("OOMKilled")
 
 
 def port_bindings(ports: Mapping[str, Any]) -> tuple[PortBinding, ...]:
