@@ -143,6 +143,9 @@ def _checked(service: Service, operation: str, tree: dict[str, Any]) -> Aim:
         raise ValidationException(f"The target's input is not a request of {operation}: {error.message}") from error
     if trouble.findings:
         raise ValidationException(f"The target's input is not a request of {operation}: {trouble.message()}")
+    empty = [name for name in shape.required_members if request.get(name) in (None, "")]
+    if empty:
+        raise ValidationException(f"The target's input is not a request of {operation}: {empty[0]} must not be empty.")
     return Aim(service=service, operation=operation, request=dict(request))
 
 
