@@ -62,7 +62,6 @@ class ContainerInstance(Moves, Base):
     health_status: Mapped[str] = mapped_column(String(30), default="OK")
     registered_at: Mapped[datetime]
     seen_at: Mapped[datetime | None]
-    version: Mapped[int] = mapped_column(default=1)
 
     def event_name(self) -> str:
         return f"container-instance/{self.cluster}/{self.id}"

@@ -124,3 +124,11 @@ def test_capacity_nobody_waits_for_may_not_register(plane: TasksPlane) -> None:
 def test_agents_find_their_sockets_on_the_endpoint(plane: TasksPlane) -> None:
     found = plane.ecs.discover_poll_endpoint()
     assert found["endpoint"].endswith("/acs") and found["telemetryEndpoint"].endswith("/tcs")
+
+
+def test_the_health_of_a_host_is_told_to_whoever_asks(plane: TasksPlane) -> None:
+    host = plane.add_host()
+    asked = plane.ecs.describe_container_instances(containerInstances=[host], include=["CONTAINER_INSTANCE_HEALTH"])
+    told = asked["containerInstances"][0]["healthStatus"]
+    assert told == {"overallStatus": "OK", "details": [{"type": "CONTAINER_RUNTIME", "status": "OK"}]}
+    assert "healthStatus" not in describe(plane, host)

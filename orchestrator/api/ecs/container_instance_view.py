@@ -1,6 +1,6 @@
 """How a container instance looks to a client of the ECS API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -10,14 +10,17 @@ from orchestrator.call import Call
 from state.container_instances import ContainerInstance, HostPort
 from state.tasks import Task
 
+TAGS = "TAGS"
+HEALTH = "CONTAINER_INSTANCE_HEALTH"
 
-def render_container_instance(call: Call, instance: ContainerInstance, *, with_tags: bool = True) -> dict[str, Any]:
+
+def render_container_instance(call: Call, instance: ContainerInstance) -> dict[str, Any]:
     """One host as the calls about a single one answer it."""
-    return render_container_instances(call, [instance], with_tags=with_tags)[0]
+    return render_container_instances(call, [instance])[0]
 
 
 def render_container_instances(
-    call: Call, instances: Sequence[ContainerInstance], *, with_tags: bool = True
+    call: Call, instances: Sequence[ContainerInstance], *, include: Collection[str] = (TAGS,)
 ) -> list[dict[str, Any]]:
     """Hosts as DescribeContainerInstances answers them, with their counts and ports in two set-based reads."""
     ids = [instance.id for instance in instances]
@@ -35,7 +38,7 @@ def render_container_instances(
         .group_by(Task.container_instance_id, Task.last_status)
     ):
         counts.setdefault(owner, {})[status] = count
-    return [_render(call, i, counts.get(i.id, {}), ports.get(i.id, []), with_tags) for i in instances]
+    return [_render(call, i, counts.get(i.id, {}), ports.get(i.id, []), include) for i in instances]
 
 
 def _render(
@@ -43,13 +46,12 @@ def _render(
     instance: ContainerInstance,
     tasks: Mapping[str, int],
     taken: Sequence[tuple[int, str]],
-    with_tags: bool,
+    include: Collection[str],
 ) -> dict[str, Any]:
     free = {"CPU": instance.free_cpu, "MEMORY": instance.free_memory}
     view: dict[str, Any] = {
         "containerInstanceArn": container_instance_arn(call, instance.cluster, instance.id),
         "ec2InstanceId": instance.ec2_instance_id or None,
-        "version": instance.version,
         "versionInfo": instance.version_info,
         "registeredResources": [_resource(resource) for resource in instance.resources],
         "remainingResources": [_remaining(_resource(resource), free, taken) for resource in instance.resources],
@@ -60,9 +62,16 @@ def _render(
         "attributes": instance.attributes,
         "attachments": [],
         "registeredAt": instance.registered_at,
-        "tags": instance.tags if with_tags else [],
+        "tags": instance.tags if TAGS in include else [],
+        "healthStatus": _health(instance) if HEALTH in include else None,
     }
     return {member: value for member, value in view.items() if value is not None}
+
+
+def _health(instance: ContainerInstance) -> dict[str, Any]:
+    """What the agent last said of its container engine."""
+    status = instance.health_status
+    return {"overallStatus": status, "details": [{"type": "CONTAINER_RUNTIME", "status": status}]}
 
 
 def _resource(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The API of container instances: agents register them, people describe, drain and deregister them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from kit.aws.paging import scope_of
 from kit.ids import last_part, new_id
-from orchestrator.api.ecs.container_instance_view import render_container_instance, render_container_instances
+from orchestrator.api.ecs.container_instance_view import TAGS, render_container_instance, render_container_instances
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
 from orchestrator.api.ecs.lookup import find_cluster, tags_of
 from orchestrator.api.ecs.pages import page
@@ -89,7 +89,7 @@ def describe_container_instances(call: Call, request: dict[str, Any]) -> dict[st
     refs = request["containerInstances"]
     if not 1 <= len(refs) <= MOST_DESCRIBED:
         raise InvalidParameterException(f"You can describe from 1 to {MOST_DESCRIBED} container instances in one call.")
-    return _answer(call, cluster, refs, _found(call, cluster, refs), with_tags="TAGS" in request.get("include", ()))
+    return _answer(call, cluster, refs, _found(call, cluster, refs), include=request.get("include") or ())
 
 
 @ecs.operation("ListContainerInstances")
@@ -135,7 +135,7 @@ def update_container_instances_state(call: Call, request: dict[str, Any]) -> dic
             instance.advance(wanted, at=call.now, because="asked for by a user")
     call.session.flush()
     call.session.wake("services", "jobs")
-    return _answer(call, cluster, refs, found, with_tags=True)
+    return _answer(call, cluster, refs, found, include=(TAGS,))
 
 
 def _known_instance(call: Call, cluster: Cluster, request: Mapping[str, Any]) -> ContainerInstance | None:
@@ -241,12 +241,17 @@ def _found(call: Call, cluster: Cluster, refs: Sequence[str]) -> dict[str, Conta
 
 
 def _answer(
-    call: Call, cluster: Cluster, refs: Sequence[str], found: Mapping[str, ContainerInstance], *, with_tags: bool
+    call: Call,
+    cluster: Cluster,
+    refs: Sequence[str],
+    found: Mapping[str, ContainerInstance],
+    *,
+    include: Collection[str],
 ) -> dict[str, Any]:
     wanted = dict.fromkeys(last_part(ref) for ref in refs)
     rows = [found[i] for i in wanted if i in found]
     return {
-        "containerInstances": render_container_instances(call, rows, with_tags=with_tags),
+        "containerInstances": render_container_instances(call, rows, include=include),
         "failures": [
             {"arn": call.arns.container_instance(cluster.name, i), "reason": "MISSING"}
             for i in wanted

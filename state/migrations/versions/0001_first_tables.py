@@ -399,7 +399,6 @@ def upgrade() -> None:
         sa.Column("health_status", sa.String(length=30), nullable=False),
         sa.Column("registered_at", state.base.Instant(), nullable=False),
         sa.Column("seen_at", state.base.Instant(), nullable=True),
-        sa.Column("version", sa.Integer(), nullable=False),
         sa.CheckConstraint("free_cpu >= 0", name=op.f("ck_container_instances_free_cpu_not_negative")),
         sa.CheckConstraint("free_memory >= 0", name=op.f("ck_container_instances_free_memory_not_negative")),
         sa.ForeignKeyConstraint(["cluster"], ["clusters.name"], name=op.f("fk_container_instances_cluster_clusters")),
