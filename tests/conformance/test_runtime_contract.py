@@ -4,6 +4,7 @@ import io
 import tarfile
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
@@ -32,7 +33,7 @@ from tests.support.engine import Engine
 GRACE = timedelta(seconds=1)
 
 
-class Rig:
+class Rig(ABC):
     """A runtime and how to make things happen on it: ``body`` of a container that does something, and waiting."""
 
     runtime: Runtime
@@ -44,11 +45,11 @@ class Rig:
     def name(self, name: str) -> str:
         return f"{self.run}-{name}"
 
-    def body(self, program: str, **host_config: Any) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def body(self, program: str, **host_config: Any) -> dict[str, Any]: ...
 
-    def wait_for_exit(self, container: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def wait_for_exit(self, container: str) -> None: ...
 
     def until(self, true: Any) -> None:
         give_up_at = monotonic() + 20
@@ -56,8 +57,8 @@ class Rig:
             assert monotonic() < give_up_at, "it did not happen in time"
             self.wait_a_moment()
 
-    def wait_a_moment(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def wait_a_moment(self) -> None: ...
 
     def create(self, name: str, program: str, **host_config: Any) -> str:
         return self.runtime.create(self.name(name), self.body(program, **host_config))
