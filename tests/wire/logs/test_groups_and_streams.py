@@ -1,49 +1,13 @@
 """Log groups and streams through a real boto3 client."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from kit.clock import ManualClock, SystemClock, epoch_millis
-from orchestrator.api.logs import logs
 from state.log_events import expire_log_events
 from tests.support.logs import messages, put, refusal
 from tests.support.loopback import Loopback
-
-
-@pytest.fixture
-def berth(store_url: str) -> Iterator[Loopback]:
-    # Real clients sign with the real time, so the server starts there and moves only when told to.
-    loopback = Loopback(store_url, [logs], clock=ManualClock(SystemClock().now()))
-    yield loopback
-    loopback.close()
-
-
-@pytest.fixture
-def client(berth: Loopback) -> Any:
-    return berth.client("logs")
-
-
-@pytest.fixture
-def embedded(sqlite_url: str) -> Iterator[Any]:
-    """A client for what never reaches the store, so that the database makes no difference."""
-    loopback = Loopback(sqlite_url, [logs])
-    yield loopback.client("logs")
-    loopback.close()
-
-
-@pytest.fixture
-def now(berth: Loopback) -> int:
-    return epoch_millis(berth.clock.now())
-
-
-@pytest.fixture
-def stream(client: Any) -> dict[str, str]:
-    client.create_log_group(logGroupName="/app")
-    client.create_log_stream(logGroupName="/app", logStreamName="web/1")
-    return {"logGroupName": "/app", "logStreamName": "web/1"}
 
 
 def test_a_group_is_created_described_and_deleted(client: Any) -> None:
