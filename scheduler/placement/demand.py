@@ -28,6 +28,8 @@ class Demand:
     memory: int
     ports: tuple[Port, ...] = ()
     address: bool = False
+    gpus: int = 0
+    resources: tuple[tuple[str, int], ...] = ()
 
 
 def demand_of(task_definition: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Demand:

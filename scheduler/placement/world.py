@@ -6,6 +6,7 @@ subtracted that is reserved on the host, whether its task has started or not.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 Port = tuple[int, str]
 """A host port and its protocol, ``(8080, "tcp")``."""
@@ -31,6 +32,16 @@ class Host:
     """Tasks on the host by group: ``{"service:web": 2}``."""
     free_addresses: int | None = None
     """Addresses left for tasks in ``awsvpc`` mode; None when they do not run out."""
+    gpus: tuple[str, ...] = ()
+    """Ids of the GPUs that no task holds, in the host's own order; a task gets whole devices."""
+    resources: Mapping[str, int] = field(default_factory=dict)
+    """What is left of the named resources that a host registered besides CPU, memory, ports and GPUs."""
+    registered_gpus: int = 0
+    registered_resources: Mapping[str, int] = field(default_factory=dict)
+    instance_id: str = ""
+    """``ec2InstanceId`` in the cluster query language."""
+    agent_version: str = ""
+    registered_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +83,10 @@ class Ask:
     group: str = ""
     address: bool = False
     """Needs an address of its own (``awsvpc``)."""
+    gpus: int = 0
+    """Whole devices, pinned to the task."""
+    resources: tuple[tuple[str, int], ...] = ()
+    """Amounts of named resources, by name."""
 
 
 Shape = tuple[object, ...]
@@ -89,4 +104,6 @@ def shape_of(ask: Ask) -> Shape:
         ask.strategy,
         ask.group,
         ask.address,
+        ask.gpus,
+        ask.resources,
     )
