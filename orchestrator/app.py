@@ -144,7 +144,7 @@ def create_loops(
     """The scheduler's loops and their leases; ``alone`` when a lock keeps every other scheduler out."""
     from orchestrator.loops import make_loops
 
-    holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[:8]}"
+    holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
     # Alone, nobody waits for the leases, so they need not be renewed all the time.
     length = timedelta(hours=1) if alone else timedelta(seconds=10)
     leases = Leases(parts.store, parts.clock, holder, length=length, seize=alone)

@@ -27,7 +27,7 @@ def attach_address(session: Session, task: Task, instance: ContainerInstance) ->
     gateway = next(ipaddress.ip_network(network).hosts())
     details = {
         "subnetId": subnet,
-        "networkInterfaceId": f"eni-{task.id[:17]}",
+        "networkInterfaceId": f"eni-{task.id[-17:]}",
         "macAddress": "02:42:" + ":".join(f"{octet:02x}" for octet in ipaddress.ip_address(address).packed),
         "privateDnsName": f"ip-{address.replace('.', '-')}.berth.internal",
         "privateIPv4Address": address,

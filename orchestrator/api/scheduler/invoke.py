@@ -29,7 +29,7 @@ def make_invoke(settings: Settings, secrets: SecretBox, clock: Clock) -> Invoke:
             ),
             now=clock.now(),
             request_id=invocation.token,
-            seed=int(invocation.token[:8], 16),
+            seed=int(invocation.token[-8:], 16),
             arns=arns,
             settings=settings,
             secrets=secrets,

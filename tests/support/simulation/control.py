@@ -180,7 +180,7 @@ class Scheduler:
     ) -> None:
         self.name = name
         self.life = life
-        leases = Leases(store, clock, f"{name}:{new_id()[:8]}", length=timedelta(seconds=10))
+        leases = Leases(store, clock, f"{name}:{new_id()[-8:]}", length=timedelta(seconds=10))
         loops = make_loops(store, clock, leases, settings, provisioners, secrets)
         for loop in loops:
             # Which of equal hosts a loop chooses is left to chance: here to the seed's.

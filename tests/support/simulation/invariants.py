@@ -15,6 +15,7 @@ from state.base import Base, Event, Moves
 from state.container_instances import ContainerInstance, HostPort
 from state.store import Session, Store
 from state.tasks import Task
+from tests.support.counts import counts_amiss
 from tests.support.simulation.hosts import HostMachine
 from tests.support.simulation.ledger import Ledger
 from tests.support.simulation.promises import OVER, Promises
@@ -57,6 +58,7 @@ class Invariants:
         ).all()
         return [
             *_over_commitment(session, tasks),
+            *counts_amiss(session),
             *self._moves(session),
             *self.promises.amiss(session, tasks),
             *_ghosts(tasks, hosts),

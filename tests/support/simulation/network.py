@@ -102,7 +102,7 @@ class Network:
         links = [link for replica in self._world.replicas for link in replica.links if not link.broken]
         if links:
             link = self._world.chance.choice(links)
-            self._world.note(f"connection of {link.conversation.instance_id[:6]} breaks")
+            self._world.note(f"connection of {link.conversation.instance_id[-6:]} breaks")
             link.broken = True
             link.to_agent.clear()
             link.to_server.clear()

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from unittest import mock
 
+from kit import ids
 from state.base import Base
 from state.store import Store
 from tests.support.simulation.invariants import Broken
@@ -49,6 +50,7 @@ def fresh(store: Store) -> Store:
 def seeded(chance: Random) -> Iterator[None]:
     """Ids are drawn from the seed as well: rows are ordered by them."""
     with (
+        mock.patch.object(ids, "_ids", ids.Ids(now=lambda: 0, entropy=chance.randbytes)),
         mock.patch.object(uuid, "uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)),
         mock.patch("orchestrator.frame.randomness.randbits", chance.getrandbits),
     ):

@@ -184,9 +184,9 @@ class World:
                 continue
             host = here.get(capacity)
             if host is None:
-                self.note(f"capacity {capacity[:6]} comes up")
+                self.note(f"capacity {capacity[-6:]} comes up")
                 size = Size(cpu=wanted.cpu, memory=wanted.memory)
-                host = self.add_host(f"capacity-{capacity[:6]}", size, capacity, wanted.cluster)
+                host = self.add_host(f"capacity-{capacity[-6:]}", size, capacity, wanted.cluster)
             if not host.life.alive:
                 self.boot(host)
 

@@ -23,4 +23,4 @@ def _change(user: User, before: str, after: str) -> None:
     if hosts:
         host = user.chance.choice(sorted(hosts))
         user.call("ecs", "UpdateContainerInstancesState", containerInstances=[host], status=after)
-        user.note(f"user: host {last_part(host)[:6]} is to be {after}")
+        user.note(f"user: host {last_part(host)[-6:]} is to be {after}")

@@ -78,7 +78,7 @@ def submit_job(user: User) -> None:
     job = user.call("batch", "SubmitJob", jobName=user.token(), jobQueue=queue, jobDefinition=definition, **request)[
         "jobId"
     ]
-    user.note(f"user: SubmitJob {definition} {request}: {job[:6]}")
+    user.note(f"user: SubmitJob {definition} {request}: {job[-6:]}")
     attempts = request.get("retryStrategy", {"attempts": 1})["attempts"]
     user.ledger.jobs[job] = Submitted(size=size, attempts=attempts)
 
@@ -87,4 +87,4 @@ def terminate_job(user: User) -> None:
     if user.ledger.jobs:
         job = user.chance.choice(sorted(user.ledger.jobs))
         user.call("batch", "TerminateJob", jobId=job, reason="no longer needed")
-        user.note(f"user: TerminateJob {job[:6]}")
+        user.note(f"user: TerminateJob {job[-6:]}")

@@ -77,7 +77,7 @@ def stop_task(user: User) -> None:
 
 def stop(user: User, task: str) -> None:
     answer = user.call("ecs", "StopTask", task=task, reason="enough")
-    user.note(f"user: StopTask {task[:6]}, which was {answer['task']['lastStatus']}")
+    user.note(f"user: StopTask {task[-6:]}, which was {answer['task']['lastStatus']}")
     user.ledger.stopped.add(task)
 
 
@@ -100,5 +100,5 @@ def _run(user: User, definition: str, count: int, request: dict[str, Any]) -> No
         "ecs", "RunTask", taskDefinition=definition, count=count, clientToken=token, startedBy=token, **request
     )
     tasks = [last_part(task["taskArn"]) for task in answer["tasks"]]
-    user.note(f"user: RunTask {definition} × {count}: {[task[:6] for task in tasks]}")
+    user.note(f"user: RunTask {definition} × {count}: {[task[-6:] for task in tasks]}")
     user.ledger.tasks.update(tasks)
