@@ -596,6 +596,22 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_uploads_started_at"), ["started_at"], unique=False)
 
     op.create_table(
+        "host_devices",
+        sa.Column("container_instance_id", sa.String(length=36), nullable=False),
+        sa.Column("device", sa.String(length=255), nullable=False),
+        sa.Column("task_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["container_instance_id"],
+            ["container_instances.id"],
+            name=op.f("fk_host_devices_container_instance_id_container_instances"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("container_instance_id", "device", name=op.f("pk_host_devices")),
+    )
+    with op.batch_alter_table("host_devices", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_host_devices_task_id"), ["task_id"], unique=False)
+
+    op.create_table(
         "host_ports",
         sa.Column("container_instance_id", sa.String(length=36), nullable=False),
         sa.Column("protocol", sa.String(length=3), nullable=False),
@@ -610,6 +626,40 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("host_ports", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_host_ports_task_id"), ["task_id"], unique=False)
+
+    op.create_table(
+        "host_resources",
+        sa.Column("container_instance_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("registered", sa.BigInteger(), nullable=False),
+        sa.Column("free", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("free >= 0", name=op.f("ck_host_resources_free_not_negative")),
+        sa.ForeignKeyConstraint(
+            ["container_instance_id"],
+            ["container_instances.id"],
+            name=op.f("fk_host_resources_container_instance_id_container_instances"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("container_instance_id", "name", name=op.f("pk_host_resources")),
+    )
+    op.create_table(
+        "taken_resources",
+        sa.Column("task_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("container_instance_id", sa.String(length=36), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["container_instance_id"],
+            ["container_instances.id"],
+            name=op.f("fk_taken_resources_container_instance_id_container_instances"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("task_id", "name", name=op.f("pk_taken_resources")),
+    )
+    with op.batch_alter_table("taken_resources", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_taken_resources_container_instance_id"), ["container_instance_id"], unique=False
+        )
 
     op.create_table(
         "image_references",
@@ -665,6 +715,36 @@ def upgrade() -> None:
         batch_op.create_index("ix_image_tags_digest", ["repository", "digest"], unique=False)
 
     op.create_table(
+        "task_counts",
+        sa.Column("cluster", sa.String(length=255), nullable=False),
+        sa.Column("container_instance_id", sa.String(length=36), nullable=False),
+        sa.Column("group_name", sa.String(length=255), nullable=False),
+        sa.Column("deployment_id", sa.String(length=60), nullable=False),
+        sa.Column("launch_type", sa.String(length=20), nullable=False),
+        sa.Column("capacity_provider", sa.String(length=255), nullable=False),
+        sa.Column("last_status", sa.String(length=20), nullable=False),
+        sa.Column("desired_status", sa.String(length=20), nullable=False),
+        sa.Column("health_status", sa.String(length=20), nullable=False),
+        sa.Column("tasks", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "cluster",
+            "container_instance_id",
+            "group_name",
+            "deployment_id",
+            "launch_type",
+            "capacity_provider",
+            "last_status",
+            "desired_status",
+            "health_status",
+            name=op.f("pk_task_counts"),
+        ),
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("task_counts", schema=None) as batch_op:
+        batch_op.create_index("ix_task_counts_deployment", ["deployment_id"], unique=False)
+        batch_op.create_index("ix_task_counts_instance", ["container_instance_id"], unique=False)
+
+    op.create_table(
         "tasks",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("cluster", sa.String(length=255), nullable=False),
@@ -715,7 +795,7 @@ def upgrade() -> None:
     with op.batch_alter_table("tasks", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_tasks_capacity_id"), ["capacity_id"], unique=False)
         batch_op.create_index("ix_tasks_cluster_status", ["cluster", "desired_status", "last_status"], unique=False)
-        batch_op.create_index(batch_op.f("ix_tasks_deployment_id"), ["deployment_id"], unique=False)
+        batch_op.create_index("ix_tasks_deployment", ["deployment_id", "started_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_tasks_family"), ["family"], unique=False)
         batch_op.create_index("ix_tasks_instance", ["container_instance_id", "last_status"], unique=False)
         batch_op.create_index(batch_op.f("ix_tasks_job_id"), ["job_id"], unique=False)
@@ -735,11 +815,16 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_tasks_job_id"))
         batch_op.drop_index("ix_tasks_instance")
         batch_op.drop_index(batch_op.f("ix_tasks_family"))
-        batch_op.drop_index(batch_op.f("ix_tasks_deployment_id"))
+        batch_op.drop_index("ix_tasks_deployment")
         batch_op.drop_index("ix_tasks_cluster_status")
         batch_op.drop_index(batch_op.f("ix_tasks_capacity_id"))
 
     op.drop_table("tasks")
+    with op.batch_alter_table("task_counts", schema=None) as batch_op:
+        batch_op.drop_index("ix_task_counts_instance")
+        batch_op.drop_index("ix_task_counts_deployment")
+
+    op.drop_table("task_counts")
     with op.batch_alter_table("image_tags", schema=None) as batch_op:
         batch_op.drop_index("ix_image_tags_digest")
 
@@ -748,10 +833,19 @@ def downgrade() -> None:
         batch_op.drop_index("ix_image_references_target")
 
     op.drop_table("image_references")
+    with op.batch_alter_table("taken_resources", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_taken_resources_container_instance_id"))
+
+    op.drop_table("taken_resources")
+    op.drop_table("host_resources")
     with op.batch_alter_table("host_ports", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_host_ports_task_id"))
 
     op.drop_table("host_ports")
+    with op.batch_alter_table("host_devices", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_host_devices_task_id"))
+
+    op.drop_table("host_devices")
     with op.batch_alter_table("uploads", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_uploads_started_at"))
         batch_op.drop_index(batch_op.f("ix_uploads_repository"))

@@ -1,0 +1,134 @@
+"""Devices and named resources: no two tasks ever hold the same, and what is given back is given back once."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from state.base import Base
+from state.clusters import Cluster
+from state.container_instances import ContainerInstance
+from state.devices import (
+    ResourceHeld,
+    TakenAmount,
+    TakenDevice,
+    free_gpus,
+    free_resources,
+    register_resources,
+    release_devices,
+    take_devices,
+    take_resources,
+)
+from state.store import Conflict, Session, Store, StoreBusy
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+RESOURCES = [
+    {"name": "CPU", "type": "INTEGER", "integerValue": 4096},
+    {"name": "GPU", "type": "STRINGSET", "stringSetValue": ["gpu-b", "gpu-a", "gpu-c"]},
+    {"name": "licence", "type": "INTEGER", "integerValue": 3},
+]
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    store = Store(store_url)
+    Base.metadata.create_all(store.engine)
+
+    def fill(session: Session) -> None:
+        session.add(Cluster(name="default", created_at=NOW))
+        session.flush()
+        for name, resources in (("host", RESOURCES), ("plain", [])):
+            session.add(
+                ContainerInstance(
+                    id=name,
+                    cluster="default",
+                    registered_cpu=4096,
+                    registered_memory=4096,
+                    free_cpu=4096,
+                    free_memory=4096,
+                    resources=resources,
+                    registered_at=NOW,
+                )
+            )
+        register_resources(session, "host", {"licence": 3})
+
+    store.transact(fill)
+    yield store
+    store.close()
+
+
+def gpu(device: str, task: str) -> TakenDevice:
+    return TakenDevice(container_instance_id="host", device=device, task_id=task)
+
+
+def licences(amount: int, task: str) -> TakenAmount:
+    return TakenAmount(container_instance_id="host", name="licence", amount=amount, task_id=task)
+
+
+def left(store: Store) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, int]]]:
+    def look(session: Session) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, int]]]:
+        hosts = [session.get_one(ContainerInstance, name) for name in ("host", "plain")]
+        return free_gpus(session, hosts), free_resources(session, hosts)
+
+    return store.read(look)
+
+
+def test_free_devices_keep_the_order_in_which_the_host_named_them(store: Store) -> None:
+    assert left(store) == ({"host": ("gpu-b", "gpu-a", "gpu-c")}, {"host": {"licence": 3}})
+    store.transact(lambda session: take_devices(session, [gpu("gpu-a", "one")]))
+    assert left(store)[0] == {"host": ("gpu-b", "gpu-c")}
+
+
+def test_a_device_is_never_given_to_two_tasks(store: Store) -> None:
+    store.transact(lambda session: take_devices(session, [gpu("gpu-a", "one")]))
+    with pytest.raises((StoreBusy, IntegrityError)):
+        store.transact(lambda session: take_devices(session, [gpu("gpu-b", "two"), gpu("gpu-a", "two")]))
+    assert left(store)[0] == {"host": ("gpu-b", "gpu-c")}
+
+
+def test_no_more_of_a_resource_is_taken_than_there_is(store: Store) -> None:
+    store.transact(lambda session: take_resources(session, [licences(1, "one"), licences(1, "two")]))
+
+    def greedy(session: Session) -> str:
+        try:
+            take_resources(session, [licences(2, "three")])
+        except Conflict as refused:
+            session.rollback()
+            return str(refused)
+        return ""
+
+    assert store.transact(greedy) == "not enough licence left on host"
+    assert left(store)[1] == {"host": {"licence": 1}}
+
+
+def test_what_ended_tasks_held_comes_back_once(store: Store) -> None:
+    def take(session: Session) -> None:
+        take_devices(session, [gpu("gpu-a", "one"), gpu("gpu-b", "one"), gpu("gpu-c", "two")])
+        take_resources(session, [licences(1, "one"), licences(2, "two")])
+
+    store.transact(take)
+    assert left(store) == ({"host": ()}, {"host": {"licence": 0}})
+    store.transact(lambda session: release_devices(session, ["one", "nobody"]))
+    store.transact(lambda session: release_devices(session, ["one"]))
+    assert left(store) == ({"host": ("gpu-b", "gpu-a")}, {"host": {"licence": 1}})
+    store.transact(lambda session: release_devices(session, ["one", "two"]))
+    assert left(store) == ({"host": ("gpu-b", "gpu-a", "gpu-c")}, {"host": {"licence": 3}})
+
+
+def test_thousands_of_ended_tasks_give_back_in_one_call(store: Store) -> None:
+    store.transact(lambda session: take_resources(session, [licences(3, "task-2500")]))
+    store.transact(lambda session: release_devices(session, [f"task-{number}" for number in range(3000)]))
+    assert left(store)[1] == {"host": {"licence": 3}}
+
+
+def test_a_host_that_registers_again_keeps_what_its_tasks_hold(store: Store) -> None:
+    store.transact(lambda session: take_resources(session, [licences(2, "one")]))
+    store.transact(lambda session: register_resources(session, "host", {"licence": 5}))
+    assert left(store)[1] == {"host": {"licence": 3}}
+    for fewer in ({"licence": 1}, {}):
+        with pytest.raises(ResourceHeld, match="its tasks hold 2 of licence"):
+            store.transact(lambda session, fewer=fewer: register_resources(session, "host", fewer))
+    store.transact(lambda session: release_devices(session, ["one"]))
+    store.transact(lambda session: register_resources(session, "host", {}))
+    assert left(store)[1] == {}
