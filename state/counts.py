@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from state.container_instances import ContainerInstance
 from state.services import Service
-from state.tasks import Task
+from state.task_counts import tally_clusters, tally_deployments
 
 STARTING = ("PROVISIONING", "PENDING")
 
@@ -45,12 +45,7 @@ def count_clusters(session: Session, clusters: Collection[str]) -> Mapping[str, 
         ).all()
     )
     counts = {name: ClusterCounts(instances=instances.get(name, 0)) for name in clusters}
-    tasks = session.execute(
-        select(Task.cluster, Task.launch_type, Task.last_status, func.count())
-        .where(Task.cluster.in_(clusters), Task.last_status != "STOPPED")
-        .group_by(Task.cluster, Task.launch_type, Task.last_status)
-    )
-    for cluster, launch_type, status, count in tasks:
+    for cluster, launch_type, status, count in tally_clusters(session, clusters):
         counts[cluster].tasks[launch_type, phase_of(status)] += count
     services = session.execute(
         select(Service.cluster, Service.launch_type, Service.status, func.count())
@@ -65,14 +60,10 @@ def count_clusters(session: Session, clusters: Collection[str]) -> Mapping[str, 
 def count_deployments(session: Session, deployments: Collection[str]) -> Mapping[str, Counter[str]]:
     """RUNNING and PENDING tasks of each deployment, in one query."""
     counts: dict[str, Counter[str]] = {deployment: Counter() for deployment in deployments}
-    tasks = session.execute(
-        select(Task.deployment_id, Task.last_status, func.count())
-        .where(Task.deployment_id.in_(deployments), Task.last_status.in_((*STARTING, "RUNNING")))
-        .group_by(Task.deployment_id, Task.last_status)
-    )
-    for deployment, status, count in tasks:
-        if deployment is not None:
-            counts[deployment][phase_of(status)] += count
+    for deployment, by_status in tally_deployments(session, deployments).items():
+        for status, count in by_status.items():
+            if phase_of(status) != "STOPPING":
+                counts[deployment][phase_of(status)] += count
     return counts
 
 

@@ -11,6 +11,7 @@ from state.clusters import Cluster
 from state.compute_environments import ComputeEnvironment
 from state.container_instances import ContainerInstance
 from state.jobs import UNFINISHED, Job
+from state.task_counts import TaskCount
 from state.tasks import Task
 
 
@@ -33,17 +34,18 @@ class EnvironmentHost:
 
 def environment_hosts(session: Session) -> list[EnvironmentHost]:
     """All capacities of compute environments that have not ended, the oldest first."""
+    # Asked host by host: environments have few, and a table of tasks has many.
     running = (
-        select(Task.container_instance_id, func.count().label("tasks"))
-        .where(Task.last_status != "STOPPED", Task.container_instance_id.is_not(None))
-        .group_by(Task.container_instance_id)
-        .subquery()
+        select(func.sum(TaskCount.tasks))
+        .where(TaskCount.container_instance_id == ContainerInstance.id)
+        .scalar_subquery()
+        .label("tasks")
     )
     last = (
-        select(Task.container_instance_id, func.max(Task.stopped_at).label("at"))
-        .where(Task.container_instance_id.is_not(None))
-        .group_by(Task.container_instance_id)
-        .subquery()
+        select(func.max(Task.stopped_at))
+        .where(Task.container_instance_id == ContainerInstance.id)
+        .scalar_subquery()
+        .label("at")
     )
     rows = session.execute(
         select(
@@ -56,12 +58,10 @@ def environment_hosts(session: Session) -> list[EnvironmentHost]:
             ContainerInstance.free_cpu,
             ContainerInstance.free_memory,
             ContainerInstance.registered_at,
-            running.c.tasks,
-            last.c.at,
+            running,
+            last,
         )
         .outerjoin(ContainerInstance, ContainerInstance.id == Capacity.container_instance_id)
-        .outerjoin(running, running.c.container_instance_id == ContainerInstance.id)
-        .outerjoin(last, last.c.container_instance_id == ContainerInstance.id)
         .where(Capacity.purpose == "compute-environment", Capacity.status != "TERMINATED")
         .order_by(Capacity.requested_at, Capacity.id)
     )

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
 from state.base import Base, Moves
+from state.task_counts import follow
 
 # ECS's ACTIVATING, DEACTIVATING and STOPPING are for load balancers and the like, which Berth has not built.
 TASK = Lifecycle(
@@ -37,37 +38,39 @@ class Task(Moves, Base):
         Index("ix_tasks_service", "cluster", "service_name", "desired_status"),
         Index("ix_tasks_instance", "container_instance_id", "last_status"),
         Index("ix_tasks_stopped_at", "stopped_at"),
+        # How many of a deployment's tasks have settled is a range of this.
+        Index("ix_tasks_deployment", "deployment_id", "started_at"),
     )
     lifecycle = TASK
     status_column = "last_status"
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    cluster: Mapped[str] = mapped_column(ForeignKey("clusters.name"))
+    cluster: Mapped[str] = mapped_column(ForeignKey("clusters.name"), active_history=True)
     family: Mapped[str] = mapped_column(String(255), index=True)
     revision: Mapped[int]
-    launch_type: Mapped[str] = mapped_column(String(20))
-    capacity_provider: Mapped[str | None] = mapped_column(String(255))
+    launch_type: Mapped[str] = mapped_column(String(20), active_history=True)
+    capacity_provider: Mapped[str | None] = mapped_column(String(255), active_history=True)
     platform_version: Mapped[str | None] = mapped_column(String(40))
-    group: Mapped[str | None] = mapped_column("group_name", String(255))
+    group: Mapped[str | None] = mapped_column("group_name", String(255), active_history=True)
     started_by: Mapped[str | None] = mapped_column(String(255), index=True)
     service_name: Mapped[str | None] = mapped_column(String(255))
-    deployment_id: Mapped[str | None] = mapped_column(String(60), index=True)
+    deployment_id: Mapped[str | None] = mapped_column(String(60), active_history=True)
     # Written by the services loop: it has taken into account how this stopped task of a service ended.
     judged: Mapped[bool] = mapped_column(default=False)
     # The Batch job attempt that this task is, if any.
     job_id: Mapped[str | None] = mapped_column(String(80), index=True)
 
-    container_instance_id: Mapped[str | None] = mapped_column(ForeignKey("container_instances.id"))
+    container_instance_id: Mapped[str | None] = mapped_column(ForeignKey("container_instances.id"), active_history=True)
     capacity_id: Mapped[str | None] = mapped_column(String(36), index=True)
     # Reserved on the host: CPU units of 1/1024 vCPU, MiB.
     cpu: Mapped[int]
     memory: Mapped[int]
 
-    desired_status: Mapped[str] = mapped_column(String(20), default="RUNNING")
-    last_status: Mapped[str] = mapped_column(String(20))
+    desired_status: Mapped[str] = mapped_column(String(20), default="RUNNING", active_history=True)
+    last_status: Mapped[str] = mapped_column(String(20), active_history=True)
     stop_code: Mapped[str | None] = mapped_column(String(40))
     stopped_reason: Mapped[str | None]
-    health_status: Mapped[str] = mapped_column(String(20), default="UNKNOWN")
+    health_status: Mapped[str] = mapped_column(String(20), default="UNKNOWN", active_history=True)
 
     overrides: Mapped[dict[str, Any]] = mapped_column(default=dict)
     network_configuration: Mapped[dict[str, Any] | None]
@@ -102,6 +105,9 @@ class Task(Moves, Base):
         self.stopped_reason = because
         self.stopping_at = at
         return True
+
+
+follow(Task)
 
 
 def get_task(session: Session, task_id: str) -> Task | None:

@@ -17,6 +17,7 @@ from state.firings import forget_firings
 from state.job_retention import forget_jobs, task_of_no_unfinished_job
 from state.log_events import expire_log_events
 from state.store import Session, Store
+from state.task_counts import forget_empty_cells
 from state.task_definitions import forget_task_definitions
 from state.tasks import Task
 
@@ -53,6 +54,7 @@ class HousekeepingLoop(Loop):
             lambda session, at: forget_jobs(session, before=at - JOBS_KEPT, limit=SUBMISSIONS),
             self._forget_tasks,
             lambda session, at: forget_task_definitions(session),
+            lambda session, at: forget_empty_cells(session),
             _forget_capacities,
             _forget_hosts,
             _forget_events,

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from orchestrator.api.ecs.lookup import container_instance_arn
 from orchestrator.call import Call
 from state.container_instances import ContainerInstance, HostPort
-from state.tasks import Task
+from state.task_counts import tally_hosts
 
 TAGS = "TAGS"
 HEALTH = "CONTAINER_INSTANCE_HEALTH"
@@ -31,13 +31,7 @@ def render_container_instances(
         )
     ):
         ports.setdefault(host, []).append((port, protocol))
-    counts: dict[str | None, dict[str, int]] = {}
-    for owner, status, count in call.session.execute(
-        select(Task.container_instance_id, Task.last_status, func.count())
-        .where(Task.container_instance_id.in_(ids), Task.last_status != "STOPPED")
-        .group_by(Task.container_instance_id, Task.last_status)
-    ):
-        counts.setdefault(owner, {})[status] = count
+    counts = tally_hosts(call.session, ids)
     return [_render(call, i, counts.get(i.id, {}), ports.get(i.id, []), include) for i in instances]
 
 
