@@ -1,9 +1,11 @@
 """Placement: which host takes which task. Pure: the same hosts, asks and seed give the same plan."""
 
 from scheduler.placement.constraints import BadConstraint, UnsupportedConstraint, check_constraints
-from scheduler.placement.demand import BadSize, Demand, cpu_units, demand_of, memory_mib
+from scheduler.placement.demand import Demand, demand_of
+from scheduler.placement.devices import gpus_by_container, share_gpus
 from scheduler.placement.place import place
 from scheduler.placement.plan import Objection, Placed, Plan, Reason, Refused, Why
+from scheduler.placement.sizes import BadSize, cpu_units, gpu_count, memory_mib, port_range
 from scheduler.placement.strategies import BadStrategy, check_strategies
 from scheduler.placement.world import Ask, Constraint, Host, Port, RequiredAttribute, Strategy
 
@@ -29,6 +31,10 @@ __all__ = [
     "check_strategies",
     "cpu_units",
     "demand_of",
+    "gpu_count",
+    "gpus_by_container",
     "memory_mib",
     "place",
+    "port_range",
+    "share_gpus",
 ]
