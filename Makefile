@@ -7,9 +7,10 @@ SHELL := /bin/bash
 # so that they share what they set up.
 WORKERS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores > 3 ? 4 : cores + 1)))
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 SPREAD = -n $(WORKERS) --dist loadfile
 
-.PHONY: help setup demo test test-clients check style format bench docs stop clean
+.PHONY: help setup demo test test-clients check style format bench bench-scale docs stop clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -46,6 +47,10 @@ format: ## let ruff format the code and mend what it can
 bench: ## the benchmarks: ratios against a peer in the same run
 	@.ci/setup
 	@.ci/engine run .venv/bin/python -m bench
+
+bench-scale: ## two million tasks on a simulated fleet, the engine, packing, delay, memory: a quarter of an hour
+	@.ci/setup bench
+	@.venv/bin/python -m bench.scale $(BENCH_ARGS)
 
 docs: ## write the generated pages again
 	@.ci/setup
