@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from state.capacities import Capacity
+from state.container_instances import mark_hosts
 from state.reservations import release
 from state.store import Session
 from state.tasks import Task
@@ -20,13 +21,17 @@ def stop_tasks(session: Session, tasks: Iterable[Task], *, now: datetime, code: 
 
     Repeating it changes nothing: the first asker's code and reason stay.
     """
+    hosts = set()
     for task in tasks:
         if not task.ask_to_stop(at=now, code=code, because=because):
             continue
         if task.container_instance_id is None:
             end_task(session, task, now=now, because=because)
         else:
+            hosts.add(task.container_instance_id)
             session.wake(f"agent:{task.container_instance_id}")
+    # Placement counts on a host only what is to run on.
+    mark_hosts(session, hosts)
 
 
 def end_task(session: Session, task: Task, *, now: datetime, because: str) -> None:

@@ -2,13 +2,17 @@
 
 ``free_cpu`` and ``free_memory`` can never go below zero: the database itself refuses (CHECK), and a host port is a
 row with a unique key. Over-commitment is therefore impossible to write, whatever the scheduler believed.
+
+Whatever placement reads of a host is written together with a fresh ``revision``: a random mark, so that whoever
+remembers the mark knows whether what it remembers of the host still holds. A mark that was rolled back never returns.
 """
 
-from collections.abc import Collection, Sequence
+import secrets
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, select
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, event, inspect, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
@@ -25,16 +29,27 @@ CONTAINER_INSTANCE = Lifecycle(
     },
 )
 
+# What placement does not read: everything else is written with a new mark.
+UNREAD_BY_PLACEMENT = frozenset({"revision", "capacity_id", "tags", "connection_id", "health_status", "seen_at"})
+# Ids in one statement; SQLite admits some 32,000 parameters.
+MOST_IDS = 1000
+
+
+def new_revision() -> int:
+    """A mark for what is being written; one mark may serve for all rows that one statement writes."""
+    return secrets.randbits(62)
+
 
 class ContainerInstance(Moves, Base):
     """One host. ``status`` is written by the API, ``agent_connected`` by the agents' door,
-    ``free_*`` only by ``state.reservations``."""
+    ``free_*`` only by ``state.reservations``; whoever writes by a statement writes ``revision`` as well."""
 
     __tablename__ = "container_instances"
     __table_args__ = (
         CheckConstraint("free_cpu >= 0", name="free_cpu_not_negative"),
         CheckConstraint("free_memory >= 0", name="free_memory_not_negative"),
-        Index("ix_container_instances_cluster_status", "cluster", "status"),
+        # Has everything that is asked of every host at every placement.
+        Index("ix_container_instances_cluster_status", "cluster", "status", "shared", "id", "revision"),
     )
     lifecycle = CONTAINER_INSTANCE
 
@@ -62,6 +77,7 @@ class ContainerInstance(Moves, Base):
     health_status: Mapped[str] = mapped_column(String(30), default="OK")
     registered_at: Mapped[datetime]
     seen_at: Mapped[datetime | None]
+    revision: Mapped[int] = mapped_column(BigInteger, default=new_revision)
 
     def event_name(self) -> str:
         return f"container-instance/{self.cluster}/{self.id}"
@@ -69,6 +85,14 @@ class ContainerInstance(Moves, Base):
     def attribute(self, name: str) -> str | None:
         """The value of the named attribute, or None."""
         return next((a.get("value") for a in self.attributes if a["name"] == name), None)
+
+
+@event.listens_for(ContainerInstance, "before_update")
+def _mark(mapper: Any, connection: Any, instance: ContainerInstance) -> None:
+    """Give the row a new mark where a flush writes what placement reads."""
+    attributes = inspect(instance).attrs
+    if any(one.history.has_changes() for one in attributes if one.key not in UNREAD_BY_PLACEMENT):
+        instance.revision = new_revision()
 
 
 class HostPort(Base):
@@ -94,6 +118,23 @@ class NetworkAddress(Base):
 
 def get_container_instance(session: Session, instance_id: str) -> ContainerInstance | None:
     return session.get(ContainerInstance, instance_id)
+
+
+def mark_hosts(session: Session, instance_ids: Collection[str]) -> None:
+    """Say that something placement counts on these hosts has changed, though not in their own rows."""
+    for ids in some(sorted(set(instance_ids))):
+        session.execute(
+            update(ContainerInstance)
+            .where(ContainerInstance.id.in_(ids))
+            .values(revision=new_revision())
+            .execution_options(synchronize_session=False)
+        )
+
+
+def some(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ids, as many at a time as one statement takes."""
+    for start in range(0, len(ids), MOST_IDS):
+        yield ids[start : start + MOST_IDS]
 
 
 def list_hosts(session: Session, cluster: str, statuses: Collection[str] = ("ACTIVE",)) -> Sequence[ContainerInstance]:

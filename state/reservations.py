@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from sqlalchemy import CursorResult, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from state.container_instances import ContainerInstance, HostPort, NetworkAddress
+from state.container_instances import ContainerInstance, HostPort, NetworkAddress, new_revision
 from state.store import Conflict
 
 
@@ -36,7 +36,11 @@ def reserve(
             ContainerInstance.free_cpu >= cpu,
             ContainerInstance.free_memory >= memory,
         )
-        .values(free_cpu=ContainerInstance.free_cpu - cpu, free_memory=ContainerInstance.free_memory - memory)
+        .values(
+            free_cpu=ContainerInstance.free_cpu - cpu,
+            free_memory=ContainerInstance.free_memory - memory,
+            revision=new_revision(),
+        )
         .execution_options(synchronize_session=False)
     )
     if not isinstance(taken, CursorResult) or taken.rowcount != 1:
@@ -55,7 +59,11 @@ def release(session: Session, container_instance_id: str | None, task_id: str, *
         session.execute(
             update(ContainerInstance)
             .where(ContainerInstance.id == container_instance_id)
-            .values(free_cpu=ContainerInstance.free_cpu + cpu, free_memory=ContainerInstance.free_memory + memory)
+            .values(
+                free_cpu=ContainerInstance.free_cpu + cpu,
+                free_memory=ContainerInstance.free_memory + memory,
+                revision=new_revision(),
+            )
             .execution_options(synchronize_session=False)
         )
     session.execute(delete(HostPort).where(HostPort.task_id == task_id))

@@ -6,10 +6,10 @@ loop marks hosts nobody has seen for a while as away.
 
 import threading
 
-from sqlalchemy import update
+from sqlalchemy import case, update
 
 from kit.clock import Clock
-from state.container_instances import ContainerInstance
+from state.container_instances import ContainerInstance, new_revision
 from state.store import Session, Store
 
 
@@ -32,7 +32,7 @@ class Presence:
             session.execute(
                 update(ContainerInstance)
                 .where(ContainerInstance.id == instance_id)
-                .values(agent_connected=True, connection_id=connection_id, seen_at=now)
+                .values(agent_connected=True, connection_id=connection_id, seen_at=now, revision=new_revision())
             )
             session.wake("services", "jobs")
 
@@ -47,7 +47,7 @@ class Presence:
             session.execute(
                 update(ContainerInstance)
                 .where(ContainerInstance.id == instance_id, ContainerInstance.connection_id == connection_id)
-                .values(agent_connected=False, connection_id=None)
+                .values(agent_connected=False, connection_id=None, revision=new_revision())
             )
             session.wake("services")
 
@@ -60,10 +60,12 @@ class Presence:
         if not connections:
             return
         now = self._clock.now()
+        # Of a host that was not taken for away, placement learns nothing new.
+        revision = case((ContainerInstance.agent_connected, ContainerInstance.revision), else_=new_revision())
         self._store.transact(
             lambda session: session.execute(
                 update(ContainerInstance)
                 .where(ContainerInstance.connection_id.in_(connections))
-                .values(seen_at=now, agent_connected=True)
+                .values(seen_at=now, agent_connected=True, revision=revision)
             )
         )

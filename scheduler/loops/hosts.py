@@ -7,7 +7,7 @@ from typing import ClassVar
 from sqlalchemy import or_, select, update
 
 from scheduler.loops.loop import Loop
-from state.container_instances import ContainerInstance
+from state.container_instances import ContainerInstance, new_revision
 from state.store import Session
 
 AWAY_AFTER = timedelta(seconds=60)
@@ -34,6 +34,6 @@ class HostsLoop(Loop):
         session.execute(
             update(ContainerInstance)
             .where(ContainerInstance.id.in_(outcome), ContainerInstance.seen_at < now - AWAY_AFTER)
-            .values(agent_connected=False, connection_id=None)
+            .values(agent_connected=False, connection_id=None, revision=new_revision())
         )
         session.wake("services")

@@ -399,6 +399,7 @@ def upgrade() -> None:
         sa.Column("health_status", sa.String(length=30), nullable=False),
         sa.Column("registered_at", state.base.Instant(), nullable=False),
         sa.Column("seen_at", state.base.Instant(), nullable=True),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("free_cpu >= 0", name=op.f("ck_container_instances_free_cpu_not_negative")),
         sa.CheckConstraint("free_memory >= 0", name=op.f("ck_container_instances_free_memory_not_negative")),
         sa.ForeignKeyConstraint(["cluster"], ["clusters.name"], name=op.f("fk_container_instances_cluster_clusters")),
@@ -406,7 +407,11 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("container_instances", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_container_instances_capacity_id"), ["capacity_id"], unique=False)
-        batch_op.create_index("ix_container_instances_cluster_status", ["cluster", "status"], unique=False)
+        batch_op.create_index(
+            "ix_container_instances_cluster_status",
+            ["cluster", "status", "shared", "id", "revision"],
+            unique=False,
+        )
 
     op.create_table(
         "images",
