@@ -1,10 +1,11 @@
 """Placement: which host takes which task. Pure: the same hosts, asks and seed give the same plan."""
 
-from scheduler.placement.constraints import BadConstraint, UnsupportedConstraint, check_constraints
+from scheduler.placement.constraints import BadConstraint, check_constraints, eligible
 from scheduler.placement.demand import Demand, demand_of
 from scheduler.placement.devices import gpus_by_container, share_gpus
 from scheduler.placement.place import place
 from scheduler.placement.plan import Objection, Placed, Plan, Reason, Refused, Why
+from scheduler.placement.query import BadQuery, Query, parse
 from scheduler.placement.sizes import BadSize, cpu_units, gpu_count, memory_mib, port_range
 from scheduler.placement.strategies import BadStrategy, check_strategies
 from scheduler.placement.world import Ask, Constraint, Host, Port, RequiredAttribute, Strategy
@@ -12,6 +13,7 @@ from scheduler.placement.world import Ask, Constraint, Host, Port, RequiredAttri
 __all__ = [
     "Ask",
     "BadConstraint",
+    "BadQuery",
     "BadSize",
     "BadStrategy",
     "Constraint",
@@ -21,19 +23,21 @@ __all__ = [
     "Placed",
     "Plan",
     "Port",
+    "Query",
     "Reason",
     "Refused",
     "RequiredAttribute",
     "Strategy",
-    "UnsupportedConstraint",
     "Why",
     "check_constraints",
     "check_strategies",
     "cpu_units",
     "demand_of",
+    "eligible",
     "gpu_count",
     "gpus_by_container",
     "memory_mib",
+    "parse",
     "place",
     "port_range",
     "share_gpus",

@@ -1,13 +1,14 @@
 """Placement constraints: read and checked before placement, never passed over in silence.
 
-``distinctInstance`` is built. ``memberOf`` needs the cluster query language, which is not built yet, so it is
-refused by name.
+``distinctInstance`` keeps the tasks of a group apart; ``memberOf`` chooses hosts by an expression of the cluster
+query language, and one that does not parse is refused with the place of the mistake.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scheduler.placement.world import Constraint
+from scheduler.placement.query import BadQuery, parse
+from scheduler.placement.world import Constraint, Host
 
 MOST_CONSTRAINTS = 10
 
@@ -16,12 +17,8 @@ class BadConstraint(ValueError):
     """A placement constraint that ECS itself would refuse."""
 
 
-class UnsupportedConstraint(ValueError):
-    """A placement constraint that ECS knows and Berth has not built yet."""
-
-
 def check_constraints(constraints: Sequence[Mapping[str, Any]] | None) -> tuple[Constraint, ...]:
-    """Read ECS ``placementConstraints`` (``[{"type": …, "expression": …}]``); raise on what cannot be honoured.
+    """Read ECS ``placementConstraints`` (``[{"type": …, "expression": …}]``); raise BadConstraint on a mistake.
 
     Source: ECS API, PlacementConstraint.
     """
@@ -34,6 +31,11 @@ def check_constraints(constraints: Sequence[Mapping[str, Any]] | None) -> tuple[
     return read
 
 
+def eligible(host: Host, constraints: Sequence[Constraint]) -> bool:
+    """Whether the host is a member of what every ``memberOf`` constraint names; they must have been checked."""
+    return all(parse(rule.expression or "").matches(host) for rule in constraints if rule.type == "memberOf")
+
+
 def check_constraint(rule: Constraint) -> None:
     """Raise unless placement honours this constraint."""
     match rule.type:
@@ -43,6 +45,9 @@ def check_constraint(rule: Constraint) -> None:
         case "memberOf":
             if not rule.expression:
                 raise BadConstraint("The memberOf placement constraint needs an expression.")
-            raise UnsupportedConstraint(f"The memberOf placement constraint is not supported yet: {rule.expression!r}.")
+            try:
+                parse(rule.expression)
+            except BadQuery as error:
+                raise BadConstraint(f"The memberOf placement constraint has an invalid expression: {error}.") from error
         case unknown:
             raise BadConstraint(f"Unknown placement constraint type {unknown!r}: distinctInstance or memberOf.")

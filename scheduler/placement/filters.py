@@ -5,7 +5,9 @@ what earlier placements of the same plan use up.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from scheduler.placement.constraints import eligible
 from scheduler.placement.plan import Objection, Why
 from scheduler.placement.room import Room
 from scheduler.placement.world import Ask
@@ -35,7 +37,9 @@ def attributes_match(room: Room, ask: Ask) -> Objection | None:
 
 
 def constraints_hold(room: Room, ask: Ask) -> Objection | None:
-    """``distinctInstance``: no two tasks of a group on one host. Others are refused before placement begins."""
+    """``distinctInstance``: no two tasks of a group on one host; ``memberOf``: the expression names the host."""
+    if not eligible(replace(room.host, tasks=room.tasks, groups=room.groups), ask.constraints):
+        return _object(room, Why.MEMBER_OF)
     if room.groups.get(ask.group, 0) and any(rule.type == "distinctInstance" for rule in ask.constraints):
         return _object(room, Why.DISTINCT)
     return None

@@ -19,7 +19,7 @@ from scheduler.placement.world import Ask, Host, Shape, shape_of
 def place(hosts: Iterable[Host], asks: Sequence[Ask], *, seed: int) -> Plan:
     """Find a host for each ask, in the order of the asks.
 
-    Raises BadConstraint, UnsupportedConstraint or BadStrategy when an ask carries a rule that cannot be honoured,
+    Raises BadConstraint or BadStrategy when an ask carries a rule that cannot be honoured,
     and ValueError when an ask is negative: both are faults of the caller, which checks at the API.
     """
     rng = Random(seed)  # noqa: S311 (a reproducible plan is the point)

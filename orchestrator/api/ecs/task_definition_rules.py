@@ -21,7 +21,7 @@ from orchestrator.api.ecs.task_definition_body import (
     required_attributes,
 )
 from orchestrator.api.ecs.task_definition_members import refuse_unbuilt
-from scheduler.placement import BadConstraint, BadSize, UnsupportedConstraint, check_constraints, cpu_units, memory_mib
+from scheduler.placement import BadConstraint, BadSize, check_constraints, cpu_units, memory_mib
 
 MOST_CONTAINERS = 10
 LARGEST = 65_536
@@ -91,7 +91,7 @@ def _platform(body: Mapping[str, Any]) -> None:
 def _constraints(body: Mapping[str, Any]) -> None:
     try:
         check_constraints(body["placementConstraints"])
-    except (BadConstraint, UnsupportedConstraint) as error:
+    except BadConstraint as error:
         raise ClientException(str(error)) from error
 
 

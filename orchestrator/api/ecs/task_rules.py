@@ -14,7 +14,6 @@ from scheduler.placement import (
     BadConstraint,
     BadSize,
     BadStrategy,
-    UnsupportedConstraint,
     check_constraints,
     check_strategies,
     demand_of,
@@ -129,8 +128,6 @@ def check_placement(
         check_strategies(strategy)
     except (BadConstraint, BadStrategy) as error:
         raise InvalidParameterException(str(error)) from error
-    except UnsupportedConstraint as error:
-        raise ClientException(str(error)) from error
 
 
 def check_overrides(definition: TaskDefinition, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from scheduler.placement import (
     BadStrategy,
     Constraint,
     Demand,
+    Host,
     Strategy,
-    UnsupportedConstraint,
     check_constraints,
     check_strategies,
     cpu_units,
     demand_of,
+    eligible,
     memory_mib,
 )
 
@@ -72,9 +73,24 @@ def test_bad_constraints_are_refused(given) -> None:
         check_constraints(given)
 
 
-def test_member_of_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedConstraint, match="memberOf"):
-        check_constraints([{"type": "memberOf", "expression": "attribute:ecs.os-type == linux"}])
+def test_member_of_is_read_with_its_expression() -> None:
+    given = [{"type": "memberOf", "expression": "attribute:ecs.os-type == linux"}]
+    assert check_constraints(given) == (Constraint(type="memberOf", expression="attribute:ecs.os-type == linux"),)
+
+
+def test_a_bad_expression_is_refused_with_the_place_of_the_mistake() -> None:
+    with pytest.raises(BadConstraint, match=r"at position 13: expected an operator .*, found the end"):
+        check_constraints([{"type": "memberOf", "expression": "attribute:gpu"}])
+
+
+def test_a_host_is_eligible_when_all_expressions_name_it() -> None:
+    host = Host(
+        id="a", registered_cpu=1024, registered_memory=512, free_cpu=0, free_memory=0, attributes={"rack": "7"}
+    )
+    rack, gpu = (Constraint(type="memberOf", expression=e) for e in ("attribute:rack > 6", "attribute:gpu exists"))
+    assert eligible(host, (rack, Constraint(type="distinctInstance")))
+    assert not eligible(host, (rack, gpu))
+    assert eligible(host, ())
 
 
 @pytest.mark.parametrize(

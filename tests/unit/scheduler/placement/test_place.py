@@ -9,7 +9,6 @@ from scheduler.placement import (
     Constraint,
     RequiredAttribute,
     Strategy,
-    UnsupportedConstraint,
     place,
 )
 from tests.unit.scheduler.placement.worlds import ASK, ZONE, asks, host
@@ -93,10 +92,12 @@ def test_distinct_instance_needs_a_host_without_the_group() -> None:
     assert refused.failures()[0]["reason"] == "DistinctInstance placement constraint unsatisfied."
 
 
-def test_a_constraint_that_is_not_built_is_never_passed_over() -> None:
+def test_member_of_keeps_to_the_hosts_that_the_expression_names() -> None:
     rule = Constraint(type="memberOf", expression="attribute:gpu exists")
-    with pytest.raises(UnsupportedConstraint, match="gpu"):
-        place([host("h1")], [replace(ASK, constraints=(rule,))], seed=1)
+    plan = place([host("h1"), host("h2", attributes={"gpu": None})], asks(2, constraints=(rule,)), seed=1)
+    assert [placed.host for placed in plan.placed] == ["h2", "h2"]
+    (refused,) = place([host("h1")], [replace(ASK, constraints=(rule,))], seed=1).refused
+    assert refused.failures()[0]["reason"] == "MemberOf placement constraint unsatisfied."
 
 
 def test_a_refusal_counts_its_reasons_and_names_the_closest_host() -> None:
