@@ -84,8 +84,8 @@ async def _send(socket: WebSocket, conversation: Conversation, woken: asyncio.Ev
         news = await anyio.to_thread.run_sync(conversation.news)
         if conversation.closed:
             return
-        if news is not None:
-            await socket.send_text(news)
+        for frame in news:
+            await socket.send_text(frame)
 
 
 async def _receive(socket: WebSocket, conversation: Conversation) -> None:

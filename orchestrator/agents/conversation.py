@@ -61,8 +61,8 @@ class Conversation:
 
         return self._store.read(read)
 
-    def news(self) -> str | None:
-        """A frame of the tasks whose wish this connection has not sent yet; None when there is nothing to say."""
+    def news(self) -> list[str]:
+        """Frames of the tasks whose wish this connection has not sent yet; none when there is nothing to say."""
 
         def read(session: Session) -> tuple[dict[str, dict[str, Any] | None], dict[str, str]] | None:
             instance = get_container_instance(session, self.instance_id)
@@ -75,11 +75,11 @@ class Conversation:
         seen = self._store.read(read)
         if seen is None:
             self.closed = True
-            return None
+            return []
         rendered, self._sent = seen
         self._give_up([task_id for task_id, task in rendered.items() if task is None])
         tasks = [task for task in rendered.values() if task is not None]
-        return self._payload(tasks) if tasks else None
+        return [self._payload(tasks)] if tasks else []
 
     def heartbeat(self) -> str:
         return _frame("HeartbeatMessage", messageId=new_uuid(), healthy=True)

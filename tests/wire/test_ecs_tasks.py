@@ -315,7 +315,8 @@ def test_a_task_that_cannot_be_told_ends_and_takes_no_other_with_it(plane: Tasks
 
     plane.store.transact(spoil)
     talk = Conversation(plane.store, plane.clock, plane.settings, host.rsplit("/", 1)[-1])
-    told = json.loads(talk.news() or "{}")["message"]["tasks"]
+    [news] = talk.news()
+    told = json.loads(news)["message"]["tasks"]
     assert [task["arn"] for task in told] == [good]
     ended = plane.task(bad)
     assert (ended["lastStatus"], ended["stopCode"]) == ("STOPPED", "TaskFailedToStart")

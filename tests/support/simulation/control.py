@@ -147,9 +147,7 @@ class Replica:
         if link.looked_at is not None and now - link.looked_at >= HEARTBEAT:
             link.to_agent.append(link.conversation.heartbeat())
         link.looked_at = now
-        news = link.conversation.news()
-        if news is not None:
-            link.to_agent.append(news)
+        link.to_agent.extend(link.conversation.news())
         if link.conversation.closed:
             link.broken = True
         return True
