@@ -112,6 +112,11 @@ class SimulatedFleet:
         """How many tasks run on the hosts; not while threads drive the fleet."""
         return self._link.running()
 
+    def check(self) -> None:
+        """Raise what a thread ended of, if any did."""
+        if self._trouble is not None:
+            raise self._trouble
+
     def start(self) -> None:
         """Drive the fleet by threads until ``stop``."""
         for thread in self._threads:
@@ -126,8 +131,7 @@ class SimulatedFleet:
             if thread.is_alive():
                 thread.join()
         self._link.close()
-        if self._trouble is not None:
-            raise self._trouble
+        self.check()
 
     def _exchange(self, frames: Sequence[Frame]) -> Said:
         opened, self._opened = self._opened, []

@@ -1,20 +1,14 @@
-"""The ground of a run, made through the API: a cluster, its hosts, a small task definition, and services.
-
-Hosts register as agents do. Each has room for ``TASKS_PER_HOST`` of the small tasks and a few more.
-"""
+"""The ground of a run, made through the API: a small task definition, and services that wish for many of its tasks."""
 
 from collections.abc import Sequence
 
 from bench.scale.plane import Plane
-from kit.ids import last_part
 
 CLUSTER = "bench"
 FAMILY = "small"
-# The size of a task: a container of its own with an image, a command and an environment, as in C2M's.
+# A task's CPU units and MiB; its container has an image, a command and an environment, as real ones do.
 CPU, MEMORY = 10, 32
-TASKS_PER_HOST = 332
 SERVICE_TASKS = 5_000  # what ECS allows a service
-ZONES = "abc"
 CONTAINER = {
     "name": "main",
     "image": "registry.example.com/team/worker:2026-01",
@@ -24,51 +18,35 @@ CONTAINER = {
     "command": ["worker", "--queue", "default"],
     "environment": [{"name": "STAGE", "value": "production"}, {"name": "LOG_LEVEL", "value": "info"}],
 }
+Wish = tuple[str, int]
+"""A service's name and how many tasks it is to have."""
 
 
-def make_ground(plane: Plane, hosts: int, tasks_per_host: int = TASKS_PER_HOST) -> list[str]:
-    """Cluster, task definition and hosts; answers the ids of the hosts, which no agent serves yet."""
+def define_task(plane: Plane) -> None:
+    """The cluster and the task definition."""
     plane.call("CreateCluster", clusterName=CLUSTER)
-    registered = plane.call("RegisterTaskDefinition", family=FAMILY, containerDefinitions=[CONTAINER])
-    needed = registered["taskDefinition"].get("requiresAttributes", [])
-    return [register_host(plane, number, tasks_per_host, needed) for number in range(hosts)]
+    plane.call("RegisterTaskDefinition", family=FAMILY, containerDefinitions=[CONTAINER])
 
 
-def register_host(plane: Plane, number: int, tasks: int, attributes: Sequence[dict[str, str]]) -> str:
-    """One host with room for ``tasks`` tasks; answers its id."""
-    zone = f"us-east-1{ZONES[number % len(ZONES)]}"
-    answer = plane.call(
-        "RegisterContainerInstance",
-        cluster=CLUSTER,
-        totalResources=[
-            {"name": "CPU", "type": "INTEGER", "integerValue": tasks * CPU},
-            {"name": "MEMORY", "type": "INTEGER", "integerValue": tasks * MEMORY},
-            {"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22", "2375", "2376"]},
-        ],
-        attributes=[*attributes, {"name": "ecs.availability-zone", "value": zone}],
-    )
-    return last_part(answer["containerInstance"]["containerInstanceArn"])
-
-
-def create_services(plane: Plane, tasks: int) -> list[str]:
-    """Services that wish for ``tasks`` tasks in all, binpacked on memory; answers their names."""
-    names = []
-    for number, count in enumerate(_shares(tasks)):
-        name = f"worker-{number:04}"
+def create_services(plane: Plane, tasks: int) -> Sequence[Wish]:
+    """Services that are to have ``tasks`` tasks in all, binpacked on memory; for now they wish for none."""
+    whole, rest = divmod(tasks, SERVICE_TASKS)
+    counts = [SERVICE_TASKS] * whole + ([rest] if rest else [])
+    wishes = [(f"worker-{number:04}", count) for number, count in enumerate(counts)]
+    for name, _ in wishes:
         plane.call(
             "CreateService",
             cluster=CLUSTER,
             serviceName=name,
             taskDefinition=FAMILY,
             launchType="EC2",
-            desiredCount=count,
+            desiredCount=0,
             placementStrategy=[{"type": "binpack", "field": "memory"}],
         )
-        names.append(name)
-    return names
+    return wishes
 
 
-def _shares(tasks: int) -> list[int]:
-    """``tasks`` in services of at most SERVICE_TASKS."""
-    whole, rest = divmod(tasks, SERVICE_TASKS)
-    return [SERVICE_TASKS] * whole + ([rest] if rest else [])
+def wish(plane: Plane, wishes: Sequence[Wish]) -> None:
+    """Say what is wanted: one UpdateService after another."""
+    for name, count in wishes:
+        plane.call("UpdateService", cluster=CLUSTER, service=name, desiredCount=count)
