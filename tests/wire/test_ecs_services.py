@@ -267,7 +267,11 @@ def test_list_filters_and_pages(ecs: Any) -> None:
         ({"enableExecuteCommand": True}, "InvalidParameterException", "enableExecuteCommand is not supported"),
         ({"serviceRegistries": [{"registryArn": "x"}]}, "InvalidParameterException", "serviceRegistries is not"),
         ({"serviceConnectConfiguration": {"enabled": True}}, "InvalidParameterException", "serviceConnect"),
-        ({"placementConstraints": [{"type": "memberOf", "expression": "a == b"}]}, "ClientException", "memberOf"),
+        (
+            {"placementConstraints": [{"type": "memberOf", "expression": "attribute:a =~ (b"}]},
+            "InvalidParameterException",
+            "The memberOf placement constraint has an invalid expression: at position 15: bad regular expression",
+        ),
         ({"placementStrategy": [{"type": "binpack", "field": "disk"}]}, "InvalidParameterException", "binpack"),
     ],
 )

@@ -201,7 +201,7 @@ def test_a_container_is_refused_when(ecs: Any, container: dict[str, Any], text: 
         ({"memory": "63"}, "exceeds the task's memory"),
         ({"volumes": [{"name": "a"}, {"name": "a"}]}, "Duplicate volume name 'a'."),
         ({"volumes": [{"name": "a", "host": {"sourcePath": "etc"}}]}, "must be an absolute path"),
-        ({"placementConstraints": [{"type": "memberOf", "expression": "x == y"}]}, "memberOf"),
+        ({"placementConstraints": [{"type": "memberOf", "expression": "x == y"}]}, "at position 0: expected a subject"),
         ({"pidMode": "task"}, "pidMode task is not supported by Berth yet."),
         ({"ipcMode": "task"}, "ipcMode task is not supported by Berth yet."),
         ({"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}}, "is not supported by Berth"),

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from kit.aws.paging import scope_of
 from kit.ids import last_part, new_id
+from orchestrator.api.ecs.container_instance_filter import list_matching, read_filter
 from orchestrator.api.ecs.container_instance_view import TAGS, render_container_instance, render_container_instances
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
 from orchestrator.api.ecs.lookup import find_cluster, tags_of
@@ -94,21 +95,25 @@ def describe_container_instances(call: Call, request: dict[str, Any]) -> dict[st
 
 @ecs.operation("ListContainerInstances")
 def list_container_instances(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    """ARNs of the cluster's hosts, of one status unless all but INACTIVE are wanted."""
+    """ARNs of the cluster's hosts, of one status unless all but INACTIVE are wanted, and only what the filter names."""
     cluster = find_cluster(call, request.get("cluster"))
-    if request.get("filter"):
-        raise ClientException("The cluster query language of 'filter' is not supported by Berth yet.")
+    wanted = read_filter(request)
     query = select(ContainerInstance.id).where(ContainerInstance.cluster == cluster.name, ContainerInstance.shared)
     if request.get("status"):
         query = query.where(ContainerInstance.status == request["status"])
     else:
         query = query.where(ContainerInstance.status.in_(("ACTIVE", "DRAINING")))
     filters = {name: value for name, value in request.items() if name not in ("maxResults", "nextToken")}
+
+    def fetch(after: str | None, limit: int) -> Sequence[str]:
+        if wanted is not None:
+            return list_matching(call, cluster.name, wanted, query, after, limit)
+        rest = query.where(ContainerInstance.id > after) if after else query
+        return call.session.scalars(rest.order_by(ContainerInstance.id).limit(limit)).all()
+
     ids, more = page(
         request,
-        lambda after, limit: call.session.scalars(
-            (query.where(ContainerInstance.id > after) if after else query).order_by(ContainerInstance.id).limit(limit)
-        ).all(),
+        fetch,
         key=lambda row_id: row_id,
         scope=scope_of("ListContainerInstances", **filters),
     )
