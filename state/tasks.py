@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, select
+from sqlalchemy import ForeignKey, Index, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
@@ -22,6 +22,9 @@ TASK = Lifecycle(
         "STOPPED": (),
     },
 )
+# Whoever asks by these very words is answered from an index that holds nothing else.
+WANTED = text("desired_status = 'RUNNING'")
+UNJUDGED = text("last_status = 'STOPPED' AND NOT judged AND deployment_id IS NOT NULL")
 
 
 class Task(Moves, Base):
@@ -39,7 +42,9 @@ class Task(Moves, Base):
         Index("ix_tasks_instance", "container_instance_id", "last_status"),
         Index("ix_tasks_stopped_at", "stopped_at"),
         # How many of a deployment's tasks have settled is a range of this.
-        Index("ix_tasks_deployment", "deployment_id", "started_at"),
+        Index("ix_tasks_deployment", "deployment_id", "started_at", sqlite_where=WANTED, postgresql_where=WANTED),
+        # Holds no more than the stopped tasks that the services loop has yet to look at.
+        Index("ix_tasks_unjudged", "deployment_id", sqlite_where=UNJUDGED, postgresql_where=UNJUDGED),
     )
     lifecycle = TASK
     status_column = "last_status"
