@@ -22,10 +22,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base
-from state.store import Conflict, Session
+from state.store import Conflict
 
 GPU = "GPU"
 # Resources of these names have columns or tables of their own.

@@ -258,16 +258,15 @@ def _no_containers(ecs: Any) -> str:
         ({"environmentFiles": [{"value": "arn:x", "type": "s3"}]}, "containerDefinitions[0].environmentFiles"),
         ({"firelensConfiguration": {"type": "fluentbit"}}, "containerDefinitions[0].firelensConfiguration"),
         ({"repositoryCredentials": {"credentialsParameter": "x"}}, "containerDefinitions[0].repositoryCredentials"),
-        ({"resourceRequirements": [{"type": "GPU", "value": "1"}]}, "containerDefinitions[0].resourceRequirements"),
+        (
+            {"resourceRequirements": [{"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 1024}}}]},
+            "containerDefinitions[0].resourceRequirements[0].sharingStrategy",
+        ),
         ({"restartPolicy": {"enabled": True}}, "containerDefinitions[0].restartPolicy"),
         ({"linuxParameters": {"swappiness": 0}}, "containerDefinitions[0].linuxParameters.swappiness"),
         (
             {"logConfiguration": {"logDriver": "json-file", "secretOptions": [{"name": "A", "valueFrom": "b"}]}},
             "containerDefinitions[0].logConfiguration.secretOptions",
-        ),
-        (
-            {"portMappings": [{"containerPort": 80}, {"containerPortRange": "90-99"}]},
-            "containerDefinitions[0].portMappings[1].containerPortRange",
         ),
     ],
 )

@@ -11,6 +11,7 @@ from kit.ids import last_part, new_id
 from orchestrator.api.ecs.container_instance_filter import list_matching, read_filter
 from orchestrator.api.ecs.container_instance_view import TAGS, render_container_instance, render_container_instances
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
+from orchestrator.api.ecs.host_resources import Offered, read_resources
 from orchestrator.api.ecs.lookup import find_cluster, tags_of
 from orchestrator.api.ecs.pages import page
 from orchestrator.api.ecs.wire import ecs
@@ -21,6 +22,7 @@ from state.base import Event
 from state.client_tokens import ClientToken, get_client_token
 from state.clusters import Cluster, lock_cluster
 from state.container_instances import ContainerInstance
+from state.devices import ResourceHeld, register_resources
 from state.tasks import list_tasks_on
 
 MOST_DESCRIBED = 100
@@ -36,28 +38,30 @@ def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str
     """Add a host to a cluster, or bring a known one (``containerInstanceArn``, or its ``clientToken``) up to date."""
     cluster = find_cluster(call, request.get("cluster"))
     resources = request.get("totalResources") or []
-    sizes = {resource.get("name"): int(resource.get("integerValue") or 0) for resource in resources}
-    if sizes.get("CPU", 0) <= 0 or sizes.get("MEMORY", 0) <= 0:
-        raise ClientException("totalResources must hold CPU (in units) and MEMORY (in MiB), each greater than 0.")
+    offered = read_resources(resources)
     attributes = _attributes(call, request.get("attributes") or [])
     instance = _known_instance(call, cluster, request)
     if instance is not None:
-        instance.free_cpu += sizes["CPU"] - instance.registered_cpu
-        instance.free_memory += sizes["MEMORY"] - instance.registered_memory
+        instance.free_cpu += offered.cpu - instance.registered_cpu
+        instance.free_memory += offered.memory - instance.registered_memory
         if instance.free_cpu < 0 or instance.free_memory < 0:
             raise ClientException("The container instance has tasks that need more than the resources it registers.")
         known = {attribute["name"] for attribute in attributes}
         attributes += [kept for kept in instance.attributes if kept["name"] not in known]
     else:
-        instance = _new_instance(call, cluster, attributes, sizes, tags_of(request))
+        instance = _new_instance(call, cluster, attributes, offered, tags_of(request))
         _remember(call, _token(request), instance)
-    instance.registered_cpu = sizes["CPU"]
-    instance.registered_memory = sizes["MEMORY"]
+    instance.registered_cpu = offered.cpu
+    instance.registered_memory = offered.memory
     instance.resources = resources
     instance.attributes = attributes
     instance.version_info = request.get("versionInfo") or {}
     instance.seen_at = call.now
     call.session.flush()
+    try:
+        register_resources(call.session, instance.id, offered.named)
+    except ResourceHeld as held:
+        raise ClientException(f"The container instance cannot register less than it has given out: {held}.") from held
     if instance.capacity_id is not None:
         capacity_arrived(call.session, instance, now=call.now)
     call.session.wake("services", "jobs")
@@ -183,7 +187,7 @@ def _remember(call: Call, token: str | None, instance: ContainerInstance) -> Non
 
 
 def _new_instance(
-    call: Call, cluster: Cluster, attributes: list[dict[str, Any]], sizes: Mapping[str, int], tags: list[dict[str, Any]]
+    call: Call, cluster: Cluster, attributes: list[dict[str, Any]], offered: Offered, tags: list[dict[str, Any]]
 ) -> ContainerInstance:
     by_name = {attribute["name"]: attribute.get("value") for attribute in attributes}
     capacity = None
@@ -198,10 +202,10 @@ def _new_instance(
         ec2_instance_id=by_name.get("berth.host") or "",
         capacity_id=capacity.id if capacity else None,
         shared=capacity is None or capacity.purpose != "task",
-        registered_cpu=sizes["CPU"],
-        registered_memory=sizes["MEMORY"],
-        free_cpu=sizes["CPU"],
-        free_memory=sizes["MEMORY"],
+        registered_cpu=offered.cpu,
+        registered_memory=offered.memory,
+        free_cpu=offered.cpu,
+        free_memory=offered.memory,
         tags=tags,
         registered_at=call.now,
     )

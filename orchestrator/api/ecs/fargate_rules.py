@@ -12,7 +12,7 @@ from orchestrator.api.ecs.errors import ClientException
 # ECS quotes the mode with these.
 _AWSVPC = "\u2018awsvpc\u2019"
 LONGEST_TIMEOUT = 120
-UNFIT = ["links", "privileged", "dockerSecurityOptions", "extraHosts"]
+UNFIT = ["links", "privileged", "dockerSecurityOptions", "extraHosts", "resourceRequirements"]
 UNFIT_LINUX = ["devices", "sharedMemorySize", "tmpfs"]
 
 
@@ -35,6 +35,8 @@ def check_fargate(body: Mapping[str, Any]) -> None:
         raise ClientException("Fargate compatible task definitions do not support ipcMode.")
     if body.get("pidMode") == "host":
         raise ClientException("Fargate compatible task definitions do not support pidMode host.")
+    if body.get("inferenceAccelerators"):
+        raise ClientException("Fargate compatible task definitions do not support inferenceAccelerators.")
     for volume in body["volumes"]:
         if (volume.get("host") or {}).get("sourcePath"):
             raise ClientException("Fargate compatible task definitions do not support sourcePath.")

@@ -23,6 +23,7 @@ ORDER = (
     "pidMode",
     "ipcMode",
     "runtimePlatform",
+    "inferenceAccelerators",
 )
 HEALTH_DEFAULTS = {"interval": 30, "timeout": 5, "retries": 3}
 ARCHITECTURES = {"X86_64": "x86_64", "ARM64": "arm64"}
@@ -58,7 +59,8 @@ def compatibilities_of(body: Mapping[str, Any]) -> list[str]:
 def required_attributes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The attributes that a host needs to run the tasks.
 
-    Placement insists on each, so only what every agent able to do it registers stands here.
+    Placement insists on each, so only what every agent able to do it registers stands here. GPUs and accelerators are
+    resources of a host, not attributes.
     """
     names: dict[str, str | None] = {}
     for container in body["containerDefinitions"]:
@@ -70,6 +72,8 @@ def required_attributes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             names["ecs.capability.container-health-check"] = None
         if container.get("dependsOn"):
             names["ecs.capability.container-ordering"] = None
+        if any(mapping.get("containerPortRange") for mapping in container["portMappings"]):
+            names["ecs.capability.container-port-range"] = None
     if body.get("networkMode") == "awsvpc":
         names["ecs.capability.task-eni"] = None
     names[f"{_CAPABILITY}docker-remote-api.1.18"] = None
@@ -94,9 +98,12 @@ def _container(given: Mapping[str, Any], mode: str) -> dict[str, Any]:
 
 
 def _port(mapping: Mapping[str, Any], mode: str) -> dict[str, Any]:
-    """In ``bridge`` mode no host port means any (0); elsewhere the container's port is the host's."""
+    """In ``bridge`` mode no host port means any (0); elsewhere the container's port is the host's. A range has none."""
+    protocol = mapping.get("protocol") or "tcp"
+    if mapping.get("containerPortRange"):
+        return {**mapping, "protocol": protocol}
     usual = 0 if mode == "bridge" else mapping.get("containerPort") or 0
-    return {**mapping, "hostPort": mapping.get("hostPort", usual), "protocol": mapping.get("protocol") or "tcp"}
+    return {**mapping, "hostPort": mapping.get("hostPort", usual), "protocol": protocol}
 
 
 def _without_nulls(value: Any) -> Any:

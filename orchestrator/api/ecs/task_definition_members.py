@@ -18,16 +18,17 @@ def _words(text: str) -> frozenset[str]:
 CARRIED_OUT: Mapping[str, frozenset[str]] = {
     "": _words(
         "family networkMode containerDefinitions volumes placementConstraints requiresCompatibilities cpu "
-        "memory tags pidMode ipcMode runtimePlatform taskRoleArn executionRoleArn"
+        "memory tags pidMode ipcMode runtimePlatform taskRoleArn executionRoleArn inferenceAccelerators"
     ),
     "containerDefinitions": _words(
         "name image cpu memory memoryReservation links portMappings essential entryPoint command environment "
         "mountPoints volumesFrom linuxParameters dependsOn startTimeout stopTimeout hostname user "
         "workingDirectory privileged readonlyRootFilesystem dnsServers dnsSearchDomains extraHosts "
         "dockerSecurityOptions interactive pseudoTerminal dockerLabels ulimits logConfiguration healthCheck "
-        "systemControls"
+        "systemControls resourceRequirements"
     ),
-    "containerDefinitions.portMappings": _words("containerPort hostPort protocol"),
+    "containerDefinitions.portMappings": _words("containerPort hostPort protocol containerPortRange"),
+    "containerDefinitions.resourceRequirements": _words("type value"),
     "containerDefinitions.linuxParameters": _words("capabilities devices initProcessEnabled sharedMemorySize tmpfs"),
     "containerDefinitions.logConfiguration": _words("logDriver options"),
     "volumes": _words("name host dockerVolumeConfiguration"),
@@ -40,23 +41,17 @@ KEPT: Mapping[str, frozenset[str]] = {
 
 # Refused unless absent, empty or false, or equal to the value given here, which asks for nothing.
 REFUSED: Mapping[str, Mapping[str, Any]] = {
-    "": dict.fromkeys(
-        _words(
-            "proxyConfiguration inferenceAccelerators ephemeralStorage enableFaultInjection "
-            "trustedExecutionConfiguration"
-        )
-    ),
+    "": dict.fromkeys(_words("proxyConfiguration ephemeralStorage enableFaultInjection trustedExecutionConfiguration")),
     "containerDefinitions": {
         **dict.fromkeys(
             _words(
-                "repositoryCredentials environmentFiles secrets resourceRequirements firelensConfiguration "
-                "credentialSpecs disableNetworking"
+                "repositoryCredentials environmentFiles secrets firelensConfiguration credentialSpecs disableNetworking"
             )
         ),
         "restartPolicy": {"enabled": False},
         "versionConsistency": "disabled",
     },
-    "containerDefinitions.portMappings": {"containerPortRange": None},
+    "containerDefinitions.resourceRequirements": {"sharingStrategy": None},
     "containerDefinitions.linuxParameters": dict.fromkeys(_words("maxSwap swappiness")),
     "containerDefinitions.logConfiguration": {"secretOptions": None},
     "volumes": dict.fromkeys(

@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.api.ecs.container_links import check_links
 from orchestrator.api.ecs.container_rules import check_container
+from orchestrator.api.ecs.device_rules import check_devices
 from orchestrator.api.ecs.errors import ClientException
 from orchestrator.api.ecs.fargate_rules import check_fargate
 from orchestrator.api.ecs.names import check_member_name
@@ -42,6 +43,7 @@ def read_task_definition(request: Mapping[str, Any]) -> dict[str, Any]:
     _constraints(body)
     _volumes(body)
     _containers(body)
+    check_devices(body)
     check_ports(body["containerDefinitions"], bridged_mode(body))
     check_links(body["containerDefinitions"], bridged_mode(body))
     _sums(body)

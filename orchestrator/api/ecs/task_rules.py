@@ -6,6 +6,7 @@ from typing import Any
 from kit.fargate import FargateRefusal, check_fargate_size
 from orchestrator.api.ecs.capacity_strategies import check_providers
 from orchestrator.api.ecs.container_rules import check_override
+from orchestrator.api.ecs.device_rules import check_device_overrides, needs_devices
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
 from orchestrator.api.ecs.lookup import find_cluster, find_task_definition, tags_of
 from orchestrator.call import Call
@@ -46,6 +47,8 @@ def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
     except BadSize as error:
         raise ClientException(str(error)) from error
     if launch_type == "FARGATE":
+        if needs_devices(definition.body, overrides):
+            raise ClientException("Fargate tasks do not support resourceRequirements: GPUs and accelerators.")
         try:
             check_fargate_size(demand.cpu, demand.memory)
         except FargateRefusal as error:
@@ -138,13 +141,12 @@ def check_overrides(definition: TaskDefinition, overrides: Mapping[str, Any]) ->
             raise InvalidParameterException(
                 f"Override for container named {container.get('name')} is not a container in the TaskDefinition."
             )
-        for unbuilt in ("environmentFiles", "resourceRequirements"):
-            if container.get(unbuilt):
-                raise ClientException(f"containerOverrides.{unbuilt} is not supported by Berth yet.")
+        if container.get("environmentFiles"):
+            raise ClientException("containerOverrides.environmentFiles is not supported by Berth yet.")
         check_override(defined[container["name"]], container)
-    for unbuilt in ("inferenceAcceleratorOverrides", "ephemeralStorage"):
-        if overrides.get(unbuilt):
-            raise ClientException(f"overrides.{unbuilt} is not supported by Berth yet.")
+    check_device_overrides(definition.body, overrides)
+    if overrides.get("ephemeralStorage"):
+        raise ClientException("overrides.ephemeralStorage is not supported by Berth yet.")
     return {
         "containerOverrides": [],
         "inferenceAcceleratorOverrides": [],
