@@ -13,7 +13,6 @@ from kit.settings import Settings
 from scheduler.ending import stop_tasks
 from scheduler.launch import Launch, launch_on, launch_tasks
 from scheduler.placement import Refused, Why
-from scheduler.placement.plan import FAILURE_REASONS
 from scheduler.rollout import DeploymentSeen, RolloutPlan, ServiceSeen, StartTasks, StopTask, TaskSeen, decide, events
 from state.container_instances import get_container_instance
 from state.services import Deployment, Service, list_deployments, tell
@@ -23,8 +22,8 @@ from state.tasks import Task
 
 STOP_CODE = "ServiceSchedulerInitiated"
 # Refusals that the end of another task of the service can turn.
-FREED_BY_STOPS = frozenset({Why.MEMORY, Why.CPU, Why.PORTS, Why.ADDRESSES, Why.DISTINCT})
-_HOST = re.compile(r"\(container-instance [^)]*\)")
+FREED_BY_STOPS = frozenset({Why.MEMORY, Why.CPU, Why.GPUS, Why.RESOURCE, Why.PORTS, Why.ADDRESSES, Why.DISTINCT})
+_PASSING = re.compile(rf"\(container-instance [^)]*\)|{events.WHY}.*")
 
 
 @dataclass(slots=True)
@@ -194,7 +193,7 @@ def _tags(service: Service, definition: TaskDefinition) -> list[dict[str, Any]]:
 
 def _make_room(session: Session, seen: ServiceSeen, plan: RolloutPlan, begun: Begun, now: datetime) -> list[str]:
     """Decide once more, now knowing what found no room: where the configuration allows it, older tasks go first."""
-    if not any(objection.why in FREED_BY_STOPS for refused in begun.refused for objection in refused.objections):
+    if not any(reason.why in FREED_BY_STOPS for refused in begun.refused for reason in refused.reasons):
         return []
     primary = plan.start[0].deployment_id
     stopping = {stop.id for stop in plan.stop}
@@ -215,13 +214,13 @@ def _unable_to_place(service: Service, refused: Sequence[Refused]) -> str:
     closest = refused[0].closest()
     if closest is None:
         return events.unable_to_place(service.name, None, None)
-    return events.unable_to_place(service.name, closest.host, FAILURE_REASONS[closest.why])
+    return events.unable_to_place(service.name, closest.host, closest.failure(), refused[0].text())
 
 
 def _unless_said(service: Service, messages: Sequence[str], message: str) -> list[str]:
-    """A situation that lasts is told once, whichever host happens to come closest to fitting."""
+    """A situation that lasts is told once, whichever host happens to come closest, and by however much."""
     last = messages[-1] if messages else service.last_event
-    return [] if last is not None and _HOST.sub("", last) == _HOST.sub("", message) else [message]
+    return [] if last is not None and _PASSING.sub("", last) == _PASSING.sub("", message) else [message]
 
 
 def _count_daemons(service: Service, deployments: Iterable[Deployment], count: int, now: datetime) -> None:

@@ -3,9 +3,11 @@
 from scheduler.placement.constraints import BadConstraint, check_constraints, eligible
 from scheduler.placement.demand import Demand, demand_of
 from scheduler.placement.devices import gpus_by_container, share_gpus
-from scheduler.placement.place import place
-from scheduler.placement.plan import Objection, Placed, Plan, Reason, Refused, Why
+from scheduler.placement.fleet import Fleet
+from scheduler.placement.place import place, place_group
+from scheduler.placement.plan import GroupPlan, On, Placed, Plan
 from scheduler.placement.query import BadQuery, Query, parse
+from scheduler.placement.refusal import Objection, Reason, Refused, Why
 from scheduler.placement.sizes import BadSize, cpu_units, gpu_count, memory_mib, port_range
 from scheduler.placement.strategies import BadStrategy, check_strategies
 from scheduler.placement.world import Ask, Constraint, Host, Port, RequiredAttribute, Strategy
@@ -18,8 +20,11 @@ __all__ = [
     "BadStrategy",
     "Constraint",
     "Demand",
+    "Fleet",
+    "GroupPlan",
     "Host",
     "Objection",
+    "On",
     "Placed",
     "Plan",
     "Port",
@@ -39,6 +44,7 @@ __all__ = [
     "memory_mib",
     "parse",
     "place",
+    "place_group",
     "port_range",
     "share_gpus",
 ]

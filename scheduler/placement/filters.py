@@ -1,75 +1,124 @@
-"""Filters: functions that object to a host for an ask, or stay silent.
+"""Filters: which hosts can take an ask now, each a mask over all hosts, and how many such tasks each could take.
 
-``STANDING`` filters read what a plan does not change and run once per shape of ask; ``PASSING`` filters read
-what earlier placements of the same plan use up.
+What a plan does not change (who is open, attributes, expressions) is put together once per requirement and kept by
+the fleet; the rest is compared afresh for every ask.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
-from scheduler.placement.constraints import eligible
-from scheduler.placement.plan import Objection, Why
-from scheduler.placement.room import Room
-from scheduler.placement.world import Ask
+import numpy as np
 
-Filter = Callable[[Room, Ask], Objection | None]
+from scheduler.placement.arrays import Ints, Mask, Slots
+from scheduler.placement.constraints import check_constraint
+from scheduler.placement.fleet import Fleet
+from scheduler.placement.query import Query, parse
+from scheduler.placement.world import Ask, Constraint, Host, RequiredAttribute
 
-
-def accepting(room: Room, ask: Ask) -> Objection | None:
-    """Only ACTIVE container instances take new tasks."""
-    if room.host.status == "ACTIVE":
-        return None
-    return _object(room, Why.DRAINING if room.host.status == "DRAINING" else Why.INACTIVE)
+MOST_STANDING = 1024
 
 
-def connected(room: Room, ask: Ask) -> Objection | None:
-    """The agent must be there to start the task."""
-    return None if room.host.connected else _object(room, Why.DISCONNECTED)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """An ask's constraints, read: queries that tasks do not change, and those that they do."""
+
+    distinct: bool
+    steady: tuple[Query, ...]
+    moody: tuple[Query, ...]
+    names: tuple[str, ...]
+    """The expressions of the steady ones."""
 
 
-def attributes_match(room: Room, ask: Ask) -> Objection | None:
-    """Every attribute that the task definition requires is on the host."""
-    have = room.host.attributes
-    for wanted in ask.attributes:
-        if wanted.name not in have or (wanted.value is not None and have[wanted.name] != wanted.value):
-            return _object(room, Why.ATTRIBUTE, what=wanted.name)
-    return None
+@lru_cache(maxsize=4096)
+def rules_of(constraints: tuple[Constraint, ...]) -> Rules:
+    """Read the constraints; raises BadConstraint."""
+    for rule in constraints:
+        check_constraint(rule)
+    queries = tuple(parse(rule.expression or "") for rule in constraints if rule.type == "memberOf")
+    steady = tuple(query for query in queries if not query.volatile)
+    return Rules(
+        distinct=any(rule.type == "distinctInstance" for rule in constraints),
+        steady=steady,
+        moody=tuple(query for query in queries if query.volatile),
+        names=tuple(query.expression for query in steady),
+    )
 
 
-def constraints_hold(room: Room, ask: Ask) -> Objection | None:
-    """``distinctInstance``: no two tasks of a group on one host; ``memberOf``: the expression names the host."""
-    if not eligible(replace(room.host, tasks=room.tasks, groups=room.groups), ask.constraints):
-        return _object(room, Why.MEMBER_OF)
-    if room.groups.get(ask.group, 0) and any(rule.type == "distinctInstance" for rule in ask.constraints):
-        return _object(room, Why.DISTINCT)
-    return None
+def fits(fleet: Fleet, ask: Ask, rules: Rules) -> Mask:
+    """The hosts that can take one task like the ask."""
+    columns = fleet.columns
+    mask: Mask = columns.memory >= ask.memory
+    mask &= columns.cpu >= ask.cpu
+    mask &= standing(fleet, ask, rules)
+    if rules.moody:
+        for query in rules.moody:
+            mask &= fleet.moods.column(query.expression, query.matches)
+    if rules.distinct:
+        mask &= fleet.members.column(ask.group) == 0
+    for free, need in further_needs(fleet, ask):
+        mask &= free >= need
+    for port in ask.ports:
+        mask &= ~fleet.ports.taken(port)
+    return mask
 
 
-def fits(room: Room, ask: Ask) -> Objection | None:
-    """Enough memory, CPU, static host ports and addresses are left."""
-    if room.memory < ask.memory:
-        return _object(room, Why.MEMORY, ask.memory - room.memory)
-    if room.cpu < ask.cpu:
-        return _object(room, Why.CPU, ask.cpu - room.cpu)
-    if ask.ports and not room.ports.isdisjoint(ask.ports):
-        return _object(room, Why.PORTS, len(room.ports.intersection(ask.ports)))
-    if ask.address and room.addresses is not None and room.addresses < 1:
-        return _object(room, Why.ADDRESSES, 1)
-    return None
+def room_for(fleet: Fleet, ask: Ask, rules: Rules, most: int) -> tuple[Slots, Ints]:
+    """The hosts that fit, and how many tasks like the ask each of them can take, ``most`` at most."""
+    slots = fits(fleet, ask, rules).nonzero()[0]
+    if rules.distinct or ask.ports:
+        return slots, np.ones(len(slots), dtype=np.int64)
+    room = np.full(len(slots), most, dtype=np.int64)
+    columns = fleet.columns
+    for free, need in ((columns.memory, ask.memory), (columns.cpu, ask.cpu), *further_needs(fleet, ask)):
+        # A need beyond the arrays' numbers fits no host, so there is no slot to divide for.
+        if need and len(slots):
+            np.minimum(room, free[slots] // need, out=room)
+    return slots, room
 
 
-STANDING: tuple[Filter, ...] = (accepting, connected, attributes_match)
-PASSING: tuple[Filter, ...] = (constraints_hold, fits)
+def standing(fleet: Fleet, ask: Ask, rules: Rules) -> Mask:
+    """The hosts that meet what a plan does not change; not to be changed."""
+    if not ask.attributes and not rules.names:
+        return fleet.columns.open
+    key = (ask.attributes, rules.names)
+    mask = fleet.standing.get(key)
+    if mask is None:
+        mask = fleet.columns.open.copy()
+        for wanted in ask.attributes:
+            mask &= fleet.traits.column(wanted, has(wanted))
+        for query in rules.steady:
+            mask &= fleet.traits.column(query.expression, query.matches)
+        if len(fleet.standing) >= MOST_STANDING:
+            fleet.standing.clear()
+        fleet.standing[key] = mask
+    return mask
 
 
-def objection(room: Room, ask: Ask, filters: tuple[Filter, ...]) -> Objection | None:
-    """The first filter's objection, or None when all are silent."""
-    for check in filters:
-        found = check(room, ask)
-        if found is not None:
-            return found
-    return None
+def has(wanted: RequiredAttribute) -> Callable[[Host], bool]:
+    """Whether a host has the attribute, with the value where one is wanted."""
+    name, value = wanted.name, wanted.value
+    if value is None:
+        return lambda host: name in host.attributes
+    return lambda host: host.attributes.get(name) == value
 
 
-def _object(room: Room, why: Why, short: int | None = None, what: str = "") -> Objection:
-    return Objection(host=room.host.id, why=why, short=short, what=what)
+def further_needs(fleet: Fleet, ask: Ask) -> Iterator[tuple[Ints, int]]:
+    """Each quantity besides CPU and memory that the ask needs, with what the hosts have of it."""
+    columns = fleet.columns
+    if ask.gpus:
+        yield columns.gpus, ask.gpus
+    if ask.address:
+        yield columns.addresses, 1
+    for name, amount in ask.resources:
+        if amount:
+            have = columns.resources.get(name)
+            yield np.zeros(columns.size, dtype=np.int64) if have is None else have, amount
+
+
+def check(ask: Ask) -> None:
+    """Raise ValueError for an ask that no caller may make."""
+    if ask.cpu < 0 or ask.memory < 0 or ask.gpus < 0 or any(amount < 0 for _, amount in ask.resources):
+        raise ValueError(f"the ask {ask.id} has a negative demand")
+    if len({name for name, _ in ask.resources}) != len(ask.resources):
+        raise ValueError(f"the ask {ask.id} names a resource twice")

@@ -1,88 +1,117 @@
-"""Placement itself: a pure function from hosts and asks to a plan.
+"""Placement itself: from hosts and asks to a plan, and from a group of asks alike to its hosts.
 
-Placements of one plan see each other, no host is ever over-committed, and the same seed and input give the same
-plan. Asks of one shape share a shortlist of hosts, so a thousand replicas filter the cluster once.
+Placements see each other, no host is ever over-committed, and the same seed and input give the same plan. Asks alike
+that follow one another are decided together, in one step; others share the fleet's columns, updated in place.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from random import Random
+from itertools import chain, repeat
 
-from scheduler.placement.constraints import check_constraint
-from scheduler.placement.filters import PASSING, STANDING, objection
-from scheduler.placement.plan import Objection, Placed, Plan, Refused, count_reasons
-from scheduler.placement.room import Room, open_rooms
-from scheduler.placement.strategies import Tally, choose
+from scheduler.placement.chance import Chance
+from scheduler.placement.choice import choose
+from scheduler.placement.draft import Draft
+from scheduler.placement.filters import Rules, check, fits, room_for, rules_of
+from scheduler.placement.fleet import Fleet
+from scheduler.placement.groups import share
+from scheduler.placement.plan import GroupPlan, On, Placed, Plan
+from scheduler.placement.refusal import Refused
+from scheduler.placement.refusing import refuse
+from scheduler.placement.strategies import DEFAULT, check_chain
 from scheduler.placement.world import Ask, Host, Shape, shape_of
 
 
-def place(hosts: Iterable[Host], asks: Sequence[Ask], *, seed: int) -> Plan:
-    """Find a host for each ask, in the order of the asks.
+def place(hosts: Iterable[Host] | Fleet, asks: Sequence[Ask], *, seed: int) -> Plan:
+    """Find a host for each ask, in the order of the asks; a Fleet is updated in place.
 
-    Raises BadConstraint or BadStrategy when an ask carries a rule that cannot be honoured,
-    and ValueError when an ask is negative: both are faults of the caller, which checks at the API.
+    Raises BadConstraint or BadStrategy when an ask carries a rule that cannot be honoured, and ValueError when an
+    ask is negative: all are faults of the caller, which checks at the API.
     """
-    rng = Random(seed)  # noqa: S311 (a reproducible plan is the point)
-    rooms = open_rooms(hosts, rng)
-    tally = Tally(rooms)
-    shortlists: dict[Shape, Shortlist] = {}
+    fleet = hosts if isinstance(hosts, Fleet) else Fleet(hosts)
+    chance = Chance(seed)
+    refusals: dict[Shape, tuple[int, Refused]] = {}
     results: list[Placed | Refused] = []
-    placed = 0
-    for ask in asks:
-        shape = shape_of(ask)
-        shortlist = shortlists.get(shape)
-        if shortlist is None:
-            shortlist = shortlists[shape] = Shortlist(rooms, ask)
-        fitting = shortlist.fitting()
-        if not fitting:
-            results.append(shortlist.refuse(ask, placed=placed))
-            continue
-        room = choose(fitting, ask, tally, rng)
-        room.take(ask)
-        tally.took(room, ask.group)
-        placed += 1
-        results.append(Placed(ask=ask.id, host=room.host.id))
+    begin, count = 0, len(asks)
+    while begin < count:
+        ask = asks[begin]
+        end = begin + 1
+        while end < count and alike(ask, asks[end]):
+            end += 1
+        if end - begin > 1:
+            results += _results(_place_group(fleet, ask, end - begin, chance), asks[begin:end])
+        else:
+            results.append(_place_one(fleet, ask, chance, refusals))
+        begin = end
     return Plan(results=tuple(results))
 
 
-class Shortlist:
-    """The hosts that may still take asks of one shape, and those that may not."""
+def place_group(fleet: Fleet, ask: Ask, count: int, *, seed: int) -> GroupPlan:
+    """Find hosts for ``count`` tasks like the ask; the fleet is updated in place. Raises as ``place`` does."""
+    return _place_group(fleet, ask, count, Chance(seed))
 
-    def __init__(self, rooms: Sequence[Room], ask: Ask) -> None:
-        if ask.cpu < 0 or ask.memory < 0:
-            raise ValueError(f"the ask {ask.id} has negative cpu or memory")
-        for rule in ask.constraints:
-            check_constraint(rule)
-        self._ask = ask
-        self._barred: list[Objection] = []
-        self._rooms: list[Room] = []
-        self._full: list[Room] = []
-        for room in rooms:
-            found = objection(room, ask, STANDING)
-            if found is None:
-                self._rooms.append(room)
-            else:
-                self._barred.append(found)
-        self._refusal: tuple[int, Refused] | None = None
 
-    def fitting(self) -> list[Room]:
-        """The rooms that fit now. Rooms only shrink, so one that does not fit is dropped for good."""
-        kept = []
-        for room in self._rooms:
-            if objection(room, self._ask, PASSING) is None:
-                kept.append(room)
-            else:
-                self._full.append(room)
-        self._rooms = kept
-        return kept
+def alike(one: Ask, other: Ask) -> bool:
+    """Whether any host treats the two alike; most pairs that are not differ in what is compared first."""
+    return one.memory == other.memory and one.cpu == other.cpu and shape_of(one) == shape_of(other)
 
-    def refuse(self, ask: Ask, *, placed: int) -> Refused:
-        """The refusal of an ask of this shape once no room fits. Until the plan places another task
-        (``placed`` counts them) the reasons are the same for every such ask."""
-        if self._refusal is None or self._refusal[0] != placed:
-            passing = (objection(room, self._ask, PASSING) for room in self._full)
-            found = [*self._barred, *(objected for objected in passing if objected is not None)]
-            objections = tuple(sorted(found, key=lambda objected: objected.host))
-            refused = Refused(ask=ask.id, reasons=count_reasons(objections), objections=objections)
-            self._refusal = (placed, refused)
-        return replace(self._refusal[1], ask=ask.id)
+
+def _place_one(fleet: Fleet, ask: Ask, chance: Chance, refusals: dict[Shape, tuple[int, Refused]]) -> Placed | Refused:
+    rules = _read(ask)
+    slot = choose(fleet, ask, fits(fleet, ask, rules), chance)
+    if slot is not None:
+        gpus = fleet.take(slot, ask)
+        return Placed(ask=ask.id, host=fleet.id_at(slot), gpus=gpus[0] if gpus else ())
+    shape = shape_of(ask)
+    version, known = refusals.get(shape, (-1, None))
+    if known is None or version != fleet.version:
+        known = refuse(fleet, ask, rules)
+        refusals[shape] = (fleet.version, known)
+    return Refused(ask=ask.id, reasons=known.reasons, objections=known.objections)
+
+
+def _place_group(fleet: Fleet, ask: Ask, count: int, chance: Chance) -> GroupPlan:
+    rules = _read(ask)
+    if rules.moody:
+        return _place_moody(fleet, ask, count, chance, rules)
+    slots, room = room_for(fleet, ask, rules, count)
+    draft = Draft(fleet, ask, chance)
+    placed = min(count, int(room.sum()))
+    share(draft, slots, room, placed, ask.strategy or DEFAULT)
+    taken, counts = draft.shares()
+    gpus = fleet.take_all(taken, ask, counts)
+    on = tuple(
+        On(host=fleet.id_at(slot), count=got, gpus=pinned)
+        for slot, got, pinned in zip(taken.tolist(), counts.tolist(), gpus, strict=True)
+    )
+    missing = count - placed
+    return GroupPlan(on=on, refused=refuse(fleet, ask, rules) if missing > 0 else None, missing=missing)
+
+
+def _place_moody(fleet: Fleet, ask: Ask, count: int, chance: Chance, rules: Rules) -> GroupPlan:
+    """One by one, because each task placed may turn what the ask's expressions say of its host."""
+    shares: dict[str, tuple[int, tuple[tuple[str, ...], ...]]] = {}
+    missing = count
+    while missing:
+        slot = choose(fleet, ask, fits(fleet, ask, rules), chance)
+        if slot is None:
+            break
+        got, gpus = shares.get(fleet.id_at(slot), (0, ()))
+        shares[fleet.id_at(slot)] = (got + 1, gpus + fleet.take(slot, ask))
+        missing -= 1
+    on = tuple(On(host=host, count=got, gpus=gpus) for host, (got, gpus) in shares.items())
+    return GroupPlan(on=on, refused=refuse(fleet, ask, rules) if missing else None, missing=missing)
+
+
+def _results(plan: GroupPlan, asks: Sequence[Ask]) -> Iterable[Placed | Refused]:
+    """A result for each ask of a group, in the order of the hosts."""
+    seats = chain.from_iterable(zip(repeat(on.host, on.count), on.gpus or repeat(()), strict=False) for on in plan.on)
+    for ask, (host, gpus) in zip(asks, seats, strict=False):
+        yield Placed(ask=ask.id, host=host, gpus=gpus)
+    if plan.refused is not None:
+        for ask in asks[len(asks) - plan.missing :]:
+            yield Refused(ask=ask.id, reasons=plan.refused.reasons, objections=plan.refused.objections)
+
+
+def _read(ask: Ask) -> Rules:
+    check(ask)
+    check_chain(ask.strategy)
+    return rules_of(ask.constraints)

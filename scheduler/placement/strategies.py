@@ -1,20 +1,21 @@
-"""Strategies: each narrows the hosts that fit to the ones it likes best; up to five in a chain.
+"""Strategies: what ECS lets one write, read and checked; up to five in a chain, each narrowing what the last left.
 
-``spread`` counts the tasks of the ask's own group, as ECS does. ``binpack`` prefers the host with the least
-left. ``random`` picks one. What a chain leaves equal goes to the host with the fewest tasks, then by chance.
+``spread`` counts the tasks of the ask's own group, as ECS does. ``binpack`` prefers the host with the least left.
+``random`` picks one. ``choice`` applies a chain to one ask, ``groups`` to many alike.
 """
 
 from collections.abc import Mapping, Sequence
-from random import Random
+from functools import lru_cache
 from typing import Any
 
-from scheduler.placement.room import Room
-from scheduler.placement.world import Ask, Strategy
+from scheduler.placement.world import Strategy
 
 MOST_STRATEGIES = 5
 AVAILABILITY_ZONE = "attribute:ecs.availability-zone"
 DEFAULT = (Strategy(type="spread", field=AVAILABILITY_ZONE), Strategy(type="spread", field="instanceId"))
 """For services without a strategy: over availability zones, then over hosts."""
+BINPACK_FIELDS = ("cpu", "memory", "cpu+memory")
+"""The last is Berth's own: best fit over both."""
 
 
 class BadStrategy(ValueError):
@@ -32,41 +33,26 @@ def check_strategies(strategies: Sequence[Mapping[str, Any]] | None) -> tuple[St
     return tuple(_read(link.get("type") or "", link.get("field") or None) for link in given)
 
 
-class Tally:
-    """Tasks of a group by the value of a spread field, counted once over all hosts and then kept up to date.
-
-    Hosts that take no new tasks do not count: what runs on a draining host is about to leave it.
-    """
-
-    def __init__(self, rooms: Sequence[Room]) -> None:
-        self._rooms = [room for room in rooms if room.host.status == "ACTIVE"]
-        self._counts: dict[tuple[str, str], dict[str | None, int]] = {}
-
-    def count(self, room: Room, group: str, field: str) -> int:
-        """Tasks of ``group`` on all hosts that share this host's value of ``field``."""
-        counts = self._counts.get((group, field))
-        if counts is None:
-            counts = self._counts[group, field] = {}
-            for other in self._rooms:
-                value = _value(other, field)
-                counts[value] = counts.get(value, 0) + other.groups.get(group, 0)
-        return counts.get(_value(room, field), 0)
-
-    def took(self, room: Room, group: str) -> None:
-        """The host was given one more task of the group."""
-        for (counted, field), counts in self._counts.items():
-            if counted == group:
-                value = _value(room, field)
-                counts[value] = counts.get(value, 0) + 1
+@lru_cache(maxsize=1024)
+def check_chain(strategy: tuple[Strategy, ...]) -> None:
+    """Raise BadStrategy unless placement knows every link."""
+    for link in strategy:
+        match link.type, link.field:
+            case ("random", _) | ("spread", "instanceId" | "host"):
+                pass
+            case "binpack", field if field in BINPACK_FIELDS:
+                pass
+            case "spread", str(field) if field.startswith("attribute:"):
+                pass
+            case kind, field:
+                raise BadStrategy(f"Unknown placement strategy {kind!r} over {field!r}.")
 
 
-def choose(rooms: list[Room], ask: Ask, tally: Tally, rng: Random) -> Room:
-    """The best of the rooms (at least one) that fit the ask."""
-    for link in ask.strategy or DEFAULT:
-        if len(rooms) == 1:
-            break
-        rooms = _narrow(rooms, link, ask, tally, rng)
-    return min(rooms, key=lambda room: (room.tasks, room.rank))
+def attribute_of(link: Strategy) -> str | None:
+    """The attribute that a link spreads over; None when it does something else."""
+    if link.type == "spread" and link.field is not None and link.field.startswith("attribute:"):
+        return link.field[len("attribute:") :]
+    return None
 
 
 def _read(kind: str, field: str | None) -> Strategy:
@@ -74,7 +60,7 @@ def _read(kind: str, field: str | None) -> Strategy:
         case "random":
             return Strategy(type="random")
         case "binpack":
-            if field is None or field.lower() not in ("cpu", "memory"):
+            if field is None or field.lower() not in BINPACK_FIELDS:
                 raise BadStrategy(f"The binpack strategy takes the field cpu or memory, not {field!r}.")
             return Strategy(type="binpack", field=field.lower())
         case "spread":
@@ -86,25 +72,3 @@ def _read(kind: str, field: str | None) -> Strategy:
             raise BadStrategy(f"The spread strategy takes the field instanceId, host or attribute:NAME, not {field!r}.")
         case _:
             raise BadStrategy(f"Unknown placement strategy type {kind!r}: random, spread or binpack.")
-
-
-def _narrow(rooms: list[Room], link: Strategy, ask: Ask, tally: Tally, rng: Random) -> list[Room]:
-    match link.type, link.field:
-        case "random", _:
-            return [rng.choice(rooms)]
-        case "binpack", "cpu":
-            scores = [room.cpu for room in rooms]
-        case "binpack", "memory":
-            scores = [room.memory for room in rooms]
-        case "spread", ("instanceId" | "host"):
-            scores = [room.groups.get(ask.group, 0) for room in rooms]
-        case "spread", str(field) if field.startswith("attribute:"):
-            scores = [tally.count(room, ask.group, field) for room in rooms]
-        case kind, field:
-            raise BadStrategy(f"Unknown placement strategy {kind!r} over {field!r}.")
-    best = min(scores)
-    return [room for room, score in zip(rooms, scores, strict=True) if score == best]
-
-
-def _value(room: Room, field: str) -> str | None:
-    return room.host.attributes.get(field.removeprefix("attribute:"))

@@ -75,7 +75,7 @@ def test_placements_of_one_plan_see_each_other() -> None:
     web = asks(3, ports=((80, "tcp"),))
     plan = place([host("h1"), host("h2")], web, seed=1)
     assert counts(plan) == {"h1": 1, "h2": 1}
-    assert plan.refused[0].text() == "host ports: 2"
+    assert plan.refused[0].text() == "host port 80/tcp: 2 hosts"
 
 
 def test_a_port_is_taken_per_protocol() -> None:
@@ -88,7 +88,7 @@ def test_distinct_instance_needs_a_host_without_the_group() -> None:
     plan = place([host("h1"), host("h2")], asks(3, constraints=rule), seed=1)
     assert len(plan.placed) == 2
     (refused,) = plan.refused
-    assert refused.text() == "distinctInstance: 2"
+    assert refused.text() == "distinctInstance: 2 hosts"
     assert refused.failures()[0]["reason"] == "DistinctInstance placement constraint unsatisfied."
 
 
@@ -100,6 +100,22 @@ def test_member_of_keeps_to_the_hosts_that_the_expression_names() -> None:
     assert refused.failures()[0]["reason"] == "MemberOf placement constraint unsatisfied."
 
 
+def test_a_refusal_says_which_expression_left_hosts_out() -> None:
+    rule = (Constraint(type="memberOf", expression="attribute:rack == r2"),)
+    hosts = [host("h1", attributes={"rack": "r1"}), host("h2", attributes={"rack": "r2"}, free_memory=600)]
+    plan = place(hosts, asks(2, constraints=rule), seed=1)
+    assert counts(plan) == {"h2": 1}
+    assert plan.refused[0].text() == (
+        "memberOf attribute:rack == r2: 1 host; memory: 512 MiB asked, 88 free on h2 (1 host)"
+    )
+
+
+def test_an_expression_that_reads_tasks_sees_those_of_the_same_plan() -> None:
+    few = (Constraint(type="memberOf", expression="runningTasksCount < 2"),)
+    plan = place([host("h1"), host("h2", tasks=1)], asks(5, constraints=few), seed=1)
+    assert counts(plan) == {"h1": 2, "h2": 1}
+
+
 def test_a_refusal_counts_its_reasons_and_names_the_closest_host() -> None:
     hosts = [
         host("h1", free_memory=100),
@@ -108,7 +124,7 @@ def test_a_refusal_counts_its_reasons_and_names_the_closest_host() -> None:
         host("h4", status="DRAINING"),
     ]
     refused = one_refusal(hosts)
-    assert refused.text() == "memory: 3 hosts, the closest 412 MiB short; draining: 1"
+    assert refused.text() == "memory: 512 MiB asked, 100 free on h1 (3 hosts); draining: 1 host"
     assert refused.reasons[0].closest == "h1"
     assert refused.closest().host == "h1"
 
@@ -125,13 +141,13 @@ def test_failures_read_as_those_of_run_task() -> None:
     ]
     ask = replace(ASK, ports=((80, "tcp"),), attributes=(RequiredAttribute(name=ZONE, value="a"),), address=True)
     assert one_refusal(hosts, ask).failures() == [
-        {"arn": "h1", "reason": "RESOURCE:MEMORY"},
-        {"arn": "h2", "reason": "RESOURCE:CPU"},
-        {"arn": "h3", "reason": "RESOURCE:PORTS"},
-        {"arn": "h4", "reason": "AGENT"},
-        {"arn": "h5", "reason": "ATTRIBUTE"},
-        {"arn": "h6", "reason": "INACTIVE"},
         {"arn": "h7", "reason": "RESOURCE:ENI"},
+        {"arn": "h3", "reason": "RESOURCE:PORTS"},
+        {"arn": "h2", "reason": "RESOURCE:CPU"},
+        {"arn": "h1", "reason": "RESOURCE:MEMORY"},
+        {"arn": "h5", "reason": "ATTRIBUTE"},
+        {"arn": "h4", "reason": "AGENT"},
+        {"arn": "h6", "reason": "INACTIVE"},
     ]
 
 
@@ -145,7 +161,7 @@ def test_a_refusal_is_as_of_the_moment_of_the_ask() -> None:
     small = replace(ASK, id="small", memory=100)
     large = [replace(ASK, id=name, memory=900) for name in ("first", "second")]
     plan = place([host("h1", free_memory=800)], [large[0], small, large[1]], seed=1)
-    assert [refused.reasons[0].short for refused in plan.refused] == [100, 200]
+    assert [refused.reasons[0].free for refused in plan.refused] == [800, 700]
 
 
 def test_faults_of_the_caller_are_exceptions() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.placement import Placed, Refused, place
-from scheduler.placement.plan import FAILURE_REASONS, Why
+from scheduler.placement.refusal import FAILURE_REASONS, Why
 from tests.unit.scheduler.placement.worlds import batches, clusters
 
 seeds = st.integers(0, 2**32)
@@ -71,6 +71,7 @@ def test_a_refusal_accounts_for_every_host_and_a_lone_ask_is_refused_only_for_ca
                 for one in refused.objections:
                     if one.why is Why.MEMORY:
                         host = next(host for host in hosts if host.id == one.host)
-                        assert one.short == ask.memory - host.free_memory > 0
+                        assert (one.asked, one.free) == (ask.memory, host.free_memory)
+                        assert one.asked > one.free
             case Placed() as placed:
                 assert placed.host in {host.id for host in hosts}

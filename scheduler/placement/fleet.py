@@ -1,0 +1,216 @@
+"""The fleet: a cluster's hosts as columns, kept from one decision to the next and updated in place.
+
+``put`` and ``drop`` follow what the store says, ``take`` what placement gives away. What is asked of hosts again and
+again (their attributes, expressions, the tasks of a group) is remembered per question and asked anew of changed
+hosts alone, so that no decision costs more for what runs already.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+
+from scheduler.placement.arrays import Ints, Mask, Slots
+from scheduler.placement.columns import Columns
+from scheduler.placement.members import Members
+from scheduler.placement.ports import Ports
+from scheduler.placement.refusal import Why
+from scheduler.placement.spreads import Spreads
+from scheduler.placement.traits import Traits
+from scheduler.placement.world import Ask, Host
+
+HURDLES = tuple(Why)
+
+
+class Fleet:
+    """Hosts by slot. Not thread-safe: one decision at a time."""
+
+    def __init__(self, hosts: Iterable[Host] = ()) -> None:
+        known = sorted(hosts, key=lambda host: host.id)
+        self.columns = Columns(len(known))
+        self.members = Members(len(known))
+        self.ports = Ports(len(known))
+        self.traits = Traits(len(known), self.told)
+        """Answers that last until the host is put again."""
+        self.moods = Traits(len(known), self.host_at)
+        """Answers that a task more on the host can turn."""
+        self.spreads = Spreads(self.columns, self.members, self.told)
+        self.version = 0
+        """Another number after every change of anything."""
+        self.standing: dict[object, Mask] = {}
+        """Masks made of traits and of who is open, by what they were made of; emptied when either changes."""
+        self.with_gpus = 0
+        """How many hosts registered GPUs."""
+        self._slots: dict[str, int] = {}
+        self._told: list[Host | None] = [None] * len(known)
+        self._gpus: list[tuple[str, ...]] = [()] * len(known)
+        self._touched: set[int] = set()
+        self._spare = list(range(len(known) - 1, -1, -1))
+        for host in known:
+            if host.id in self._slots:
+                raise ValueError("two hosts have the same id")
+            self.put(host)
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __contains__(self, host_id: object) -> bool:
+        return host_id in self._slots
+
+    def ids(self) -> Sequence[str]:
+        """The ids of all hosts."""
+        return tuple(self._slots)
+
+    def host(self, host_id: str) -> Host:
+        """The host as it stands after what was taken; KeyError when there is none."""
+        host = self.host_at(self._slots[host_id])
+        assert host is not None, "a slot that an id leads to is in use"
+        return host
+
+    def put(self, host: Host) -> None:
+        """Add the host, or replace all that is known of it."""
+        slot = self._slots.get(host.id)
+        before = None
+        if slot is None:
+            slot = self._open_slot(host.id)
+        else:
+            before = self._told[slot]
+        self.version += 1
+        self._told[slot] = host
+        self._touched.discard(slot)
+        self._gpus[slot] = host.gpus
+        self.columns.put(slot, host)
+        self.ports.put(slot, host.ports)
+        recount = self.members.put(slot, host.groups)
+        self.spreads.recount(recount)
+        if before is None or before.registered_gpus != host.registered_gpus:
+            self.with_gpus += bool(host.registered_gpus) - bool(before is not None and before.registered_gpus)
+        if before is None or _profile(before) != _profile(host):
+            self._stand(slot, host)
+        self.moods.changed(slot)
+
+    def drop(self, host_id: str) -> None:
+        """Forget the host; an id that is not known is nothing to forget."""
+        slot = self._slots.pop(host_id, None)
+        if slot is None:
+            return
+        gone = self._told[slot]
+        assert gone is not None
+        self._empty(slot, gone)
+        self._spare.append(slot)
+
+    def _empty(self, slot: int, gone: Host) -> None:
+        """Empty the slot of a host that is gone."""
+        nothing = Host(id="", registered_cpu=0, registered_memory=0, free_cpu=0, free_memory=0, status="", tasks=0)
+        self.version += 1
+        self._told[slot] = None
+        self._touched.discard(slot)
+        self._gpus[slot] = ()
+        self.columns.put(slot, nothing)
+        self.ports.put(slot, frozenset())
+        self.spreads.recount(self.members.put(slot, {}))
+        self.with_gpus -= bool(gone.registered_gpus)
+        self._stand(slot, nothing)
+        self.moods.changed(slot)
+
+    def take(self, slot: int, ask: Ask, count: int = 1) -> tuple[tuple[str, ...], ...]:
+        """Give ``count`` tasks like the ask their share of the host; answers the GPUs of each, for asks with GPUs."""
+        self.version += 1
+        self.columns.take(slot, ask, count)
+        return self._note(slot, ask, count)
+
+    def take_all(self, slots: Slots, ask: Ask, counts: Ints) -> list[tuple[tuple[str, ...], ...]]:
+        """``take`` for many hosts, each once."""
+        self.version += 1
+        self.columns.take(slots, ask, counts)
+        return [self._note(slot, ask, count) for slot, count in zip(slots.tolist(), counts.tolist(), strict=True)]
+
+    def told(self, slot: int) -> Host | None:
+        """The host of a slot as it was put."""
+        return self._told[slot]
+
+    def host_at(self, slot: int) -> Host | None:
+        """The host of a slot as it stands."""
+        host = self._told[slot]
+        if host is None or slot not in self._touched:
+            return host
+        columns = self.columns
+        return replace(
+            host,
+            free_cpu=int(columns.cpu[slot]),
+            free_memory=int(columns.memory[slot]),
+            ports=self.ports.on(slot),
+            tasks=int(columns.tasks[slot]),
+            groups=dict(self.members.on(slot)),
+            free_addresses=None if host.free_addresses is None else int(columns.addresses[slot]),
+            gpus=self._gpus[slot],
+            resources={name: int(columns.resources[name][slot]) for name in host.resources},
+        )
+
+    def id_at(self, slot: int) -> str:
+        """The id of the host in a slot that is in use."""
+        host = self._told[slot]
+        return host.id if host is not None else ""
+
+    def _note(self, slot: int, ask: Ask, count: int) -> tuple[tuple[str, ...], ...]:
+        """What of a taking is not in the columns."""
+        self._touched.add(slot)
+        self.members.add(slot, ask.group, count)
+        self.spreads.took(slot, ask.group, count)
+        self.moods.changed(slot)
+        if ask.ports:
+            self.ports.take(slot, ask.ports)
+        if not ask.gpus:
+            return ()
+        each, have = ask.gpus, self._gpus[slot]
+        self._gpus[slot] = have[each * count :]
+        return tuple(have[each * number : each * (number + 1)] for number in range(count))
+
+    def _open_slot(self, host_id: str) -> int:
+        if not self._spare:
+            self._grow(self.columns.size + self.columns.size // 4 + 8)
+        slot = self._slots[host_id] = self._spare.pop()
+        self.columns.marks[slot] = int.from_bytes(blake2b(host_id.encode(), digest_size=8).digest())
+        return slot
+
+    def _grow(self, size: int) -> None:
+        more = size - self.columns.size
+        self._spare.extend(range(size - 1, self.columns.size - 1, -1))
+        self._told.extend([None] * more)
+        self._gpus.extend([()] * more)
+        self.columns.grow(size)
+        self.members.grow(size)
+        self.ports.grow(size)
+        self.traits.grow(size)
+        self.moods.grow(size)
+        self.spreads.grow()
+        self.standing.clear()
+
+    def _stand(self, slot: int, host: Host) -> None:
+        """Whether the host takes tasks, and what is asked of its profile, may be other than before."""
+        columns = self.columns
+        columns.used[slot] = self._told[slot] is not None
+        columns.active[slot] = host.status == "ACTIVE"
+        columns.open[slot] = host.status == "ACTIVE" and host.connected
+        if not columns.open[slot]:
+            columns.hurdle[slot] = HURDLES.index(_hurdle(host))
+        self.traits.changed(slot)
+        self.spreads.changed(slot, host)
+        self.standing.clear()
+
+
+def _hurdle(host: Host) -> Why:
+    if host.status == "ACTIVE":
+        return Why.DISCONNECTED
+    return Why.DRAINING if host.status == "DRAINING" else Why.INACTIVE
+
+
+def _profile(host: Host) -> tuple[object, ...]:
+    """What of a host tasks do not change."""
+    return (
+        host.status,
+        host.connected,
+        host.attributes,
+        host.instance_id,
+        host.agent_version,
+        host.registered_at,
+    )
