@@ -64,13 +64,21 @@ def unable_to_move(service: str) -> str:
     )
 
 
-def unable_to_place(service: str, host: str | None, reason: str | None) -> str:
-    """``host`` and ``reason`` are the closest host and its failure code (``RESOURCE:MEMORY``); None without hosts."""
+WHY = " Why: "
+"""What begins Berth's own words in an event; they change with every task that comes or goes."""
+
+
+def unable_to_place(service: str, host: str | None, reason: str | None, why: str = "") -> str:
+    """``host`` and ``reason`` are the closest host and its failure code (``RESOURCE:MEMORY``); None without hosts.
+
+    ``why`` is the refusal's text, with what was asked and what is free: Berth's addition to ECS's sentence.
+    """
     start = f"(service {service}) was unable to place a task because no container instance met all of its requirements."
     if host is None or reason is None:
         return f"{start} Reason: No Container Instances were found in your cluster. {_GUIDE}"
     closest = _CLOSEST.get(reason, f'encountered error "{reason}"')
-    return f"{start} The closest matching (container-instance {host}) {closest}. {_GUIDE}"
+    own = f"{WHY}{why}." if why else ""
+    return f"{start} The closest matching (container-instance {host}) {closest}.{own} {_GUIDE}"
 
 
 def scaling_reason(deployment_id: str) -> str:

@@ -60,6 +60,8 @@ def test_events_read_as_those_of_ecs() -> None:
     assert "(container-instance h1) has insufficient memory available." in events.unable_to_place(
         "web", "h1", "RESOURCE:MEMORY"
     )
+    told = events.unable_to_place("web", "h1", "RESOURCE:MEMORY", "memory: 9 MiB asked, 8 free on h1 (1 host)")
+    assert "has insufficient memory available. Why: memory: 9 MiB asked, 8 free on h1 (1 host). For more" in told
     assert 'encountered error "AGENT"' in events.unable_to_place("web", "h1", "AGENT")
     assert "No Container Instances were found" in events.unable_to_place("web", None, None)
     assert events.rollout_reason("d2", "COMPLETED") == "ECS deployment d2 completed."
