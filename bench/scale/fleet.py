@@ -5,10 +5,9 @@ Printed are the rates, the control plane's memory, and the floor: what the datab
 """
 
 from argparse import Namespace
-from contextlib import nullcontext
 from pathlib import Path
 
-from bench.scale.bare_store import measure_bare
+from bench.scale.bare_store import measure_bulk
 from bench.scale.flight import BEHAVIOUR, Flight, fly
 from bench.scale.gauge import rate_between
 from bench.scale.plane import GIB, Plane, plane_up
@@ -29,10 +28,9 @@ def run(options: Namespace) -> None:
     with plane_up(options.store, disk=tasks * DISK_PER_TASK + DISK_BESIDES) as plane:
         describe(plane, tasks, hosts)
         profile = Profile() if options.profile else None
-        with profile or nullcontext():
-            flight = fly(plane, tasks=tasks, hosts=hosts, seed=options.seed)
+        flight = fly(plane, tasks=tasks, hosts=hosts, seed=options.seed, watch=profile)
         options.flight = flight
-        report(plane, flight, measure_bare(plane.store, plane.folder))
+        report(plane, flight, measure_bulk(plane.store, plane.folder))
         if profile is not None:
             profile.report(tasks)
         chart(plane, flight, options.chart)

@@ -5,7 +5,7 @@ each as ``berth up`` runs it, in this process. Simulated are the agents, in anot
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -51,9 +51,19 @@ class Flight:
 
 
 def fly(
-    plane: Plane, *, tasks: int, hosts: int, seed: int, child: bool = True, console: Console | None = None
+    plane: Plane,
+    *,
+    tasks: int,
+    hosts: int,
+    seed: int,
+    child: bool = True,
+    watch: AbstractContextManager[object] | None = None,
+    console: Console | None = None,
 ) -> Flight:
-    """Make the ground, run, and make sure of the end. Raises Stalled, and RuntimeError where the end is not right."""
+    """Make the ground, run, and make sure of the end; ``watch`` is entered for the run itself.
+
+    Raises Stalled, and RuntimeError where the end is not right.
+    """
     say = (console or Console(stderr=True)).print
     per_host = -(-tasks // hosts) + SPARE
     define_task(plane)
@@ -72,18 +82,18 @@ def fly(
         fleet.register()
         services = create_services(plane, tasks)
         say(f"  {hosts:,} hosts and {len(services):,} services registered in {monotonic() - began:.0f} s")
-        with _loops_running(plane):
+        with loops_running(plane):
             fleet.start()
-            with Gauge(plane.store, CLUSTER, wanted=tasks, console=console) as gauge:
+            with Gauge(plane.store, CLUSTER, wanted=tasks, console=console) as gauge, watch or nullcontext():
                 wish(plane, services)
-                _wait(plane, fleet, gauge)
+                wait_until_running(plane, fleet, gauge)
     finally:
         fleet.stop()
     return Flight(tasks=tasks, hosts=hosts, hosts_used=_check(plane, fleet, tasks), samples=tuple(gauge.samples))
 
 
 @contextmanager
-def _loops_running(plane: Plane) -> Iterator[None]:
+def loops_running(plane: Plane) -> Iterator[None]:
     """Every loop of the scheduler, as in ``berth up``."""
     loops, leases = create_loops(plane.parts, {}, alone=plane.store.embedded)
     runners = start_loops(plane.parts, loops)
@@ -93,8 +103,8 @@ def _loops_running(plane: Plane) -> Iterator[None]:
         stop_loops(runners, leases)
 
 
-def _wait(plane: Plane, fleet: SimulatedFleet, gauge: Gauge) -> None:
-    """Until all tasks run."""
+def wait_until_running(plane: Plane, fleet: SimulatedFleet, gauge: Gauge) -> None:
+    """Until all tasks that the gauge waits for run. Raises Stalled."""
     moved_at, before = monotonic(), -1
     while not gauge.done.wait(LOOK_SECONDS):
         fleet.check()

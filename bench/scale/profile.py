@@ -26,6 +26,7 @@ class Profile:
 
     def __init__(self) -> None:
         self._lines: defaultdict[tuple[str, str, int], float] = defaultdict(float)
+        self._alone: defaultdict[tuple[str, str, int], float] = defaultdict(float)
         self._within: defaultdict[tuple[str, str, int], float] = defaultdict(float)
         self._threads: defaultdict[str, float] = defaultdict(float)
         self._used: dict[threading.Thread, float] = {}
@@ -43,6 +44,7 @@ class Profile:
     def report(self, tasks: int) -> None:
         """Print microseconds of processor time per task: by thread, by function with all it calls, and by line."""
         for title, counter in (
+            ("Functions alone, of Berth or not", self._alone),
             ("Functions of Berth, with all they call", self._within),
             ("Lines of Berth, with what they call outside it", self._lines),
         ):
@@ -72,6 +74,8 @@ class Profile:
         if weight <= 0:
             return
         self._threads[thread.name.rstrip("0123456789_-")] += weight
+        code = frame.f_code
+        self._alone[code.co_filename, code.co_name, code.co_firstlineno] += weight
         seen: set[CodeType] = set()
         at: FrameType | None = frame
         innermost = True
@@ -92,4 +96,4 @@ def _hottest(counted: Mapping[T, float], most: int) -> list[tuple[T, float]]:
 
 
 def _short(file: str) -> str:
-    return file.removeprefix(ROOT + os.sep)
+    return file.removeprefix(ROOT + os.sep).rpartition("site-packages/")[2]
