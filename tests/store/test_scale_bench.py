@@ -60,10 +60,10 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_made(tmp_path: Path
         pass
 
 
-def test_a_database_with_tables_is_not_taken(store_url: str) -> None:
-    with plane_up(store_url) as plane:
+def test_a_database_with_tables_is_not_taken(empty_store_url: str) -> None:
+    with plane_up(empty_store_url) as plane:
         plane.call("CreateCluster", clusterName="mine")
-        with pytest.raises(NotRun, match="is not empty"), plane_up(store_url):
+        with pytest.raises(NotRun, match="is not empty"), plane_up(empty_store_url):
             pass
 
 
