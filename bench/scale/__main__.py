@@ -1,5 +1,6 @@
 """``python -m bench.scale``: every benchmark at scale, or those named (engine, packing, delay, fleet, memory)."""
 
+import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ KNOWN = ", ".join(BENCHMARKS)
 def main(words: Sequence[str]) -> int:
     """Run the named benchmarks one after another; 2 for a name that is none."""
     options = parser().parse_args(words)
+    # Ended by a signal, it still cleans up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     unknown = sorted(set(options.names) - set(BENCHMARKS))
     if unknown:
         print(f"bench.scale: no benchmark named {', '.join(unknown)}; there are {KNOWN}", file=sys.stderr)
