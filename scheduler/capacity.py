@@ -6,9 +6,9 @@ from sqlalchemy import select
 
 from scheduler.ending import end_task
 from scheduler.launch import put_on_host
+from state.addresses import NoAddressLeft
 from state.capacities import Capacity
 from state.container_instances import ContainerInstance
-from state.reservations import NoAddressLeft
 from state.store import Session
 from state.task_definitions import TaskDefinition
 from state.tasks import Task

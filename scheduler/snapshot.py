@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from scheduler.placement import Host, Port
-from state.container_instances import ContainerInstance, HostPort, NetworkAddress, list_hosts
-from state.reservations import count_addresses
+from state.addresses import NetworkAddress, count_addresses
+from state.container_instances import ContainerInstance, HostPort, list_hosts
 from state.store import Session
 from state.tasks import Task
 

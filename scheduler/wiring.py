@@ -8,8 +8,8 @@ import ipaddress
 import uuid
 from typing import Any
 
+from state.addresses import NoAddressLeft, take_addresses
 from state.container_instances import ContainerInstance
-from state.reservations import reserve_address
 from state.store import Session
 from state.tasks import Task
 
@@ -21,7 +21,9 @@ def attach_address(session: Session, task: Task, instance: ContainerInstance) ->
     """
     network = instance.attribute("berth.awsvpc-cidr")
     assert network is not None, "placement offers only hosts that have the network"
-    address = reserve_address(session, network, task.id)
+    address = take_addresses(session, network, [task.id]).get(task.id)
+    if address is None:
+        raise NoAddressLeft(f"network {network} has no address left")
     wanted = (task.network_configuration or {}).get("awsvpcConfiguration", {})
     subnet = next(iter(wanted.get("subnets", ())), "")
     gateway = next(ipaddress.ip_network(network).hosts())

@@ -4,6 +4,8 @@ Instants are stored as microseconds since the epoch, so they sort, index and com
 Documents are plain JSON text on both, so what a client registered is echoed in the order it was sent.
 """
 
+import json
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -30,9 +32,21 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else EPOCH + timedelta(microseconds=value)
 
 
+encode_document = json.JSONEncoder(separators=(",", ":")).encode
+"""How every document is written, by entities and by statements alike."""
 Document = JSON(none_as_null=True)
 # SQLite numbers rows by itself only in a column of type INTEGER.
 Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+
+# Ids in one statement; SQLite admits some 32,000 parameters.
+MOST_IDS = 1000
+
+
+def some(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ids, as many at a time as one statement takes."""
+    for start in range(0, len(ids), MOST_IDS):
+        yield ids[start : start + MOST_IDS]
 
 
 class Base(DeclarativeBase):

@@ -8,7 +8,7 @@ remembers the mark knows whether what it remembers of the host still holds. A ma
 """
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, e
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
-from state.base import Base, Moves
+from state.base import Base, Moves, some
 
 CONTAINER_INSTANCE = Lifecycle(
     "container-instance",
@@ -31,8 +31,6 @@ CONTAINER_INSTANCE = Lifecycle(
 
 # What placement does not read: everything else is written with a new mark.
 UNREAD_BY_PLACEMENT = frozenset({"revision", "capacity_id", "tags", "connection_id", "health_status", "seen_at"})
-# Ids in one statement; SQLite admits some 32,000 parameters.
-MOST_IDS = 1000
 
 
 def new_revision() -> int:
@@ -106,16 +104,6 @@ class HostPort(Base):
     task_id: Mapped[str] = mapped_column(String(36), index=True)
 
 
-class NetworkAddress(Base):
-    """One address of an ``awsvpc`` network taken by one task. Written only by ``state.reservations``."""
-
-    __tablename__ = "network_addresses"
-
-    network: Mapped[str] = mapped_column(String(50), primary_key=True)
-    address: Mapped[str] = mapped_column(String(50), primary_key=True)
-    task_id: Mapped[str] = mapped_column(String(36), index=True)
-
-
 def get_container_instance(session: Session, instance_id: str) -> ContainerInstance | None:
     return session.get(ContainerInstance, instance_id)
 
@@ -129,12 +117,6 @@ def mark_hosts(session: Session, instance_ids: Collection[str]) -> None:
             .values(revision=new_revision())
             .execution_options(synchronize_session=False)
         )
-
-
-def some(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The ids, as many at a time as one statement takes."""
-    for start in range(0, len(ids), MOST_IDS):
-        yield ids[start : start + MOST_IDS]
 
 
 def list_hosts(session: Session, cluster: str, statuses: Collection[str] = ("ACTIVE",)) -> Sequence[ContainerInstance]:

@@ -1,21 +1,87 @@
-"""Reservations: taking room on a host for a task and giving it back, always in the task's own transaction.
+"""Reservations: taking room on hosts for tasks and giving it back, always in the tasks' own transaction.
 
-Each write is guarded in its WHERE clause and backed by CHECKs and unique keys, so two schedulers that decided on
-the same snapshot cannot both succeed: the second sees zero rows, raises Conflict and decides again.
+Room is written by host, however many tasks it is for. Each write is guarded in its WHERE clause and backed by CHECKs
+and unique keys, so two schedulers that decided on the same view cannot both succeed: the second is refused.
 """
 
-import ipaddress
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
 
-from sqlalchemy import CursorResult, delete, insert, select, update
+from sqlalchemy import BigInteger, String, Update, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from state.container_instances import ContainerInstance, HostPort, NetworkAddress, new_revision
+from state.addresses import release_addresses
+from state.base import some
+from state.container_instances import ContainerInstance, HostPort, new_revision
+from state.devices import release_devices
+from state.given import GIVEN, as_given, given
 from state.store import Conflict
 
+_HOSTS = ContainerInstance.metadata.tables[ContainerInstance.__tablename__]
 
-class NoAddressLeft(Exception):
-    """The ``awsvpc`` network has no address left to give."""
+
+class Room(NamedTuple):
+    """CPU units and MiB."""
+
+    cpu: int
+    memory: int
+
+
+class Holding(NamedTuple):
+    """What one task has taken of a host; the host is None where it has none yet."""
+
+    task_id: str
+    container_instance_id: str | None
+    cpu: int
+    memory: int
+
+
+class TakenPort(NamedTuple):
+    """One host port for one task."""
+
+    container_instance_id: str
+    port: int
+    protocol: str
+    task_id: str
+
+
+def take_room(session: Session, wanted: Mapping[str, Room]) -> set[str]:
+    """Take room on the hosts, by id; answers those that gave it. One that drains or has too little left gives none."""
+    if not wanted:
+        return set()
+    connection = session.connection()
+    hold_hosts(session, wanted)
+    rows = as_given((host, room.cpu, room.memory) for host, room in wanted.items())
+    taken = connection.execute(_take(connection.dialect.name), {GIVEN: rows, "mark": new_revision()})
+    return set(taken.scalars())
+
+
+def take_ports(session: Session, ports: Sequence[TakenPort]) -> None:
+    """Take host ports; the database refuses one that is taken, and the transaction is repeated."""
+    if ports:
+        session.execute(insert(HostPort), [port._asdict() for port in ports])
+
+
+def give_back(session: Session, holdings: Iterable[Holding]) -> None:
+    """Give back everything that tasks had taken. Call it exactly when they move to their end, once."""
+    back: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    ids = []
+    for holding in holdings:
+        ids.append(holding.task_id)
+        if holding.container_instance_id is not None:
+            back[holding.container_instance_id].update(cpu=holding.cpu, memory=holding.memory)
+    if back:
+        connection = session.connection()
+        hold_hosts(session, back)
+        rows = as_given((host, room["cpu"], room["memory"]) for host, room in back.items())
+        connection.execute(_give(connection.dialect.name), {GIVEN: rows, "mark": new_revision()})
+    ids.sort()
+    for few in some(ids):
+        session.execute(delete(HostPort).where(HostPort.task_id.in_(few)).execution_options(synchronize_session=False))
+    release_addresses(session, ids)
+    release_devices(session, ids)
 
 
 def reserve(
@@ -27,71 +93,62 @@ def reserve(
     memory: int,
     ports: Iterable[tuple[int, str]],
 ) -> None:
-    """Take ``cpu`` units, ``memory`` MiB and the host ports for the task; raise Conflict when there is no room."""
-    taken = session.execute(
-        update(ContainerInstance)
-        .where(
-            ContainerInstance.id == container_instance_id,
-            ContainerInstance.status == "ACTIVE",
-            ContainerInstance.free_cpu >= cpu,
-            ContainerInstance.free_memory >= memory,
-        )
-        .values(
-            free_cpu=ContainerInstance.free_cpu - cpu,
-            free_memory=ContainerInstance.free_memory - memory,
-            revision=new_revision(),
-        )
-        .execution_options(synchronize_session=False)
-    )
-    if not isinstance(taken, CursorResult) or taken.rowcount != 1:
+    """Take room and host ports for one task; raise Conflict when there is no room."""
+    if not take_room(session, {container_instance_id: Room(cpu, memory)}):
         raise Conflict(f"no room left on {container_instance_id}")
-    rows = [
-        {"container_instance_id": container_instance_id, "task_id": task_id, "port": port, "protocol": protocol}
-        for port, protocol in ports
-    ]
-    if rows:
-        session.execute(insert(HostPort), rows)
+    take_ports(session, [TakenPort(container_instance_id, port, protocol, task_id) for port, protocol in ports])
 
 
 def release(session: Session, container_instance_id: str | None, task_id: str, *, cpu: int, memory: int) -> None:
-    """Give back everything the task had taken. Call it exactly when the task moves to its end, once."""
-    if container_instance_id is not None:
-        session.execute(
-            update(ContainerInstance)
-            .where(ContainerInstance.id == container_instance_id)
-            .values(
-                free_cpu=ContainerInstance.free_cpu + cpu,
-                free_memory=ContainerInstance.free_memory + memory,
-                revision=new_revision(),
-            )
-            .execution_options(synchronize_session=False)
-        )
-    session.execute(delete(HostPort).where(HostPort.task_id == task_id))
-    session.execute(delete(NetworkAddress).where(NetworkAddress.task_id == task_id))
+    """Give back everything one task had taken."""
+    give_back(session, [Holding(task_id, container_instance_id, cpu, memory)])
 
 
-def count_addresses(network: str) -> int:
-    """How many addresses of ``network`` can be given to tasks: all but the network's, the gateway's and broadcast."""
-    return max(ipaddress.ip_network(network).num_addresses - 3, 0)
+def hold_hosts(session: Session, container_instances: Collection[str]) -> None:
+    """Hold the rows of hosts, in one order for all writers, so that none waits for another in a circle.
 
-
-def reserve_address(session: Session, network: str, task_id: str) -> str:
-    """Take the lowest free address of ``network`` (a CIDR; network, gateway and broadcast are left out).
-
-    The same task asking again gets the same address. Raises NoAddressLeft.
+    SQLite's one writer holds them anyway.
     """
-    taken = dict(
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    for few in some(sorted(container_instances)):
         session.execute(
-            select(NetworkAddress.address, NetworkAddress.task_id).where(NetworkAddress.network == network)
-        ).all()
+            select(ContainerInstance.id)
+            .where(ContainerInstance.id.in_(few))
+            .order_by(ContainerInstance.id)
+            .with_for_update()
+        )
+
+
+@cache
+def _take(dialect: str) -> Update:
+    wanted = given(dialect, {"host": String(), "cpu": BigInteger(), "memory": BigInteger()})
+    return (
+        update(_HOSTS)
+        .where(
+            _HOSTS.c.id == wanted.c.host,
+            _HOSTS.c.status == "ACTIVE",
+            _HOSTS.c.free_cpu >= wanted.c.cpu,
+            _HOSTS.c.free_memory >= wanted.c.memory,
+        )
+        .values(
+            free_cpu=_HOSTS.c.free_cpu - wanted.c.cpu,
+            free_memory=_HOSTS.c.free_memory - wanted.c.memory,
+            revision=bindparam("mark"),
+        )
+        .returning(_HOSTS.c.id)
     )
-    for address, owner in taken.items():
-        if owner == task_id:
-            return address
-    hosts = ipaddress.ip_network(network).hosts()
-    next(hosts, None)  # the gateway's
-    for candidate in hosts:
-        if str(candidate) not in taken:
-            session.execute(insert(NetworkAddress).values(network=network, address=str(candidate), task_id=task_id))
-            return str(candidate)
-    raise NoAddressLeft(f"network {network} has no address left")
+
+
+@cache
+def _give(dialect: str) -> Update:
+    back = given(dialect, {"host": String(), "cpu": BigInteger(), "memory": BigInteger()})
+    return (
+        update(_HOSTS)
+        .where(_HOSTS.c.id == back.c.host)
+        .values(
+            free_cpu=_HOSTS.c.free_cpu + back.c.cpu,
+            free_memory=_HOSTS.c.free_memory + back.c.memory,
+            revision=bindparam("mark"),
+        )
+    )

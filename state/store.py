@@ -20,6 +20,7 @@ from sqlalchemy import orm as sa_orm
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 
+from state.base import encode_document
 from state.wakes import CHANNEL, Wakes
 
 log = logging.getLogger(__name__)
@@ -174,6 +175,7 @@ def _sqlite(url: str) -> Engine:
         pool_size=16,
         max_overflow=48,
         hide_parameters=True,
+        json_serializer=encode_document,
         connect_args={"check_same_thread": False, "timeout": 30},
     )
 
@@ -192,4 +194,11 @@ def _sqlite(url: str) -> Engine:
 
 
 def _postgresql(url: str, pool_size: int) -> Engine:
-    return create_engine(url, pool_size=pool_size, max_overflow=48, pool_pre_ping=True, hide_parameters=True)
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=48,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        json_serializer=encode_document,
+    )

@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from agent.tasks.render import TASK_LABEL
 from kit.ids import last_part
+from state.addresses import NetworkAddress
 from state.capacities import Capacity
-from state.container_instances import HostPort, NetworkAddress
+from state.container_instances import HostPort
 from state.firings import Firing
 from state.jobs import FINISHED, Job
 from state.schedules import Schedule
