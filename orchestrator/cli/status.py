@@ -1,26 +1,33 @@
 """``berth status``: hosts, services, tasks and jobs on one screen, and why what waits is waiting."""
 
 import argparse
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import Session
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.cli.output import CommandFailed, Place, add_data, root_key, settings_of
+from orchestrator.cli.asking import (
+    GIB,
+    SHORT,
+    chunks,
+    clusters_of,
+    connect,
+    last_part,
+    pages,
+    plain_table,
+    short,
+    short_cluster,
+    sizes_of,
+    word,
+)
+from orchestrator.cli.output import CommandFailed, add_data
 
 WAITING_JOBS = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 MOST_ROWS = 40
 HOSTS = "Hosts"
-GIB = 1024
-# What a screen of 80 columns has no room for: Batch's clusters end in a UUID, ECS's events in where to read more.
-UUID = re.compile(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-READ_MORE = re.compile(r" For more information, see the Troubleshooting section of .*$")
-LONG_ID = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{24}\b")
+NOT_LOOKED_AT = "the scheduler has not come to it yet"
 
 
 def add_parser(commands: Any) -> None:
@@ -35,21 +42,9 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
-    place = Place(data=settings.data)
-    card = place.read_card()
-    if not place.is_up():
-        raise CommandFailed(place.down)
-    key_id, secret = root_key(settings)
-    session = Session()
-    session.set_credentials(key_id, secret)
-
-    def client(service: str) -> Any:
-        config = Config(retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=20)
-        return session.create_client(service, region_name=card["region"], endpoint_url=card["endpoint"], config=config)
-
+    card, client = connect(arguments)
     console = Console()
-    console.print(f"[bold]Berth[/] API {card['endpoint']}  registry {card['registry']}  data {settings.data}")
+    console.print(f"[bold]Berth[/] API {card['endpoint']}  registry {card['registry']}  data {card['data']}")
     try:
         tables = list(tables_of(client("ecs"), client("batch")))
         if not any(table.title == HOSTS for table in tables):
@@ -63,23 +58,69 @@ def run(arguments: argparse.Namespace) -> int:
 
 def tables_of(ecs: Any, batch: Any) -> Iterator[Table]:
     """Hosts, services, tasks and jobs as the clients see them; what there is none of has no table."""
-    clusters = [arn.rsplit("/", 1)[-1] for arn in _pages(ecs, "list_clusters", "clusterArns")]
-    for table in (_hosts(ecs, clusters), _services(ecs, clusters), _tasks(ecs, clusters), _jobs(batch)):
+    clusters = clusters_of(ecs)
+    away: set[str] = set()
+    for table in (_hosts(ecs, clusters, away), _services(ecs, clusters), _tasks(ecs, clusters, away), _jobs(batch)):
         if table.row_count:
             yield table
 
 
-def _hosts(ecs: Any, clusters: Sequence[str]) -> Table:
-    table = _table(HOSTS, "cluster", "host", "status", "agent", "vCPU free", "GiB free", "tasks")
+def why_task_waits(task: dict[str, Any], away: Collection[str]) -> str:
+    """What a task that does not run is waiting for; ``away`` are the hosts whose agents are not connected."""
+    stopping = f"stopping: {word(task.get('stoppedReason', ''))}"
+    if task.get("containerInstanceArn") in away:
+        return f"{stopping}; its host's agent is away" if task["desiredStatus"] == "STOPPED" else "its host is away"
+    if task["desiredStatus"] == "STOPPED":
+        return stopping
+    match task["lastStatus"]:
+        case "PROVISIONING":
+            return "waits for capacity of its own"
+        case "PENDING" if task.get("pullStoppedAt"):
+            return "being started"
+        case "PENDING" if task.get("pullStartedAt"):
+            return "its image is being pulled"
+        case "PENDING":
+            return "being pulled and started"
+        case "ACTIVATING":
+            return "its network is being attached"
+        case _:
+            return ""
+
+
+def why_job_waits(job: dict[str, Any]) -> str:
+    """Why a job stands where it stands."""
+    if job.get("statusReason"):
+        return word(job["statusReason"])
+    match job["status"]:
+        case "SUBMITTED" | "PENDING" | "RUNNABLE":
+            return NOT_LOOKED_AT
+        case "STARTING":
+            return "its task is being started"
+        case _:
+            return ""
+
+
+def why_service_waits(service: dict[str, Any]) -> str:
+    """The last that was told of a service, or why nothing was yet."""
+    events = service.get("events")
+    if events:
+        return word(events[0]["message"].removeprefix(f"(service {service['serviceName']}) "))
+    return NOT_LOOKED_AT if service["runningCount"] != service["desiredCount"] else ""
+
+
+def _hosts(ecs: Any, clusters: Sequence[str], away: set[str]) -> Table:
+    table = plain_table(HOSTS, "cluster", "host", "status", "agent", "vCPU free", "GiB free", "tasks")
     for cluster in clusters:
-        arns = list(_pages(ecs, "list_container_instances", "containerInstanceArns", cluster=cluster))
-        for chunk in _chunks(arns):
+        arns = list(pages(ecs, "list_container_instances", "containerInstanceArns", cluster=cluster))
+        for chunk in chunks(arns):
             described = ecs.describe_container_instances(cluster=cluster, containerInstances=chunk)
             for host in described["containerInstances"]:
-                has, free = _sizes(host["registeredResources"]), _sizes(host["remainingResources"])
+                has, free = sizes_of(host["registeredResources"]), sizes_of(host["remainingResources"])
+                if not host["agentConnected"]:
+                    away.add(host["containerInstanceArn"])
                 table.add_row(
-                    UUID.sub("", cluster),
-                    _short(host["containerInstanceArn"]),
+                    short_cluster(cluster),
+                    short(host["containerInstanceArn"]),
                     host["status"],
                     "connected" if host["agentConnected"] else "[red]away[/]",
                     f"{free['CPU'] / 1024:.2f}/{has['CPU'] / 1024:.2f}",
@@ -90,55 +131,54 @@ def _hosts(ecs: Any, clusters: Sequence[str]) -> Table:
 
 
 def _services(ecs: Any, clusters: Sequence[str]) -> Table:
-    table = _table("Services", "cluster", "service", "of", "running", "rollout", "last word")
+    table = plain_table("Services", "cluster", "service", "of", "running", "rollout", "last word")
     for cluster in clusters:
-        arns = list(_pages(ecs, "list_services", "serviceArns", cluster=cluster))
-        for chunk in _chunks(arns, 10):
+        arns = list(pages(ecs, "list_services", "serviceArns", cluster=cluster))
+        for chunk in chunks(arns, 10):
             for service in ecs.describe_services(cluster=cluster, services=chunk)["services"]:
-                events = service.get("events") or [{"message": ""}]
                 table.add_row(
-                    UUID.sub("", cluster),
+                    short_cluster(cluster),
                     service["serviceName"],
-                    _short(service["taskDefinition"]),
+                    last_part(service["taskDefinition"]),
                     f"{service['runningCount']}/{service['desiredCount']}",
                     service["deployments"][0].get("rolloutState", "") if service["deployments"] else "",
-                    _word(events[0]["message"].removeprefix(f"(service {service['serviceName']}) ")),
+                    why_service_waits(service),
                 )
     return table
 
 
-def _tasks(ecs: Any, clusters: Sequence[str]) -> Table:
-    table = _table("Tasks", "cluster", "task", "of", "on", "status", "health", "why")
+def _tasks(ecs: Any, clusters: Sequence[str], away: Collection[str]) -> Table:
+    table = plain_table("Tasks", "cluster", "task", "of", "on", "status", "health", "why")
     for cluster in clusters:
-        arns = list(_pages(ecs, "list_tasks", "taskArns", cluster=cluster))
-        for chunk in _chunks(arns[:MOST_ROWS]):
+        arns = list(pages(ecs, "list_tasks", "taskArns", cluster=cluster))
+        for chunk in chunks(arns[:MOST_ROWS]):
             for task in ecs.describe_tasks(cluster=cluster, tasks=chunk)["tasks"]:
                 table.add_row(
-                    UUID.sub("", cluster),
-                    _short(task["taskArn"]),
-                    _short(task["taskDefinitionArn"]),
-                    _short(task.get("containerInstanceArn", "")) or task["launchType"].lower(),
+                    short_cluster(cluster),
+                    short(task["taskArn"]),
+                    last_part(task["taskDefinitionArn"]),
+                    short(task.get("containerInstanceArn", "")) or task["launchType"].lower(),
                     task["lastStatus"],
                     "" if task["healthStatus"] == "UNKNOWN" else task["healthStatus"],
-                    _why(task),
+                    why_task_waits(task, away),
                 )
         if len(arns) > MOST_ROWS:
-            table.add_row(UUID.sub("", cluster), f"… {len(arns) - MOST_ROWS} more")
+            table.add_row(short_cluster(cluster), f"… {len(arns) - MOST_ROWS} more")
     return table
 
 
 def _jobs(batch: Any) -> Table:
-    table = _table("Jobs", "queue", "job", "name", "status", "why")
-    for queue in _pages(batch, "describe_job_queues", "jobQueues"):
+    table = plain_table("Jobs", "queue", "job", "name", "status", "why")
+    for queue in pages(batch, "describe_job_queues", "jobQueues"):
         name = queue["jobQueueName"]
         # Asked status by status, a job may be met twice on its way; where it was met last counts.
         jobs = {
             job["jobId"]: job
             for status in WAITING_JOBS
-            for job in _pages(batch, "list_jobs", "jobSummaryList", jobQueue=name, jobStatus=status)
+            for job in pages(batch, "list_jobs", "jobSummaryList", jobQueue=name, jobStatus=status)
         }
         for job in list(jobs.values())[:MOST_ROWS]:
-            table.add_row(name, job["jobId"][:8], job["jobName"], job["status"], _word(job.get("statusReason", "")))
+            table.add_row(name, job["jobId"][-SHORT:], job["jobName"], job["status"], why_job_waits(job))
         if len(jobs) > MOST_ROWS:
             table.add_row(name, f"… {len(jobs) - MOST_ROWS} more")
     return table
@@ -146,46 +186,3 @@ def _jobs(batch: Any) -> Table:
 
 def _counted(running: int, pending: int) -> str:
     return f"{running} running, {pending} pending" if pending else f"{running} running"
-
-
-def _word(message: str) -> str:
-    """A message of ECS's or Batch's, with what a person at a screen does not need left out."""
-    return LONG_ID.sub(r"\1", READ_MORE.sub("", message))
-
-
-def _why(task: dict[str, Any]) -> str:
-    """What a task that does not run is waiting for."""
-    if task["desiredStatus"] == "STOPPED":
-        return _word(f"stopping: {task.get('stoppedReason', '')}")
-    match task["lastStatus"]:
-        case "PROVISIONING":
-            return "waits for capacity of its own"
-        case "PENDING":
-            return "being pulled and started"
-        case _:
-            return ""
-
-
-def _pages(client: Any, operation: str, member: str, **arguments: Any) -> Iterator[Any]:
-    for page in client.get_paginator(operation).paginate(**arguments):
-        yield from page[member]
-
-
-def _chunks(items: Sequence[str], size: int = 100) -> Iterable[Sequence[str]]:
-    return (items[i : i + size] for i in range(0, len(items), size))
-
-
-def _sizes(resources: Sequence[dict[str, Any]]) -> dict[str, int]:
-    return {resource["name"]: resource.get("integerValue", 0) for resource in resources}
-
-
-def _short(arn: str) -> str:
-    name = arn.rsplit("/", 1)[-1]
-    return name[:8] if len(name) == 32 else name
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", header_style="dim")
-    return table

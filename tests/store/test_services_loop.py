@@ -140,7 +140,8 @@ def test_a_full_cluster_is_told_once_and_healed_by_a_host(plane: ServicesPlane) 
     assert len(plane.tasks()) == 1
     unable = (
         "(service web) was unable to place a task because no container instance met all of its requirements. "
-        f"The closest matching (container-instance {host}) has insufficient memory available. For more information, "
+        f"The closest matching (container-instance {host}) has insufficient memory available. "
+        f"Why: memory: 64 MiB asked, 36 free on {host} (1 host). For more information, "
         "see the Troubleshooting section of the Amazon ECS Developer Guide."
     )
     assert plane.messages()[-1] == unable

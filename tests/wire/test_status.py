@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.agents.presence import Presence
-from orchestrator.cli.status import MOST_ROWS, tables_of
+from orchestrator.cli.status import MOST_ROWS, NOT_LOOKED_AT, tables_of
 from tests.support.batch import EC2, BatchPlane
 from tests.support.services import NEEDED, ServicesPlane
 
@@ -62,26 +62,43 @@ def test_a_host_a_service_and_its_tasks_are_a_line_each(plane: ServicesPlane) ->
     assert shown(plane, width=100) == [
         "Hosts",
         "cluster  host      status  agent      vCPU free  GiB free  tasks",
-        f"default  {host[:8]}  ACTIVE  connected  1.00/1.00  3.9/4.0   1 running",
+        f"default  {host[-8:]}  ACTIVE  connected  1.00/1.00  3.9/4.0   1 running",
         "Services",
         "cluster  service  of     running  rollout      last word",
-        f"default  web      web:1  1/1      IN_PROGRESS  has started 1 tasks: (task {task[:8]}).",
+        f"default  web      web:1  1/1      IN_PROGRESS  has started 1 tasks: (task {task[-8:]}).",
         "Tasks",
         "cluster  task      of     on        status   health  why",
-        f"default  {task[:8]}  web:1  {host[:8]}  RUNNING",
+        f"default  {task[-8:]}  web:1  {host[-8:]}  RUNNING",
     ]
 
 
 def test_a_service_that_fits_nowhere_says_why_in_a_few_lines(plane: ServicesPlane) -> None:
-    host_of(plane, memory=32)
+    host = host_of(plane, memory=32)
     plane.register()
     plane.create()
     plane.step(2)
     lines = shown(plane)
     service = lines[lines.index("Services") :]
-    assert "insufficient memory available." in " ".join(" ".join(service).split())
-    assert "For more information" not in " ".join(service)
-    assert len(service) <= 8
+    told = " ".join(" ".join(service).split())
+    assert f"was unable to place a task: memory: 64 MiB asked, 32 free on {host[-8:]} (1 host)." in told
+    assert "For more information" not in told
+    assert len(service) <= 7
+
+
+def test_a_service_nobody_has_looked_at_says_so(plane: ServicesPlane) -> None:
+    plane.register()
+    plane.create()
+    assert shown(plane, width=120)[-1].endswith(NOT_LOOKED_AT)
+
+
+def test_a_task_whose_host_is_away_says_what_it_waits_for(plane: ServicesPlane) -> None:
+    host = host_of(plane)
+    plane.register()
+    plane.create(1)
+    plane.step(2)
+    assert shown(plane, width=100)[-1].endswith("being pulled and started")
+    Presence(plane.store, plane.clock).left(host, "connection")
+    assert shown(plane, width=100)[-1].endswith("its host is away")
 
 
 def test_more_tasks_than_a_screen_holds_are_counted(plane: ServicesPlane) -> None:
@@ -100,7 +117,7 @@ def test_a_host_of_an_environment_is_a_line_without_its_uuid(jobs: BatchPlane) -
     cluster = jobs.batch.describe_compute_environments()["computeEnvironments"][0]["ecsClusterArn"].rsplit("/", 1)[-1]
     host = host_of(jobs, cluster)
     lines = shown(jobs)
-    assert lines[-1].split()[:2] == ["AWSBatch-nightly", host[:8]]
+    assert lines[-1].split()[:2] == ["AWSBatch-nightly", host[-8:]]
     assert len(lines) == 3
 
 
@@ -113,7 +130,7 @@ def test_jobs_that_wait_say_why_and_each_is_there_once(jobs: BatchPlane) -> None
     jobs.settle()
     lines = shown(jobs, width=120)
     of_second, of_first = lines[2:]
-    assert of_first.split()[:4] == ["queue", first[:8], "first", "RUNNABLE"]
+    assert of_first.split()[:4] == ["queue", first[-8:], "first", "RUNNABLE"]
     assert "no container instances" in of_first
-    assert of_second.split(maxsplit=4)[:4] == ["queue", second[:8], "second", "PENDING"]
+    assert of_second.split(maxsplit=4)[:4] == ["queue", second[-8:], "second", "PENDING"]
     assert of_second.endswith("Waiting for the jobs it depends on")

@@ -84,9 +84,7 @@ def test_a_bad_expression_is_refused_with_the_place_of_the_mistake() -> None:
 
 
 def test_a_host_is_eligible_when_all_expressions_name_it() -> None:
-    host = Host(
-        id="a", registered_cpu=1024, registered_memory=512, free_cpu=0, free_memory=0, attributes={"rack": "7"}
-    )
+    host = Host(id="a", registered_cpu=1024, registered_memory=512, free_cpu=0, free_memory=0, attributes={"rack": "7"})
     rack, gpu = (Constraint(type="memberOf", expression=e) for e in ("attribute:rack > 6", "attribute:gpu exists"))
     assert eligible(host, (rack, Constraint(type="distinctInstance")))
     assert not eligible(host, (rack, gpu))
