@@ -36,10 +36,10 @@ def _least_value(fleet: Fleet, ask: Ask, link: Strategy, fitting: Mask) -> Mask 
     """For spread over an attribute of few values: the hosts of the values with the fewest tasks, found by masks
     alone, which is cheaper than looking up the value of every host. None for any other link."""
     name = attribute_of(link)
-    masks = fleet.spreads.values(name).few() if name is not None else None
+    masks = fleet.fields.attribute(name).few() if name is not None else None
     if name is None or masks is None:
         return None
-    tally: Ints = fleet.spreads.tally(ask.group, name)
+    tally: Ints = fleet.tallies.tally(ask.group, name)
     found: Mask | None = None
     least = -1
     for number in tally.argsort(kind="stable").tolist():
@@ -66,6 +66,6 @@ def _scores(fleet: Fleet, ask: Ask, link: Strategy, slots: Slots) -> np.ndarray[
         case "spread", ("instanceId" | "host"):
             return fleet.members.column(ask.group)[slots]
         case "spread", _ if (name := attribute_of(link)) is not None:
-            return fleet.spreads.tally(ask.group, name)[fleet.spreads.values(name).codes[slots]]
+            return fleet.tallies.tally(ask.group, name)[fleet.fields.attribute(name).codes[slots]]
         case kind, field:
             raise BadStrategy(f"Unknown placement strategy {kind!r} over {field!r}.")

@@ -45,10 +45,10 @@ class Draft:
 
     def tally(self, name: str) -> Ints:
         """The tasks of the ask's group by number of the attribute's value."""
-        tally = self.fleet.spreads.tally(self.ask.group, name)
+        tally = self.fleet.tallies.tally(self.ask.group, name)
         if not self._order:
             return tally
-        codes = self.fleet.spreads.values(name).codes
+        codes = self.fleet.fields.attribute(name).codes
         return tally + np.bincount(codes, weights=self.given, minlength=len(tally)).astype(np.int64)
 
     def left(self, slots: Slots, field: str) -> Ints:
@@ -90,6 +90,6 @@ class Draft:
             case "spread", ("instanceId" | "host"):
                 return self.members(slots)
             case "spread", _ if (name := attribute_of(link)) is not None:
-                return self.tally(name)[self.fleet.spreads.values(name).codes[slots]]
+                return self.tally(name)[self.fleet.fields.attribute(name).codes[slots]]
             case kind, field:
                 raise BadStrategy(f"Unknown placement strategy {kind!r} over {field!r}.")

@@ -4,7 +4,7 @@ What a plan does not change (who is open, attributes, expressions) is put togeth
 the fleet; the rest is compared afresh for every ask.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,8 +13,9 @@ import numpy as np
 from scheduler.placement.arrays import Ints, Mask, Slots
 from scheduler.placement.constraints import check_constraint
 from scheduler.placement.fleet import Fleet
+from scheduler.placement.membership import members_of
 from scheduler.placement.query import Query, parse
-from scheduler.placement.world import Ask, Constraint, Host, RequiredAttribute
+from scheduler.placement.world import Ask, Constraint, RequiredAttribute
 
 MOST_STANDING = 1024
 
@@ -53,7 +54,7 @@ def fits(fleet: Fleet, ask: Ask, rules: Rules) -> Mask:
     mask &= standing(fleet, ask, rules)
     if rules.moody:
         for query in rules.moody:
-            mask &= fleet.moods.column(query.expression, query.matches)
+            mask &= members_of(fleet, query.tree)
     if rules.distinct:
         mask &= fleet.members.column(ask.group) == 0
     for free, need in further_needs(fleet, ask):
@@ -86,21 +87,19 @@ def standing(fleet: Fleet, ask: Ask, rules: Rules) -> Mask:
     if mask is None:
         mask = fleet.columns.open.copy()
         for wanted in ask.attributes:
-            mask &= fleet.traits.column(wanted, has(wanted))
+            mask &= has(fleet, wanted)
         for query in rules.steady:
-            mask &= fleet.traits.column(query.expression, query.matches)
+            mask &= members_of(fleet, query.tree)
         if len(fleet.standing) >= MOST_STANDING:
             fleet.standing.clear()
         fleet.standing[key] = mask
     return mask
 
 
-def has(wanted: RequiredAttribute) -> Callable[[Host], bool]:
-    """Whether a host has the attribute, with the value where one is wanted."""
-    name, value = wanted.name, wanted.value
-    if value is None:
-        return lambda host: name in host.attributes
-    return lambda host: host.attributes.get(name) == value
+def has(fleet: Fleet, wanted: RequiredAttribute) -> Mask:
+    """The hosts that have the attribute, with the value where one is wanted."""
+    field = fleet.fields.attribute(wanted.name)
+    return field.exists() if wanted.value is None else field.equals(wanted.value)
 
 
 def further_needs(fleet: Fleet, ask: Ask) -> Iterator[tuple[Ints, int]]:

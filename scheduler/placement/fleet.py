@@ -11,11 +11,11 @@ from hashlib import blake2b
 
 from scheduler.placement.arrays import Ints, Mask, Slots
 from scheduler.placement.columns import Columns
+from scheduler.placement.fields import Fields
 from scheduler.placement.members import Members
 from scheduler.placement.ports import Ports
 from scheduler.placement.refusal import Why
-from scheduler.placement.spreads import Spreads
-from scheduler.placement.traits import Traits
+from scheduler.placement.tallies import Tallies
 from scheduler.placement.world import Ask, Host
 
 HURDLES = tuple(Why)
@@ -29,19 +29,16 @@ class Fleet:
         self.columns = Columns(len(known))
         self.members = Members(len(known))
         self.ports = Ports(len(known))
-        self.traits = Traits(len(known), self.told)
-        """Answers that last until the host is put again."""
-        self.moods = Traits(len(known), self.host_at)
-        """Answers that a task more on the host can turn."""
-        self.spreads = Spreads(self.columns, self.members, self.told)
+        self._told: list[Host | None] = [None] * len(known)
+        self.fields = Fields(self._told)
+        self.tallies = Tallies(self.columns, self.members, self.fields)
         self.version = 0
         """Another number after every change of anything."""
         self.standing: dict[object, Mask] = {}
-        """Masks made of traits and of who is open, by what they were made of; emptied when either changes."""
+        """Masks of who is open and has what an ask requires, by what it requires; emptied when either changes."""
         self.with_gpus = 0
         """How many hosts registered GPUs."""
         self._slots: dict[str, int] = {}
-        self._told: list[Host | None] = [None] * len(known)
         self._gpus: list[tuple[str, ...]] = [()] * len(known)
         self._touched: set[int] = set()
         self._spare = list(range(len(known) - 1, -1, -1))
@@ -81,12 +78,11 @@ class Fleet:
         self.columns.put(slot, host)
         self.ports.put(slot, host.ports)
         recount = self.members.put(slot, host.groups)
-        self.spreads.recount(recount)
+        self.tallies.recount(recount)
         if before is None or before.registered_gpus != host.registered_gpus:
             self.with_gpus += bool(host.registered_gpus) - bool(before is not None and before.registered_gpus)
         if before is None or _profile(before) != _profile(host):
             self._stand(slot, host)
-        self.moods.changed(slot)
 
     def drop(self, host_id: str) -> None:
         """Forget the host; an id that is not known is nothing to forget."""
@@ -107,10 +103,9 @@ class Fleet:
         self._gpus[slot] = ()
         self.columns.put(slot, nothing)
         self.ports.put(slot, frozenset())
-        self.spreads.recount(self.members.put(slot, {}))
+        self.tallies.recount(self.members.put(slot, {}))
         self.with_gpus -= bool(gone.registered_gpus)
         self._stand(slot, nothing)
-        self.moods.changed(slot)
 
     def take(self, slot: int, ask: Ask, count: int = 1) -> tuple[tuple[str, ...], ...]:
         """Give ``count`` tasks like the ask their share of the host; answers the GPUs of each, for asks with GPUs."""
@@ -123,10 +118,6 @@ class Fleet:
         self.version += 1
         self.columns.take(slots, ask, counts)
         return [self._note(slot, ask, count) for slot, count in zip(slots.tolist(), counts.tolist(), strict=True)]
-
-    def told(self, slot: int) -> Host | None:
-        """The host of a slot as it was put."""
-        return self._told[slot]
 
     def host_at(self, slot: int) -> Host | None:
         """The host of a slot as it stands."""
@@ -155,8 +146,7 @@ class Fleet:
         """What of a taking is not in the columns."""
         self._touched.add(slot)
         self.members.add(slot, ask.group, count)
-        self.spreads.took(slot, ask.group, count)
-        self.moods.changed(slot)
+        self.tallies.took(slot, ask.group, count)
         if ask.ports:
             self.ports.take(slot, ask.ports)
         if not ask.gpus:
@@ -180,9 +170,8 @@ class Fleet:
         self.columns.grow(size)
         self.members.grow(size)
         self.ports.grow(size)
-        self.traits.grow(size)
-        self.moods.grow(size)
-        self.spreads.grow()
+        self.fields.grow()
+        self.tallies.recount_all()
         self.standing.clear()
 
     def _stand(self, slot: int, host: Host) -> None:
@@ -193,8 +182,8 @@ class Fleet:
         columns.open[slot] = host.status == "ACTIVE" and host.connected
         if not columns.open[slot]:
             columns.hurdle[slot] = HURDLES.index(_hurdle(host))
-        self.traits.changed(slot)
-        self.spreads.changed(slot, host)
+        self.fields.changed(slot, host)
+        self.tallies.recount_all()
         self.standing.clear()
 
 

@@ -128,7 +128,7 @@ def _spread_over_hosts(draft: Draft, slots: Slots, room: Ints, count: int, rest:
 def _spread_over_values(draft: Draft, slots: Slots, room: Ints, count: int, name: str, rest: Links) -> None:
     """Water over the values, then each value's part over its hosts, then the last level to the values whose best
     host the rest of the chain likes best."""
-    codes = draft.fleet.spreads.values(name).codes[slots]
+    codes = draft.fleet.fields.attribute(name).codes[slots]
     order = np.argsort(codes, kind="stable")
     slots, room, codes = slots[order], room[order], codes[order]
     begins = np.concatenate(([0], np.flatnonzero(np.diff(codes)) + 1))

@@ -34,6 +34,14 @@ class Members:
         """The groups on one host; not to be changed."""
         return self._by_slot[slot]
 
+    def groups(self) -> list[str]:
+        """The groups that have a task anywhere."""
+        return list(self._by_group)
+
+    def slots(self, group: str) -> list[int]:
+        """The hosts with a task of the group."""
+        return list(self._by_group.get(group, ()))
+
     def put(self, slot: int, groups: Mapping[str, int]) -> set[str]:
         """Take these as the host's groups; answers the ones whose count is another now."""
         before = self._by_slot[slot]

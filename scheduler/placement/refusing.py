@@ -11,6 +11,7 @@ import numpy as np
 from scheduler.placement.arrays import Ints, Mask, Slots
 from scheduler.placement.filters import Rules, has
 from scheduler.placement.fleet import HURDLES, Fleet
+from scheduler.placement.membership import members_of
 from scheduler.placement.refusal import MOST_OBJECTIONS, Objection, Reason, Refused, Why
 from scheduler.placement.world import Ask
 
@@ -63,13 +64,9 @@ def _hurdles(fleet: Fleet, ask: Ask, rules: Rules) -> Iterator[_Hurdle]:
     for why in (Why.INACTIVE, Why.DRAINING, Why.DISCONNECTED):
         yield _Hurdle(why=why, fails=~columns.open & (columns.hurdle == HURDLES.index(why)))
     for wanted in ask.attributes:
-        yield _Hurdle(why=Why.ATTRIBUTE, what=wanted.name, fails=~fleet.traits.column(wanted, has(wanted)))
-    for query in rules.steady:
-        known = fleet.traits.column(query.expression, query.matches)
-        yield _Hurdle(why=Why.MEMBER_OF, what=query.expression, fails=~known)
-    for query in rules.moody:
-        known = fleet.moods.column(query.expression, query.matches)
-        yield _Hurdle(why=Why.MEMBER_OF, what=query.expression, fails=~known)
+        yield _Hurdle(why=Why.ATTRIBUTE, what=wanted.name, fails=~has(fleet, wanted))
+    for query in (*rules.steady, *rules.moody):
+        yield _Hurdle(why=Why.MEMBER_OF, what=query.expression, fails=~members_of(fleet, query.tree))
     if rules.distinct:
         yield _Hurdle(why=Why.DISTINCT, fails=fleet.members.column(ask.group) > 0)
     yield _short(Why.MEMORY, ask.memory, columns.memory)
