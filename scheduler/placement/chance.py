@@ -16,6 +16,7 @@ class Chance:
     def __init__(self, seed: int) -> None:
         self._rng = Random(seed)  # noqa: S311 (a reproducible plan is the point)
         self._salt = np.uint64(self._rng.getrandbits(64))
+        self._dealt: npt.NDArray[np.uint64] | None = None
 
     def pick(self, count: int) -> int:
         """One of ``count``, all equally likely."""
@@ -25,6 +26,12 @@ class Chance:
     def numbers(self) -> np.random.Generator:
         """For drawing many at once."""
         return np.random.default_rng(self._rng.getrandbits(64))
+
+    def dealt(self, marks: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        """``ranks`` of a whole column, which does not change while the plan is made, worked out once."""
+        if self._dealt is None:
+            self._dealt = self.ranks(marks)
+        return self._dealt
 
     def ranks(self, marks: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         """A rank for each mark that depends on the seed and that mark alone (the finalizer of splitmix64)."""

@@ -26,7 +26,7 @@ def choose(fleet: Fleet, ask: Ask, fitting: Mask, chance: Chance) -> int | None:
         if link.type == "random":
             return int(slots[chance.pick(len(slots))])
         scores = _scores(fleet, ask, link, slots)
-        slots = slots[scores == scores.min()]
+        slots = slots.compress(scores == scores.min())
     if slots is None:
         slots = fitting.nonzero()[0]
     return settle(fleet, ask, slots, chance) if len(slots) else None
@@ -57,14 +57,14 @@ def _scores(fleet: Fleet, ask: Ask, link: Strategy, slots: Slots) -> np.ndarray[
     columns = fleet.columns
     match link.type, link.field:
         case "binpack", "cpu":
-            return columns.cpu[slots]
+            return columns.cpu.take(slots)
         case "binpack", "memory":
-            return columns.memory[slots]
+            return columns.memory.take(slots)
         case "binpack", "cpu+memory":
-            cpu, memory = columns.cpu[slots], columns.memory[slots]
-            return misfit(ask, cpu, memory, columns.per_cpu[slots], columns.per_memory[slots])
+            cpu, memory = columns.cpu.take(slots), columns.memory.take(slots)
+            return misfit(ask, cpu, memory, columns.per_cpu.take(slots), columns.per_memory.take(slots))
         case "spread", ("instanceId" | "host"):
-            return fleet.members.column(ask.group)[slots]
+            return fleet.members.column(ask.group).take(slots)
         case "spread", _ if (name := attribute_of(link)) is not None:
             return fleet.tallies.tally(ask.group, name)[fleet.fields.attribute(name).codes[slots]]
         case kind, field:

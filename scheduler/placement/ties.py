@@ -17,23 +17,23 @@ def settle(fleet: Fleet, ask: Ask, slots: Slots, chance: Chance) -> int:
     """The best of the hosts, at least one, for one task."""
     if len(slots) > 1:
         more = stranding(fleet, ask, slots, None)
-        slots = slots[more == more.min()]
+        slots = slots.compress(more == more.min())
     if len(slots) > 1:
-        tasks = fleet.columns.tasks[slots]
-        slots = slots[tasks == tasks.min()]
+        tasks = fleet.columns.tasks.take(slots)
+        slots = slots.compress(tasks == tasks.min())
     if len(slots) > 1:
-        return int(slots[chance.ranks(fleet.columns.marks[slots]).argmin()])
+        return int(slots[chance.dealt(fleet.columns.marks).take(slots).argmin()])
     return int(slots[0])
 
 
 def stranding(fleet: Fleet, ask: Ask, slots: Slots, given: Ints | None) -> Floats:
     """How much more of each host one more task like the ask would strand, ``given`` such tasks being there already."""
     columns = fleet.columns
-    per_cpu, per_memory = columns.per_cpu[slots], columns.per_memory[slots]
+    per_cpu, per_memory = columns.per_cpu.take(slots), columns.per_memory.take(slots)
     if fleet.with_gpus:
         return _stranding_with_gpus(fleet, ask, slots, given)
     tilt = per_cpu * ask.cpu - per_memory * ask.memory
-    lean = columns.lean[slots]
+    lean = columns.lean.take(slots)
     if given is not None:
         lean = lean - given * tilt
     return np.abs(lean - tilt) - np.abs(lean)
@@ -47,8 +47,8 @@ def _stranding_with_gpus(fleet: Fleet, ask: Ask, slots: Slots, given: Ints | Non
 
 def _stranded(fleet: Fleet, ask: Ask, slots: Slots, given: Ints) -> Floats:
     columns = fleet.columns
-    cpu = (columns.cpu[slots] - given * ask.cpu) * columns.per_cpu[slots]
-    memory = (columns.memory[slots] - given * ask.memory) * columns.per_memory[slots]
+    cpu = (columns.cpu[slots] - given * ask.cpu) * columns.per_cpu.take(slots)
+    memory = (columns.memory[slots] - given * ask.memory) * columns.per_memory.take(slots)
     per_gpu = columns.per_gpu[slots]
     gpus = (columns.gpus[slots] - given * ask.gpus) * per_gpu
     least = np.minimum(cpu, memory)
