@@ -30,6 +30,7 @@ from orchestrator.agents.acs import AgentSockets
 from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.heartbeat import Heartbeat
 from orchestrator.agents.presence import Presence
+from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.agents.tcs import TelemetrySockets
 from orchestrator.frame import make_execute
 from orchestrator.identity import ensure_agent_key, ensure_root_key, find_key, load_master_key
@@ -84,7 +85,7 @@ def create_gateway(parts: Parts, *, strict: bool = False) -> Gateway:
         parts.services,
         find_key=parts.find_key,
         clock=parts.clock,
-        execute=make_execute(parts.store, parts.settings, parts.secrets),
+        execute=make_execute(parts.store, parts.settings, parts.secrets, ReportDesk(parts.store, parts.clock)),
         region=parts.settings.region,
         strict=strict,
     )

@@ -18,6 +18,7 @@ from kit.clock import monotonic
 from kit.ids import Arns
 from kit.secrets import SecretBox
 from kit.settings import Settings
+from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.call import Call
 from state.client_tokens import ClientToken, get_client_token
 from state.store import Session, Store, StoreBusy, StoreUnavailable
@@ -30,8 +31,11 @@ class ConflictException(AwsError):
     """The provided clientToken is already in use with a different request."""
 
 
-def make_execute(store: Store, settings: Settings, secrets: SecretBox) -> Callable[[Invocation], dict[str, Any]]:
-    """The function that the gateway calls for each decoded call."""
+def make_execute(
+    store: Store, settings: Settings, secrets: SecretBox, desk: ReportDesk
+) -> Callable[[Invocation], dict[str, Any]]:
+    """The function that the gateway calls for each decoded call. Gathered operations go to the desk, which opens the
+    transactions for them."""
     arns = Arns(settings.account, settings.region)
 
     def execute(invocation: Invocation) -> dict[str, Any]:
@@ -53,7 +57,10 @@ def make_execute(store: Store, settings: Settings, secrets: SecretBox) -> Callab
             return answer_once(call, invocation, name)
 
         try:
-            answer = store.read(work) if invocation.readonly else store.transact(work)
+            if invocation.gathered:
+                answer = invocation.handler(desk, invocation.params) or {}
+            else:
+                answer = store.read(work) if invocation.readonly else store.transact(work)
         except (StoreBusy, StoreUnavailable) as trouble:
             raise ServiceUnavailable(str(trouble)) from trouble
         log.debug(

@@ -6,6 +6,7 @@ released exactly once: with the move that ends the task.
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any, Protocol
 
 from sqlalchemy import select
 
@@ -14,6 +15,26 @@ from state.container_instances import mark_hosts
 from state.reservations import release
 from state.store import Session
 from state.tasks import Task
+
+# Nothing of such a task runs, and its room has been given back.
+OVER = ("DEPROVISIONING", "STOPPED")
+
+
+class Ending(Protocol):
+    """What of a task its end is made of: Task has it, and so has a row of its columns."""
+
+    @property
+    def capacity_id(self) -> str | None: ...
+    @property
+    def stopped_reason(self) -> str | None: ...
+    @property
+    def stopping_at(self) -> datetime | None: ...
+    @property
+    def execution_stopped_at(self) -> datetime | None: ...
+    @property
+    def containers(self) -> list[dict[str, Any]]: ...
+    @property
+    def attachments(self) -> list[dict[str, Any]]: ...
 
 
 def stop_tasks(session: Session, tasks: Iterable[Task], *, now: datetime, code: str, because: str) -> None:
@@ -36,25 +57,42 @@ def stop_tasks(session: Session, tasks: Iterable[Task], *, now: datetime, code: 
 
 def end_task(session: Session, task: Task, *, now: datetime, because: str) -> None:
     """Nothing of the task runs any more: release its room; STOPPED, or DEPROVISIONING while its host goes away."""
-    if task.last_status in ("DEPROVISIONING", "STOPPED"):
+    if task.last_status in OVER:
         return
     release(session, task.container_instance_id, task.id, cpu=task.cpu, memory=task.memory)
-    task.desired_status = "STOPPED"
-    task.stopped_reason = task.stopped_reason or because
-    task.stopping_at = task.stopping_at or now
-    task.execution_stopped_at = task.execution_stopped_at or now
-    task.containers = [
-        {**container, "lastStatus": "STOPPED"} if container["lastStatus"] != "STOPPED" else container
-        for container in task.containers
-    ]
-    task.attachments = [{**attachment, "status": "DELETED"} for attachment in task.attachments]
+    values = ended(task, now=now, because=because)
+    after = values.pop("last_status")
+    for name, value in values.items():
+        setattr(task, name, value)
+    task.advance(after, at=now, because=because)
     if task.capacity_id is None:
-        _stopped(session, task, now=now, because=because)
-        return
-    task.advance("DEPROVISIONING", at=now, because=because)
-    capacity = session.scalars(select(Capacity).where(Capacity.id == task.capacity_id).with_for_update()).one()
+        _wake_owner(session, task)
+    else:
+        let_capacity_go(session, task.capacity_id, task.id, now=now)
+
+
+def ended(task: Ending, *, now: datetime, because: str) -> dict[str, Any]:
+    """What a task is once nothing of it runs, by attribute: STOPPED, or DEPROVISIONING with a host of its own."""
+    values: dict[str, Any] = {
+        "desired_status": "STOPPED",
+        "stopped_reason": task.stopped_reason or because,
+        "stopping_at": task.stopping_at or now,
+        "execution_stopped_at": task.execution_stopped_at or now,
+        "containers": [
+            {**container, "lastStatus": "STOPPED"} if container["lastStatus"] != "STOPPED" else container
+            for container in task.containers
+        ],
+        "attachments": [{**attachment, "status": "DELETED"} for attachment in task.attachments],
+        "last_status": "DEPROVISIONING",
+    }
+    return values if task.capacity_id is not None else {**values, "last_status": "STOPPED", "stopped_at": now}
+
+
+def let_capacity_go(session: Session, capacity_id: str, task_id: str, *, now: datetime) -> None:
+    """The one task that a host was launched for has ended: the host goes too."""
+    capacity = session.scalars(select(Capacity).where(Capacity.id == capacity_id).with_for_update()).one()
     if capacity.status not in ("TERMINATING", "TERMINATED"):
-        capacity.advance("TERMINATING", at=now, because=f"task {task.id} has ended")
+        capacity.advance("TERMINATING", at=now, because=f"task {task_id} has ended")
     session.wake("capacities")
 
 
@@ -70,6 +108,10 @@ def capacity_gone(session: Session, capacity: Capacity, *, now: datetime) -> Non
 def _stopped(session: Session, task: Task, *, now: datetime, because: str) -> None:
     task.advance("STOPPED", at=now, because=because)
     task.stopped_at = now
+    _wake_owner(session, task)
+
+
+def _wake_owner(session: Session, task: Task) -> None:
     if task.service_name:
         session.wake("services")
     if task.job_id:

@@ -24,11 +24,13 @@ class UnknownOperationName(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A bound operation; ``readonly`` tells whether it may run on a replica or without a write transaction."""
+    """A bound operation; ``readonly`` tells whether it may run on a replica or without a write transaction,
+    ``gathered`` that it has no transaction of its own: calls that come together are written together."""
 
     name: str
     handler: Handler
     readonly: bool
+    gathered: bool = False
 
 
 class Service:
@@ -59,7 +61,9 @@ class Service:
         """The bound handlers by operation name."""
         return {name: operation.handler for name, operation in self._operations.items()}
 
-    def operation(self, name: str, *, readonly: bool | None = None) -> Callable[[Handler], Handler]:
+    def operation(
+        self, name: str, *, readonly: bool | None = None, gathered: bool = False
+    ) -> Callable[[Handler], Handler]:
         """Bind a handler to an operation. Describe*, List*, Get*, BatchGet* and BatchCheck* count as read-only."""
         if name not in self.model.operation_names:
             raise UnknownOperationName(f"{self.name} has no operation {name!r}")
@@ -70,7 +74,7 @@ class Service:
         reads = name.startswith(_READS) if readonly is None else readonly
 
         def bind(handler: Handler) -> Handler:
-            self._operations[name] = Operation(name=name, handler=handler, readonly=reads)
+            self._operations[name] = Operation(name=name, handler=handler, readonly=reads, gathered=gathered)
             return handler
 
         return bind

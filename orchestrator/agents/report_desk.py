@@ -1,21 +1,31 @@
 """The report desk: where the agents' state changes arrive, alone or by the thousand, and are written together.
 
-Whoever submits first becomes the leader: it takes everything that waits, writes it in one transaction and tells the
-others how theirs went. No timer holds anybody back: what gathers is what arrives while the writer is busy.
+Reports that arrive while others are being written are gathered into the next transaction. One that makes no sense is
+refused alone; when a transaction fails, whoever waits for it is told so and may report again: reports are absolute.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from kit.aws.errors import AwsError, InvalidParameterException
+from kit.aws.errors import AwsError, InternalFailure, InvalidParameterException
 from kit.clock import Clock
 from kit.ids import last_part
-from orchestrator.agents.reports import apply_task_report
-from state.store import Session, Store
-from state.tasks import Task
+from orchestrator.agents.gathering import Gathering
+from orchestrator.agents.reports import NOTHING, merge_report, owners
+from scheduler.ending import OVER, let_capacity_go
+from state.observed_tasks import Change, ObservedTask, lock_observed, write_observed
+from state.reservations import Holding, give_back
+from state.store import Session, Store, StoreBusy, StoreUnavailable
+
+log = logging.getLogger(__name__)
+# A transaction of this many takes a fraction of a second; other writers want their turn too.
+MOST_TOGETHER = 5_000
 
 # The members of SubmitTaskStateChange; instants may be datetimes or epoch seconds.
 Report = Mapping[str, Any]
+Answers = Sequence[AwsError | None]
 
 
 class ReportDesk:
@@ -24,21 +34,83 @@ class ReportDesk:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._gathering: Gathering[Report, AwsError | None] = Gathering(self._round, most=MOST_TOGETHER)
 
-    def submit(self, reports: Sequence[Report]) -> Sequence[AwsError | None]:
-        """Write the reports; answers, in their order, None or why that one alone was refused.
+    def submit(self, reports: Sequence[Report]) -> Answers:
+        """Write the reports in one transaction; answers, in their order, None or why that one alone was refused.
 
-        Raises StoreBusy and StoreUnavailable: then none is written, and all may be submitted again.
+        Raises StoreBusy and StoreUnavailable: then all may be submitted again.
         """
+        return self._gathering.submit(reports) if reports else ()
 
-        def write(session: Session) -> list[AwsError | None]:
-            return [self._one(session, report) for report in reports]
+    def _round(self, take: Callable[[], Sequence[Report]]) -> Answers:
+        taken: Sequence[Report] = ()
 
-        return self._store.transact(write)
+        def write(session: Session) -> Answers:
+            # Not before it is this thread's turn to write: until then more may gather.
+            nonlocal taken
+            taken = take()
+            return apply_reports(session, taken, now=self._clock.now())
 
-    def _one(self, session: Session, report: Report) -> AwsError | None:
-        task = session.get(Task, last_part(str(report.get("task") or "")), with_for_update=True)
-        if task is None:
-            return InvalidParameterException("The referenced task was not found.")
-        apply_task_report(session, task, report, now=self._clock.now())
-        return None
+        return self._written(write, lambda: taken)
+
+    def _written(self, write: Callable[[Session], Answers], reports: Callable[[], Sequence[Report]]) -> Answers:
+        """The answers; where a report makes the whole transaction fail, it is found by halves and fails alone."""
+        try:
+            return self._store.transact(write)
+        except (StoreBusy, StoreUnavailable):
+            raise
+        except Exception:
+            found = reports()
+            if not found:
+                raise
+            if len(found) == 1:
+                log.exception("report not written", extra={"report": dict(found[0])})
+                return [InternalFailure()]
+        middle = len(found) // 2
+        return [*self._part(found[:middle]), *self._part(found[middle:])]
+
+    def _part(self, reports: Sequence[Report]) -> Answers:
+        return self._written(lambda session: apply_reports(session, reports, now=self._clock.now()), lambda: reports)
+
+
+def apply_reports(session: Session, reports: Sequence[Report], *, now: datetime) -> Answers:
+    """Write what the reports change, in their order; answers None or an error for each."""
+    ids = [last_part(str(report.get("task") or "")) for report in reports]
+    tasks = lock_observed(session, ids)
+    changes: dict[str, Change] = {}
+    answers = [
+        _merge(session, tasks.get(task_id), report, changes, now=now)
+        for task_id, report in zip(ids, reports, strict=True)
+    ]
+    write_observed(session, [(tasks[task_id], change) for task_id, change in changes.items()], at=now)
+    over = [tasks[task_id] for task_id, change in changes.items() if change.values.get("last_status") in OVER]
+    _give_back(session, over, now=now)
+    return answers
+
+
+def _merge(
+    session: Session, task: ObservedTask | None, report: Report, changes: dict[str, Change], *, now: datetime
+) -> AwsError | None:
+    if task is None:
+        return InvalidParameterException("The referenced task was not found.")
+    before = changes.get(task.id)
+    try:
+        change = merge_report(task.after(before.values) if before else task, report, now=now)
+    except Exception:
+        log.exception("report not understood", extra={"task": task.id})
+        return InternalFailure()
+    if change is not NOTHING:
+        changes[task.id] = before.then(change) if before else change
+    if task.last_status not in OVER:
+        session.wakes.update(owners(task))
+    return None
+
+
+def _give_back(session: Session, over: Sequence[ObservedTask], *, now: datetime) -> None:
+    """Release the room of tasks that have ended, and the hosts that were theirs alone."""
+    if over:
+        give_back(session, [Holding(task.id, task.container_instance_id, task.cpu, task.memory) for task in over])
+    for task in over:
+        if task.capacity_id is not None:
+            let_capacity_go(session, task.capacity_id, task.id, now=now)

@@ -1,14 +1,14 @@
-"""Reports: what agents observed, written into the tasks they run.
+"""The rules of reports: what becomes of a task by what its agent has observed. Pure, but for ``apply_health``.
 
-Reports are absolute, may repeat and may come late: what a task has already left behind is passed over. Room is
-given back in the same transaction as the move that ends the task.
+Reports are absolute, may repeat and may come late: what a task has already left behind is passed over.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from scheduler.ending import end_task
+from scheduler.ending import OVER, ended
+from state.observed_tasks import Change, Move, ObservedTask
 from state.store import Session
 from state.tasks import Task
 
@@ -20,35 +20,40 @@ FAILURES_TO_START = (
     "ResourceInitializationError",
 )
 ESSENTIAL_EXITED = "Essential container in task exited"
+ALL_RUN = "all essential containers run"
+PULLS = (("pull_started_at", "pullStartedAt"), ("pull_stopped_at", "pullStoppedAt"))
+NOTHING = Change({}, ())
 
 
-def apply_task_report(session: Session, task: Task, report: Mapping[str, Any], *, now: datetime) -> None:
-    """Write one SubmitTaskStateChange. ``report`` has its members; instants may be datetimes or epoch seconds."""
-    if task.last_status in ("DEPROVISIONING", "STOPPED"):
-        return
-    for column, member in (("pull_started_at", "pullStartedAt"), ("pull_stopped_at", "pullStoppedAt")):
-        if report.get(member) and getattr(task, column) is None:
-            setattr(task, column, _instant(report[member]))
-    merge_containers(task, report.get("containers") or ())
+def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime) -> Change:
+    """What a report changes of its task; NOTHING when it is late or says what is known.
+
+    ``report`` has the members of SubmitTaskStateChange; instants may be datetimes or epoch seconds.
+    """
+    if task.last_status in OVER:
+        return NOTHING
+    values: dict[str, Any] = {
+        column: _instant(report[member])
+        for column, member in PULLS
+        if report.get(member) and getattr(task, column) is None
+    }
+    containers = merge_containers(task.containers, report.get("containers") or ())
+    if containers != task.containers:
+        values["containers"] = containers
     match report.get("status"):
-        case "RUNNING":
-            _running(task, now)
+        case "RUNNING" if task.last_status == "PENDING":
+            return Change({**values, **_running(task, now)}, (Move("PENDING", "RUNNING", ALL_RUN),))
         case "STOPPED":
-            _stopped(session, task, report, now)
-    _wake_owner(session, task)
+            return _stopped(task, values, report, now)
+    return Change(values, ()) if values else NOTHING
 
 
-def apply_container_report(session: Session, task: Task, report: Mapping[str, Any]) -> None:
-    """Write one SubmitContainerStateChange."""
-    if task.last_status not in ("DEPROVISIONING", "STOPPED"):
-        merge_containers(task, [report])
-        _wake_owner(session, task)
-
-
-def merge_containers(task: Task, reports: Sequence[Mapping[str, Any]]) -> None:
-    """Bring the task's containers up to what is reported; a container never moves back."""
+def merge_containers(
+    containers: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The containers brought up to what is reported; a container never moves back."""
     by_name = {report.get("containerName"): report for report in reports}
-    task.containers = [_merged(container, by_name.get(container["name"])) for container in task.containers]
+    return [_merged(container, by_name.get(container["name"])) for container in containers]
 
 
 def apply_health(session: Session, task: Task, health: Mapping[str, str]) -> None:
@@ -62,54 +67,60 @@ def apply_health(session: Session, task: Task, health: Mapping[str, str]) -> Non
     task.containers = containers
     seen = {container["healthStatus"] for container in containers if container["name"] in health}
     task.health_status = next((status for status in ("UNHEALTHY", "UNKNOWN", "HEALTHY") if status in seen), "UNKNOWN")
-    _wake_owner(session, task)
+    session.wake(*owners(task))
 
 
-def _running(task: Task, now: datetime) -> None:
-    if task.last_status == "PENDING":
-        task.started_at = now
-        task.connectivity_at = task.connectivity_at or now
-        task.attachments = [{**attachment, "status": "ATTACHED"} for attachment in task.attachments]
-        task.advance("RUNNING", at=now, because="all essential containers run")
+def owners(task: Task | ObservedTask) -> tuple[str, ...]:
+    """The loops that want to know of what becomes of the task."""
+    return tuple(name for name, owned in (("services", task.service_name), ("jobs", task.job_id)) if owned)
 
 
-def _stopped(session: Session, task: Task, report: Mapping[str, Any], now: datetime) -> None:
+def _running(task: ObservedTask, now: datetime) -> dict[str, Any]:
+    values: dict[str, Any] = {"last_status": "RUNNING", "started_at": now}
+    if task.connectivity_at is None:
+        values["connectivity_at"] = now
+    if task.attachments:
+        values["attachments"] = [{**attachment, "status": "ATTACHED"} for attachment in task.attachments]
+    return values
+
+
+def _stopped(task: ObservedTask, values: dict[str, Any], report: Mapping[str, Any], now: datetime) -> Change:
     because = report.get("reason") or ESSENTIAL_EXITED
+    if report.get("executionStoppedAt"):
+        values["execution_stopped_at"] = _instant(report["executionStoppedAt"])
+    containers = values.get("containers", task.containers)
     if task.desired_status != "STOPPED":
         # Nobody asked for it: the task ended by itself, or never came to run.
-        task.stop_code = "EssentialContainerExited" if _came_to_run(task) else "TaskFailedToStart"
-        task.stopped_reason = because
-    if report.get("executionStoppedAt"):
-        task.execution_stopped_at = _instant(report["executionStoppedAt"])
-    end_task(session, task, now=now, because=because)
+        values["stop_code"] = (
+            "EssentialContainerExited" if _came_to_run(task.started_at, containers) else "TaskFailedToStart"
+        )
+        values["stopped_reason"] = because
+    values |= ended(task.after(values), now=now, because=because)
+    return Change(values, (Move(task.last_status, values["last_status"], because),))
 
 
-def _came_to_run(task: Task) -> bool:
+def _came_to_run(started_at: datetime | None, containers: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the task ran, be it too briefly to be seen RUNNING. Engines give start failures exit codes too."""
-    failed = any(container.get("reason", "").startswith(FAILURES_TO_START) for container in task.containers)
-    exited = any("exitCode" in container for container in task.containers)
-    return task.started_at is not None or (exited and not failed)
+    failed = any(container.get("reason", "").startswith(FAILURES_TO_START) for container in containers)
+    exited = any("exitCode" in container for container in containers)
+    return started_at is not None or (exited and not failed)
 
 
-def _merged(container: dict[str, Any], report: Mapping[str, Any] | None) -> dict[str, Any]:
-    if report is None or ORDER.get(report.get("status") or "", 0) < ORDER[container["lastStatus"]]:
-        return container
+def _merged(container: Mapping[str, Any], report: Mapping[str, Any] | None) -> dict[str, Any]:
     merged = dict(container)
-    if ORDER.get(report.get("status") or "", 0) > ORDER[container["lastStatus"]]:
-        merged["lastStatus"] = {1: "RUNNING", 2: "STOPPED"}[ORDER[report["status"]]]
+    if report is None:
+        return merged
+    stands, reported = ORDER[container["lastStatus"]], ORDER.get(report.get("status") or "", 0)
+    if reported < stands:
+        return merged
+    if reported > stands:
+        merged["lastStatus"] = {1: "RUNNING", 2: "STOPPED"}[reported]
     for member in ("runtimeId", "imageDigest", "reason", "networkBindings"):
         if report.get(member):
             merged[member] = report[member]
     if report.get("exitCode") is not None:
         merged["exitCode"] = report["exitCode"]
     return merged
-
-
-def _wake_owner(session: Session, task: Task) -> None:
-    if task.service_name:
-        session.wake("services")
-    if task.job_id:
-        session.wake("jobs")
 
 
 def _instant(value: datetime | float) -> datetime:

@@ -21,6 +21,7 @@ from kit.aws.sigv4 import Caller, FindKey, Key
 from kit.clock import Clock, SystemClock
 from kit.secrets import SecretBox
 from kit.settings import Settings
+from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.frame import make_execute
 from state.base import Base
 from state.store import Store
@@ -55,7 +56,7 @@ class Loopback:
             services,
             find_key=find_key or {KEY.access_key_id: KEY}.get,
             clock=self.clock,
-            execute=make_execute(self.store, self.settings, self.secrets),
+            execute=make_execute(self.store, self.settings, self.secrets, ReportDesk(self.store, self.clock)),
             strict=True,
         )
 

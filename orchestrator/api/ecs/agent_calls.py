@@ -3,8 +3,7 @@
 from typing import Any
 
 from kit.ids import last_part
-from orchestrator.agents.reports import apply_container_report, apply_task_report
-from orchestrator.api.ecs.errors import InvalidParameterException
+from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
 from scheduler.wiring import task_of_attachment
@@ -24,18 +23,16 @@ def discover_poll_endpoint(call: Call, request: dict[str, Any]) -> dict[str, Any
     }
 
 
-@ecs.operation("SubmitTaskStateChange")
-def submit_task_state_change(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+@ecs.operation("SubmitTaskStateChange", gathered=True)
+def submit_task_state_change(desk: ReportDesk, request: dict[str, Any]) -> dict[str, Any]:
     """Write what an agent observed of a task and its containers. May be repeated, may come late."""
-    apply_task_report(call.session, _find_task(call, request.get("task")), request, now=call.now)
-    return ACKNOWLEDGED
+    return _submit(desk, request)
 
 
-@ecs.operation("SubmitContainerStateChange")
-def submit_container_state_change(call: Call, request: dict[str, Any]) -> dict[str, Any]:
+@ecs.operation("SubmitContainerStateChange", gathered=True)
+def submit_container_state_change(desk: ReportDesk, request: dict[str, Any]) -> dict[str, Any]:
     """Write what an agent observed of one container."""
-    apply_container_report(call.session, _find_task(call, request.get("task")), request)
-    return ACKNOWLEDGED
+    return _submit(desk, {"task": request.get("task"), "containers": [request]})
 
 
 @ecs.operation("SubmitAttachmentStateChanges")
@@ -52,9 +49,8 @@ def submit_attachment_state_changes(call: Call, request: dict[str, Any]) -> dict
     return ACKNOWLEDGED
 
 
-def _find_task(call: Call, ref: str | None) -> Task:
-    # Held for the transaction: reports of one task may arrive together on two replicas.
-    task = call.session.get(Task, last_part(ref or ""), with_for_update=True)
-    if task is None:
-        raise InvalidParameterException("The referenced task was not found.")
-    return task
+def _submit(desk: ReportDesk, report: dict[str, Any]) -> dict[str, Any]:
+    for trouble in desk.submit([report]):
+        if trouble is not None:
+            raise trouble
+    return ACKNOWLEDGED

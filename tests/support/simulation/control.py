@@ -18,6 +18,7 @@ from orchestrator.agents.conversation import Conversation
 from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.heartbeat import Heartbeat
 from orchestrator.agents.presence import Presence
+from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.frame import make_execute
 from orchestrator.loops import make_loops
 from orchestrator.operations import SERVICES
@@ -102,7 +103,7 @@ class Replica:
             SERVICES,
             find_key=KEYS.get,
             clock=clock,
-            execute=make_execute(store, settings, secrets),
+            execute=make_execute(store, settings, secrets, ReportDesk(store, clock)),
             region=settings.region,
             strict=True,
         )
