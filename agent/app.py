@@ -20,6 +20,7 @@ from agent.control.session import Session
 from agent.control.tcs import Tcs
 from agent.control.usage import UsageMeter
 from agent.executor import ThreadExecutor
+from agent.gpus import find_gpus
 from agent.identity import Identity, IdentityFile
 from agent.images import EcrLogins, Images
 from agent.log import facts
@@ -33,6 +34,7 @@ from agent.tasks import messages as m
 from agent.tasks.actions import Actions
 from agent.tasks.engine import Engine
 from agent.tasks.files import TaskFiles
+from agent.tasks.host_ports import HostPorts, local_ports
 from agent.tasks.render import AGENT_LABEL, Host
 from kit.clock import Clock, SystemClock, backoff
 from kit.ids import resource_of
@@ -105,7 +107,13 @@ class Agent:
             registry=EcrLogins(aws=self._aws, clock=clock, server=settings.registry),
         )
         actions = Actions(
-            runtime=runtime, images=images, host=host, surroundings=surroundings, logs=shipper, clock=clock
+            runtime=runtime,
+            images=images,
+            host=host,
+            surroundings=surroundings,
+            logs=shipper,
+            clock=clock,
+            ports=self._ports(),
         )
         telemetry = Session(name="telemetry", door=lambda: self._door().telemetry, aws=self._aws, clock=clock)
         payloads = Session(name="payloads", door=lambda: self._door().agent, aws=self._aws, clock=clock)
@@ -210,8 +218,21 @@ class Agent:
             cpu=self._settings.cpu or self._info.cpus * 1024,
             memory=self._settings.memory or self._info.memory_mib,
             reserved_ports=self._settings.reserved_ports,
+            gpus=self._gpus(),
+            resources=self._settings.resources,
             attributes={**attributes, **self._settings.attributes},
         )
+
+    def _ports(self) -> HostPorts:
+        """Where the engine's ports are this machine's, they can be tried before they are picked."""
+        reserved = self._settings.reserved_ports
+        return local_ports(reserved) if self._info.local else HostPorts(reserved=reserved)
+
+    def _gpus(self) -> tuple[str, ...]:
+        """Those that were named, else the machine's; a piece of capacity, and an engine elsewhere, have none found."""
+        if self._settings.gpus is not None:
+            return self._settings.gpus
+        return () if self._settings.capacity or not self._info.local else find_gpus()
 
     def _network(self, host: Host) -> str:
         """The awsvpc network's CIDR; the one asked for when the network can't be made now.

@@ -12,8 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agent.control.aws import Keys
+from agent.gpus import is_gpu_id
 from agent.images import PullBehavior
 
+STANDARD = ("CPU", "MEMORY", "PORTS", "PORTS_UDP", "GPU")
 DEFAULT_CIDR = "10.233.0.0/20"
 DEFAULT_NETWORK = "berth-awsvpc"
 DEFAULT_RESERVED = "22,2375,2376,51678,51679,51680"
@@ -25,7 +27,7 @@ class BadSettings(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """One agent. ``cpu`` (1/1024 vCPU) and ``memory`` (MiB) are 0 where the machine's own are meant."""
+    """One agent. ``cpu`` (1/1024 vCPU) and ``memory`` (MiB) are 0 where the machine's own are meant, ``gpus`` None."""
 
     endpoint: str
     cluster: str
@@ -36,6 +38,8 @@ class AgentSettings:
     attributes: Mapping[str, str] = field(default_factory=dict)
     cpu: int = 0
     memory: int = 0
+    gpus: tuple[str, ...] | None = None
+    resources: Mapping[str, int] = field(default_factory=dict)
     capacity: str = ""
     cgroup_parent: str = ""
     pull_behavior: PullBehavior = PullBehavior.DEFAULT
@@ -62,6 +66,8 @@ def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     add("--attribute", action="append", default=[], metavar="NAME=VALUE", help="a custom attribute; repeatable")
     add("--cpu", type=int, default=0, help="CPU units (1/1024 vCPU) to offer (default: the machine's)")
     add("--memory", type=int, default=0, help="MiB to offer (default: the machine's)")
+    add("--gpu", action="append", default=[], metavar="ID", help="a GPU to offer, or none; repeatable (default: found)")
+    add("--resource", action="append", default=[], metavar="NAME=N", help="N of a resource to offer; repeatable")
     add("--capacity", default="", metavar="ID", help="the piece of capacity this agent serves")
     add("--cgroup-parent", default="", metavar="PATH", help="bound all containers together in this cgroup")
     add(
@@ -109,6 +115,8 @@ def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -
         attributes=_attributes(options.attribute),
         cpu=options.cpu,
         memory=options.memory,
+        gpus=_gpus(options.gpu),
+        resources=_resources(options.resource),
         capacity=options.capacity,
         cgroup_parent=options.cgroup_parent,
         pull_behavior=PullBehavior(options.image_pull_behavior),
@@ -143,6 +151,27 @@ def _attributes(given: Sequence[str]) -> dict[str, str]:
             raise BadSettings(f"--attribute: {entry!r} is not NAME=VALUE")
         attributes[name] = value
     return attributes
+
+
+def _gpus(given: Sequence[str]) -> tuple[str, ...] | None:
+    if given == ["none"]:
+        return ()
+    for gpu in given:
+        if not is_gpu_id(gpu):
+            raise BadSettings(f"--gpu: {gpu!r} is not the id of a GPU")
+    return tuple(dict.fromkeys(given)) or None
+
+
+def _resources(given: Sequence[str]) -> dict[str, int]:
+    resources = {}
+    for entry in given:
+        name, _, amount = entry.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,254}", name) or not re.fullmatch(r"[0-9]{1,18}", amount):
+            raise BadSettings(f"--resource: {entry!r} is not NAME=N with a whole number N")
+        if name in STANDARD:
+            raise BadSettings(f"--resource: {name} has an option of its own")
+        resources[name] = int(amount)
+    return resources
 
 
 def _cidr(text: str) -> str:

@@ -33,6 +33,8 @@ class Settings:
     agent_secret_access_key: str = ""
     docker_host: str = ""
     image_pull_behavior: str = "default"
+    gpus: str = ""
+    resources: str = ""
     provisioner: str = "local"
     availability_zone: str = ""
     max_body: int = 64 * 1024 * 1024
@@ -99,6 +101,8 @@ ABOUT: Mapping[str, str] = {
     "agent_secret_access_key": "Secret access key of the agents' key; goes with `agent_access_key_id`.",
     "docker_host": "Docker Engine of local agents, as in `DOCKER_HOST`. Empty: the default socket.",
     "image_pull_behavior": "When agents pull an image again: `default`, `always`, `once`, `prefer-cached`, as in ECS.",
+    "gpus": "Ids of the GPUs that the local agent offers, with commas, or `none`. Empty: those `nvidia-smi` names.",
+    "resources": "Further resources that the local agent offers: `NAME=N`, with commas.",
     "provisioner": "Where Fargate capacity comes from.",
     "availability_zone": "Zone of hosts that name none. Empty: the region's `a`.",
     "max_body": "Largest API request body, in bytes.",

@@ -33,6 +33,7 @@ CAPABILITIES = (
     "ecs.capability.execution-role-ecr-pull",
     "ecs.capability.container-health-check",
     "ecs.capability.container-ordering",
+    "ecs.capability.container-port-range",
     "ecs.capability.docker-plugin.local",
     "ecs.capability.logging-driver.awslogs.log-driver-buffer-size",
     "ecs.capability.task-cpu-mem-limit",
@@ -41,6 +42,7 @@ CAPABILITIES = (
 # The token that makes a repeated registration the same one. ECS's public model of the call has no member for it, and
 # whoever decodes by that model never sees ``clientToken``; an attribute arrives everywhere.
 REGISTRATION_ATTRIBUTE = "berth.registration"
+LARGEST_INTEGER = 2**31 - 1
 GONE_CODES = ("ClientException", "InvalidParameterException", "ResourceNotFoundException")
 
 log = facts(__name__)
@@ -48,11 +50,14 @@ log = facts(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What this host offers: ``cpu`` in units of 1/1024 vCPU, ``memory`` in MiB, ports that are taken."""
+    """What this host offers: ``cpu`` in units of 1/1024 vCPU, ``memory`` in MiB, GPUs, amounts of named resources;
+    and ports that are taken."""
 
     cpu: int
     memory: int
     reserved_ports: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
+    resources: Mapping[str, int] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -123,6 +128,8 @@ def render_registration(identity: Identity, offer: Offer, engine: EngineInfo) ->
                 "stringSetValue": [str(port) for port in offer.reserved_ports],
             },
             {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": []},
+            *([{"name": "GPU", "type": "STRINGSET", "stringSetValue": list(offer.gpus)}] if offer.gpus else ()),
+            *(_amount(name, amount) for name, amount in offer.resources.items()),
         ],
         "attributes": [
             {"name": name, "value": value} if value else {"name": name} for name, value in attributes.items()
@@ -131,3 +138,8 @@ def render_registration(identity: Identity, offer: Offer, engine: EngineInfo) ->
     if identity.container_instance:
         body["containerInstanceArn"] = identity.container_instance
     return body
+
+
+def _amount(name: str, amount: int) -> dict[str, Any]:
+    kind, member = ("INTEGER", "integerValue") if amount <= LARGEST_INTEGER else ("LONG", "longValue")
+    return {"name": name, "type": kind, member: amount}

@@ -54,12 +54,13 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortBinding:
-    """One published port: where on the host, and which port inside."""
+    """One published port: where on the host, and which port inside; or ``count`` of them in a row."""
 
     container_port: int
     host_port: int
     protocol: str = "tcp"
     bind_ip: str = "0.0.0.0"  # noqa: S104
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from agent.images import Images
 from agent.log import facts
 from agent.runtime import ContainerState, NotFound, Refused, Runtime, RuntimeTrouble, Temporary
+from agent.tasks.host_ports import HostPorts
 from agent.tasks.launch import Later, Prepares, launch
 from agent.tasks.model import Container, Task
 from agent.tasks.render import AGENT_LABEL, Host, container_name, log_group
@@ -52,6 +53,7 @@ class Actions:
         surroundings: Surroundings,
         logs: LogShipping,
         clock: Clock,
+        ports: HostPorts | None = None,
     ) -> None:
         self._runtime = runtime
         self._images = images
@@ -59,6 +61,7 @@ class Actions:
         self._surroundings = surroundings
         self._logs = logs
         self._clock = clock
+        self._ports = ports or HostPorts()
         self._cancelled: dict[str, threading.Event] = {}
 
     def launch(self, task: Task, container: Container) -> Callable[[], Any]:
@@ -77,6 +80,7 @@ class Actions:
                 prepares=self._surroundings,
                 clock=self._clock,
                 cancelled=cancelled.is_set,
+                ports=self._ports,
             )
 
         return run

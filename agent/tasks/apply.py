@@ -106,8 +106,9 @@ def _host_bindings(container: Container) -> tuple[Any, ...]:
     from agent.runtime import PortBinding
 
     return tuple(
-        PortBinding(container_port=p.container_port, host_port=p.container_port, protocol=p.protocol)
-        for p in container.spec.port_mappings
+        PortBinding(container_port=port, host_port=port, protocol=mapping.protocol)
+        for mapping in container.spec.port_mappings
+        for port in mapping.ports
     )
 
 

@@ -22,9 +22,14 @@ from agent.runtime import (
     Status,
     Temporary,
 )
-from agent.tasks.render import TASK_LABEL, Host, container_name, render_container
+from agent.tasks.host_ports import HostPorts, NoPortsInARow
+from agent.tasks.render import TASK_LABEL, Host, container_name, ranges_to_pick, render_container
 from agent.tasks.spec import ContainerSpec, TaskSpec
 from kit.clock import Clock
+
+PICKS = 10
+# The engine's words for a host port that somebody has.
+PORT_TAKEN = ("port is already allocated", "address already in use")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +85,48 @@ def launch(
     prepares: Prepares,
     clock: Clock,
     cancelled: Callable[[], bool],
+    ports: HostPorts,
 ) -> Outcome:
-    """Pull what is missing, create and start."""
+    """Pull what is missing, create and start; where ports that were picked turn out to be taken, with others."""
+    for _ in range(PICKS):
+        outcome = _attempt(
+            task,
+            container,
+            runtime=runtime,
+            images=images,
+            host=host,
+            prepares=prepares,
+            clock=clock,
+            cancelled=cancelled,
+            ports=ports,
+        )
+        if not _ports_taken(task, container, outcome):
+            break
+        try:
+            runtime.remove(container_name(task, container.name))
+        except RuntimeTrouble as error:
+            return Later(because=str(error))
+    return outcome
+
+
+def _attempt(
+    task: TaskSpec,
+    container: ContainerSpec,
+    *,
+    runtime: Runtime,
+    images: Images,
+    host: Host,
+    prepares: Prepares,
+    clock: Clock,
+    cancelled: Callable[[], bool],
+    ports: HostPorts,
+) -> Outcome:
     pulled_at: list[datetime] = []
     try:
         prepares.before(task, container)
-        create = partial(_create, task, container, runtime, images, host, clock, cancelled, pulled_at)
+        picked = {mapping: ports.pick(mapping.count, mapping.protocol) for mapping in ranges_to_pick(task, container)}
+        render = partial(render_container, task, container, host=host, picked=picked)
+        create = partial(_create, task, container, runtime, images, render, clock, cancelled, pulled_at)
         try:
             made = create()
         except NotFound as missing:
@@ -100,6 +141,8 @@ def launch(
         return NotLaunched(reason=f"ResourceInitializationError: {error}")
     except (Refused, NotFound) as error:
         return NotLaunched(reason=f"CannotCreateContainerError: {error}")
+    except NoPortsInARow as error:
+        return NotLaunched(reason=f"CannotStartContainerError: {error}")
     outcome: Outcome
     if made.adopted and has_run(made.adopted):
         outcome = _adopted(made.adopted, clock)
@@ -140,14 +183,14 @@ def _create(
     container: ContainerSpec,
     runtime: Runtime,
     images: Images,
-    host: Host,
+    render: Callable[..., dict[str, object]],
     clock: Clock,
     cancelled: Callable[[], bool],
     pulled_at: list[datetime],
 ) -> _Made:
     image = images.resolve(container)
     name = container_name(task, container.name)
-    body = render_container(task, container, image, host)
+    body = render(image=image)
     failure: CannotPull | None = None
     digest: str | None = None
 
@@ -226,6 +269,15 @@ def _start(
         code = state.exit_code if state and state.exit_code else None
         return NotLaunched(reason=f"{reason}: {error}", runtime_id=runtime_id, exit_code=code)
     return Launched(runtime_id=runtime_id, started_at=started_at)
+
+
+def _ports_taken(task: TaskSpec, container: ContainerSpec, outcome: Outcome) -> bool:
+    """Whether the container did not start because somebody else has a port that was picked for it."""
+    return (
+        isinstance(outcome, NotLaunched)
+        and any(words in outcome.reason for words in PORT_TAKEN)
+        and bool(ranges_to_pick(task, container))
+    )
 
 
 def _look(runtime: Runtime, runtime_id: str) -> ContainerState | None:

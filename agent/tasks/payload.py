@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from agent.tasks.associations import read_gpus
 from agent.tasks.pausing import PAUSE_NAME, with_pause
 from agent.tasks.reading import (
     BadPayload,
@@ -86,9 +87,13 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
         for o, where in objects(embedded(raw, "overrides", "task"), "containerOverrides", "task.overrides")
     }
     keys = _keys(member(raw, "executionRoleCredentials", "task"))
+    gpus = read_gpus(raw)
     containers = tuple(
-        _container(c, where, overrides.get(str(c.get("name"))), keys) for c, where in objects(raw, "containers", "task")
+        _container(c, where, overrides.get(str(c.get("name"))), keys, gpus)
+        for c, where in objects(raw, "containers", "task")
     )
+    for name in gpus.keys() - {container.name for container in containers}:
+        raise BadPayload(f"task.associations: no container is named {name}")
     interface = _interface(raw) if mode == "awsvpc" else None
     spec = replace(
         spec,
@@ -105,7 +110,11 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
 
 
 def _container(
-    raw: Mapping[str, Any], where: str, override: Mapping[str, Any] | None, keys: RoleKeys | None
+    raw: Mapping[str, Any],
+    where: str,
+    override: Mapping[str, Any] | None,
+    keys: RoleKeys | None,
+    gpus: Mapping[str, tuple[str, ...]],
 ) -> ContainerSpec:
     name = text(raw, "name", where)
     if not CONTAINER_NAME.fullmatch(name) and name != PAUSE_NAME:
@@ -128,7 +137,8 @@ def _container(
         cpu=whole(raw, "cpu", where) or 0,
         memory=whole(raw, "memory", where) or 0,
         links=texts(raw, "links", where),
-        port_mappings=tuple(port for m, place in objects(raw, "portMappings", where) for port in _ports(m, place)),
+        port_mappings=tuple(_port(m, place) for m, place in objects(raw, "portMappings", where)),
+        gpus=gpus.get(name, ()),
         mount_points=tuple(
             MountPoint(
                 source_volume=text(m, "sourceVolume", place),
@@ -166,7 +176,7 @@ def _overridden(spec: ContainerSpec, raw: Mapping[str, Any], where: str) -> Cont
     )
 
 
-def _ports(raw: Mapping[str, Any], where: str) -> list[PortMapping]:
+def _port(raw: Mapping[str, Any], where: str) -> PortMapping:
     protocol = text(raw, "protocol", where, "tcp")
     if protocol not in ("tcp", "udp"):
         raise BadPayload(f"{where}.protocol: {protocol} is neither tcp nor udp")
@@ -176,12 +186,12 @@ def _ports(raw: Mapping[str, Any], where: str) -> list[PortMapping]:
         first, last = (int(found[1]), int(found[2])) if found else (0, 0)
         if not 1 <= first <= last <= PORTS:
             raise BadPayload(f"{where}.containerPortRange: {span} is not a range of ports")
-        return [PortMapping(container_port=port, host_port=0, protocol=protocol) for port in range(first, last + 1)]
+        return PortMapping(container_port=first, host_port=0, protocol=protocol, count=last - first + 1)
     port = whole(raw, "containerPort", where, most=PORTS)
     if not port:
         raise BadPayload(f"{where}.containerPort: is missing")
     host_port = whole(raw, "hostPort", where, most=PORTS) or 0
-    return [PortMapping(container_port=port, host_port=host_port, protocol=protocol)]
+    return PortMapping(container_port=port, host_port=host_port, protocol=protocol)
 
 
 def _dependency(raw: Mapping[str, Any], where: str) -> Dependency:

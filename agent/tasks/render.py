@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from agent.tasks.pausing import PAUSE_NAME
-from agent.tasks.spec import ContainerSpec, MountPoint, TaskSpec, Volume
+from agent.tasks.spec import ContainerSpec, MountPoint, PortMapping, TaskSpec, Volume
 
 LABEL = "com.amazonaws.ecs."
 TASK_LABEL = f"{LABEL}task-arn"
@@ -14,6 +15,8 @@ CONTAINER_LABEL = f"{LABEL}container-name"
 CLUSTER_LABEL = f"{LABEL}cluster"
 AGENT_LABEL = "berth.agent"
 
+# What NVIDIA's container runtime reads, and so do images made for it.
+VISIBLE_GPUS = "NVIDIA_VISIBLE_DEVICES"
 CPU_PERIOD_US = 100_000
 MIB = 1024 * 1024
 LEAST_MEMORY = 6 * MIB
@@ -49,8 +52,17 @@ def labels_of(task: TaskSpec, container: str, agent_id: str) -> dict[str, str]:
     }
 
 
-def render_container(task: TaskSpec, container: ContainerSpec, image: str, host: Host) -> dict[str, Any]:
-    """The body of the engine's create request, for an image already resolved to a pullable name."""
+def render_container(
+    task: TaskSpec,
+    container: ContainerSpec,
+    image: str,
+    host: Host,
+    picked: Mapping[PortMapping, int] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The body of the engine's create request, for an image already resolved to a pullable name.
+
+    ``picked`` are the first host ports of the ranges that the task publishes.
+    """
     if container.internal:
         return _pause(task, image, host)
     config = dict(container.config)
@@ -73,9 +85,9 @@ def render_container(task: TaskSpec, container: ContainerSpec, image: str, host:
     elif task.network_mode == "bridge" and container.port_mappings:
         config["ExposedPorts"] = {
             **(config.get("ExposedPorts") or {}),
-            **{f"{p.container_port}/{p.protocol}": {} for p in container.port_mappings},
+            **{f"{port}/{p.protocol}": {} for p in container.port_mappings for port in p.ports},
         }
-        host_config["PortBindings"] = _bindings(container)
+        host_config["PortBindings"] = _bindings(container, picked)
     config["HostConfig"] = host_config
     return config
 
@@ -111,6 +123,8 @@ def _environment(task: TaskSpec, container: ContainerSpec) -> list[str]:
         name, _, value = str(entry).partition("=")
         merged[name] = value
     merged.update(container.environment)
+    if container.gpus:
+        merged[VISIBLE_GPUS] = ",".join(container.gpus)
     return [f"{name}={value}" for name, value in merged.items()]
 
 
@@ -131,6 +145,11 @@ def _host_config(task: TaskSpec, container: ContainerSpec, host: Host) -> dict[s
     if log_group(container):
         # The engine keeps a bounded buffer; the agent ships it to the Logs API itself.
         config["LogConfig"] = {"Type": "json-file", "Config": {"max-size": "16m", "max-file": "2"}}
+    if container.gpus:
+        config["DeviceRequests"] = [
+            *(config.get("DeviceRequests") or ()),
+            {"Driver": "nvidia", "DeviceIDs": list(container.gpus), "Capabilities": [["gpu"]]},
+        ]
     binds = [_bind(task, mount) for mount in container.mount_points]
     if binds:
         config["Binds"] = [*(config.get("Binds") or ()), *binds]
@@ -149,11 +168,18 @@ def _network_mode(task: TaskSpec) -> str:
     return task.network_mode
 
 
-def _bindings(container: ContainerSpec) -> dict[str, list[dict[str, str]]]:
+def ranges_to_pick(task: TaskSpec, container: ContainerSpec) -> tuple[PortMapping, ...]:
+    """The ranges of the container for which the agent picks ports of the host."""
+    return tuple(port for port in container.port_mappings if port.count > 1) if task.network_mode == "bridge" else ()
+
+
+def _bindings(container: ContainerSpec, picked: Mapping[PortMapping, int]) -> dict[str, list[dict[str, str]]]:
     bindings: dict[str, list[dict[str, str]]] = {}
-    for port in container.port_mappings:
-        host_port = str(port.host_port) if port.host_port else ""
-        bindings.setdefault(f"{port.container_port}/{port.protocol}", []).append({"HostPort": host_port})
+    for mapping in container.port_mappings:
+        first = picked.get(mapping, mapping.host_port)
+        for offset, port in enumerate(mapping.ports):
+            host_port = str(first + offset) if first else ""
+            bindings.setdefault(f"{port}/{mapping.protocol}", []).append({"HostPort": host_port})
     return bindings
 
 

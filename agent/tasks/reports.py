@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from agent.runtime import PortBinding
+from agent.tasks.bindings import fold, render_binding
 from agent.tasks.model import Container, Phase, Task
 
 ECS_REASON_MOST = 1024
@@ -88,6 +89,7 @@ def changed_containers(before: Report | None, after: Report) -> tuple[ContainerR
 
 def _container(container: Container) -> ContainerReport:
     phase = container.phase
+    bindings = fold(container.bindings, container.spec.port_mappings)
     if phase is Phase.STOPPED and not container.settled:
         # Its log is still being shipped: whoever reads STOPPED may read the whole log.
         phase = Phase.RUNNING if container.started_at else Phase.PENDING
@@ -96,7 +98,7 @@ def _container(container: Container) -> ContainerReport:
             status=phase,
             runtime_id=container.runtime_id,
             digest=container.digest,
-            bindings=container.bindings,
+            bindings=bindings,
         )
     return ContainerReport(
         name=container.name,
@@ -105,7 +107,7 @@ def _container(container: Container) -> ContainerReport:
         digest=container.digest,
         exit_code=container.exit_code,
         reason=container.reason[:ECS_REASON_MOST],
-        bindings=container.bindings,
+        bindings=bindings,
     )
 
 
@@ -120,13 +122,5 @@ def _render(container: ContainerReport) -> dict[str, Any]:
     if container.reason:
         rendered["reason"] = container.reason
     if container.bindings:
-        rendered["networkBindings"] = [
-            {
-                "bindIP": binding.bind_ip,
-                "containerPort": binding.container_port,
-                "hostPort": binding.host_port,
-                "protocol": binding.protocol,
-            }
-            for binding in container.bindings
-        ]
+        rendered["networkBindings"] = [render_binding(binding) for binding in container.bindings]
     return rendered

@@ -29,11 +29,17 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortMapping:
-    """``host_port`` 0 means: any free one."""
+    """``host_port`` 0 means: any free one. A range is ``count`` ports in a row, on the host in a row as well."""
 
     container_port: int
     host_port: int
     protocol: str
+    count: int = 1
+
+    @property
+    def ports(self) -> range:
+        """The container's ports."""
+        return range(self.container_port, self.container_port + self.count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +106,7 @@ class ContainerSpec:
     memory: int = 0
     links: tuple[str, ...] = ()
     port_mappings: tuple[PortMapping, ...] = ()
+    gpus: tuple[str, ...] = ()
     mount_points: tuple[MountPoint, ...] = ()
     volumes_from: tuple[tuple[str, bool], ...] = ()
     depends_on: tuple[Dependency, ...] = ()

@@ -32,6 +32,12 @@ def add_parser(commands: Any) -> None:
         metavar="K=V",
         help="attribute of the container instance; repeatable",
     )
+    parser.add_argument(
+        "--gpu", action="append", default=[], metavar="ID", help="GPU to offer, or none; repeatable (default: found)"
+    )
+    parser.add_argument(
+        "--resource", action="append", default=[], metavar="NAME=N", help="N of a resource to offer; repeatable"
+    )
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
@@ -63,8 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
         command += ["--awsvpc-network", network_of(settings.data)]
     if arguments.docker_host or settings.docker_host:
         command += ["--docker-host", arguments.docker_host or settings.docker_host]
-    for attribute in arguments.attribute:
-        command += ["--attribute", attribute]
+    for option in ("attribute", "gpu", "resource"):
+        for value in getattr(arguments, option):
+            command += [f"--{option}", value]
     os.execve(sys.executable, [*command, *arguments.rest], agent_environment(os.environ, key))  # noqa: S606
 
 

@@ -12,7 +12,15 @@ from scheduler.provisioners.local import agent_options, cgroup_of
 
 
 def agent_command(home: Path, settings: Settings) -> list[str]:
-    return [*python_module("agent"), "--data", str(home), *agent_options(settings)]
+    """The local agent's command line."""
+    offers = [("--gpu", gpu) for gpu in _listed(settings.gpus)]
+    offers += [("--resource", resource) for resource in _listed(settings.resources)]
+    options = [*agent_options(settings), *(word for offer in offers for word in offer)]
+    return [*python_module("agent"), "--data", str(home), *options]
+
+
+def _listed(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def homes(place: Place) -> list[Path]:

@@ -13,6 +13,7 @@ from agent.tasks import messages as m
 from agent.tasks.actions import Actions
 from agent.tasks.engine import Engine
 from agent.tasks.files import TaskFiles
+from agent.tasks.host_ports import HostPorts
 from agent.tasks.model import Phase
 from agent.tasks.payload import read_task
 from agent.tasks.render import AGENT_LABEL, Host
@@ -89,6 +90,7 @@ class MemoryHost:
         self.health_news = 0
         self.runtime_states: list[bool] = []
         self._behavior = behavior
+        self._ports = HostPorts(seed=1)
         self._subscription: Any = None
         self.boot()
 
@@ -104,6 +106,7 @@ class MemoryHost:
             surroundings=surroundings,
             logs=self.logs,
             clock=self.clock,
+            ports=self._ports,
         )
         self.engine = Engine(
             actions=actions,
@@ -119,6 +122,11 @@ class MemoryHost:
         labels = {AGENT_LABEL: HOST.agent_id}
         self._subscription = self.runtime.events(labels, lambda event: engine.post(m.Happened(event)))
         self.engine.recover(self.runtime.list(labels))
+
+    def pick_ports(self, ports: HostPorts) -> None:
+        """Ranges of ports are picked from these."""
+        self._ports = ports
+        self.restart()
 
     def crash(self) -> None:
         """kill -9: what was under way is lost."""

@@ -54,6 +54,14 @@ def test_credentials_may_come_from_a_private_file(tmp_path: Path) -> None:
         (["--attribute", "=x"], "--attribute"),
         (["--awsvpc-cidr", "10.0.0.1/20"], "--awsvpc-cidr"),
         (["--reserved-ports", "22,x"], "--reserved-ports"),
+        (["--gpu", "all"], "--gpu"),
+        (["--gpu", "a", "--gpu", "none"], "--gpu"),
+        (["--gpu", "a,b"], "--gpu"),
+        (["--resource", "licence"], "--resource"),
+        (["--resource", "licence=-1"], "--resource"),
+        (["--resource", "licence=1.5"], "--resource"),
+        (["--resource", "two words=1"], "--resource"),
+        (["--resource", "MEMORY=1"], "--resource: MEMORY"),
         (["--reserved-ports", "70000"], "--reserved-ports"),
     ],
 )
@@ -108,6 +116,21 @@ def test_registering_says_what_the_host_offers(tmp_path: Path) -> None:
     assert attributes["zone"] == "a"
     assert "ecs.capability.task-eni" in attributes
     assert "containerInstanceArn" not in body
+
+
+def test_devices_and_resources_are_offered_as_they_were_named(tmp_path: Path) -> None:
+    assert settings(tmp_path).gpus is None
+    assert settings(tmp_path, "--gpu", "none").gpus == ()
+    read = settings(tmp_path, "--gpu", "b", "--gpu", "a", "--resource", "licence=3", "--resource", f"scratch={2**40}")
+    offer = Offer(cpu=1, memory=1, gpus=read.gpus or (), resources=read.resources)
+    body = render_registration(Identity(id="a", cluster="c", token="tok"), offer, ENGINE)
+    assert body["totalResources"][4:] == [
+        {"name": "GPU", "type": "STRINGSET", "stringSetValue": ["b", "a"]},
+        {"name": "licence", "type": "INTEGER", "integerValue": 3},
+        {"name": "scratch", "type": "LONG", "longValue": 2**40},
+    ]
+    plain = render_registration(Identity(id="a", cluster="c", token="tok"), OFFER, ENGINE)
+    assert "GPU" not in {resource["name"] for resource in plain["totalResources"]}
 
 
 def test_the_arn_is_kept_and_given_again(tmp_path: Path) -> None:

@@ -41,7 +41,38 @@ def test_a_stop_needs_no_containers() -> None:
 
 def test_a_port_range_is_every_port_of_it() -> None:
     [web] = read(task("t", {**WEB, "portMappings": [{"containerPortRange": "8000-8002"}]})).containers
-    assert [(p.container_port, p.host_port) for p in web.port_mappings] == [(8000, 0), (8001, 0), (8002, 0)]
+    [mapping] = web.port_mappings
+    assert (list(mapping.ports), mapping.host_port, mapping.protocol) == ([8000, 8001, 8002], 0, "tcp")
+
+
+def gpu(name: str, *containers: str, **members: Any) -> dict[str, Any]:
+    return {"type": "gpu", "name": name, "containers": [*containers], **members}
+
+
+def test_gpus_are_their_containers_alone() -> None:
+    both = [WEB, {**WEB, "name": "side"}]
+    spec = read(task("t", *both, associations=[gpu("b", "web"), gpu("c", "side"), gpu("a", "web")]))
+    assert [container.gpus for container in spec.containers] == [("b", "a"), ("c",)]
+
+
+@pytest.mark.parametrize(
+    ("associations", "place"),
+    [
+        ([gpu("a", "web", type="elastic-inference")], "associations[0].type"),
+        ([gpu("a", "web"), gpu("a", "side")], "associations[1].containers"),
+        ([gpu("a", "web", "side")], "associations[0].containers"),
+        ([gpu("a")], "associations[0].containers"),
+        ([gpu("a,b", "web")], "associations[0].name"),
+        ([gpu("all", "web")], "associations[0].name"),
+        ([gpu("a", "other")], "no container is named other"),
+        ([7], "associations[0]"),
+        ({}, "associations"),
+    ],
+)
+def test_a_gpu_that_is_nobodys_is_refused(associations: Any, place: str) -> None:
+    with pytest.raises(BadPayload) as refused:
+        read(task("t", WEB, {**WEB, "name": "side"}, associations=associations or "x"))
+    assert place in str(refused.value)
 
 
 def test_an_awsvpc_task_gets_a_pause_container_that_all_wait_for() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from agent.tasks.payload import read_task
-from agent.tasks.render import Host, render_container
+from agent.tasks.render import Host, ranges_to_pick, render_container
 from agent.tasks.spec import TaskSpec
 from tests.support.agent_process import awslogs, container, task
 from tests.support.fake_control_plane import CLUSTER, task_arn
@@ -70,6 +70,33 @@ def test_ports_are_published_in_bridge_mode_alone() -> None:
     assert body["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostPort": ""}], "81/tcp": [{"HostPort": "9"}]}
     assert body["ExposedPorts"] == {"80/tcp": {}, "81/tcp": {}}
     assert "PortBindings" not in rendered(web, networkMode="host")["HostConfig"]
+
+
+def test_a_range_is_bound_to_as_many_ports_of_the_host_in_a_row() -> None:
+    ports = [{"containerPortRange": "80-82", "protocol": "udp"}, {"containerPort": 90, "hostPort": 9}]
+    spec = spec_of(container("web", "i", portMappings=ports))
+    [web] = spec.containers
+    [wanted] = ranges_to_pick(spec, web)
+    body = render_container(spec, web, "i", HOST, {wanted: 50000})
+    assert body["HostConfig"]["PortBindings"] == {
+        "80/udp": [{"HostPort": "50000"}],
+        "81/udp": [{"HostPort": "50001"}],
+        "82/udp": [{"HostPort": "50002"}],
+        "90/tcp": [{"HostPort": "9"}],
+    }
+    assert body["ExposedPorts"].keys() == body["HostConfig"]["PortBindings"].keys()
+    assert ranges_to_pick(spec_of(container("web", "i", portMappings=ports), networkMode="host"), web) == ()
+
+
+def test_gpus_are_asked_of_nvidias_driver_and_named_to_the_process() -> None:
+    web = container("web", "i", environment={"NVIDIA_VISIBLE_DEVICES": "all"})
+    associations = [{"type": "gpu", "name": name, "containers": ["web"]} for name in ("GPU-b", "GPU-a")]
+    body = rendered(web, associations=associations)
+    assert body["HostConfig"]["DeviceRequests"] == [
+        {"Driver": "nvidia", "DeviceIDs": ["GPU-b", "GPU-a"], "Capabilities": [["gpu"]]}
+    ]
+    assert "NVIDIA_VISIBLE_DEVICES=GPU-b,GPU-a" in body["Env"]
+    assert "DeviceRequests" not in rendered(container("web", "i"))["HostConfig"]
 
 
 def test_in_awsvpc_mode_the_pause_container_owns_what_belongs_to_the_network() -> None:
