@@ -48,7 +48,19 @@ def render_payload_task(task: Task, definition: TaskDefinition, *, arns: Arns, s
     interface = interface_of(task)
     if interface is not None:
         payload["elasticNetworkInterfaces"] = [_network_interface(interface, arns)]
+    associations = render_associations(task.containers)
+    if associations:
+        payload["associations"] = associations
     return {member: value for member, value in payload.items() if value is not None}
+
+
+def render_associations(containers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The task's GPUs, each with the one container that it is for."""
+    return [
+        {"type": "gpu", "name": gpu, "containers": [container["name"]]}
+        for container in containers
+        for gpu in container.get("gpuIds") or ()
+    ]
 
 
 def _container(
