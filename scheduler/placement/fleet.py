@@ -39,6 +39,7 @@ class Fleet:
         self.with_gpus = 0
         """How many hosts registered GPUs."""
         self._slots: dict[str, int] = {}
+        self._ids = [""] * len(known)
         self._gpus: list[tuple[str, ...]] = [()] * len(known)
         self._touched: set[int] = set()
         self._spare = list(range(len(known) - 1, -1, -1))
@@ -107,17 +108,33 @@ class Fleet:
         self.with_gpus -= bool(gone.registered_gpus)
         self._stand(slot, nothing)
 
-    def take(self, slot: int, ask: Ask, count: int = 1) -> tuple[tuple[str, ...], ...]:
-        """Give ``count`` tasks like the ask their share of the host; answers the GPUs of each, for asks with GPUs."""
+    def take(self, slot: int, ask: Ask) -> tuple[str, ...]:
+        """Give a task like the ask its share of the host; answers the GPUs that it gets."""
         self.version += 1
-        self.columns.take(slot, ask, count)
-        return self._note(slot, ask, count)
+        self.columns.take(slot, ask, 1)
+        self.members.add(slot, ask.group, 1)
+        self.tallies.took(slot, ask.group, 1)
+        self._touched.add(slot)
+        if ask.ports:
+            self.ports.take(slot, ask.ports)
+        return self._pin(slot, ask.gpus, 1)[0] if ask.gpus else ()
 
     def take_all(self, slots: Slots, ask: Ask, counts: Ints) -> list[tuple[tuple[str, ...], ...]]:
-        """``take`` for many hosts, each once."""
+        """Give each of many hosts, no host twice, so many tasks like the ask; answers each host's GPUs by task, and
+        nothing where the ask has none."""
+        if not len(slots):
+            return []
         self.version += 1
         self.columns.take(slots, ask, counts)
-        return [self._note(slot, ask, count) for slot, count in zip(slots.tolist(), counts.tolist(), strict=True)]
+        self.members.add_all(slots, ask.group, counts)
+        self.tallies.took_all(slots, ask.group, counts)
+        self._touched.update(slots.tolist())
+        if ask.ports:
+            for slot in slots.tolist():
+                self.ports.take(slot, ask.ports)
+        if not ask.gpus:
+            return []
+        return [self._pin(slot, ask.gpus, count) for slot, count in zip(slots.tolist(), counts.tolist(), strict=True)]
 
     def host_at(self, slot: int) -> Host | None:
         """The host of a slot as it stands."""
@@ -137,21 +154,16 @@ class Fleet:
             resources={name: int(columns.resources[name][slot]) for name in host.resources},
         )
 
+    def ids_at(self, slots: Slots) -> list[str]:
+        """The ids of the hosts in slots that are in use."""
+        return [self._ids[slot] for slot in slots.tolist()]
+
     def id_at(self, slot: int) -> str:
         """The id of the host in a slot that is in use."""
-        host = self._told[slot]
-        return host.id if host is not None else ""
+        return self._ids[slot]
 
-    def _note(self, slot: int, ask: Ask, count: int) -> tuple[tuple[str, ...], ...]:
-        """What of a taking is not in the columns."""
-        self._touched.add(slot)
-        self.members.add(slot, ask.group, count)
-        self.tallies.took(slot, ask.group, count)
-        if ask.ports:
-            self.ports.take(slot, ask.ports)
-        if not ask.gpus:
-            return ()
-        each, have = ask.gpus, self._gpus[slot]
+    def _pin(self, slot: int, each: int, count: int) -> tuple[tuple[str, ...], ...]:
+        have = self._gpus[slot]
         self._gpus[slot] = have[each * count :]
         return tuple(have[each * number : each * (number + 1)] for number in range(count))
 
@@ -159,6 +171,7 @@ class Fleet:
         if not self._spare:
             self._grow(self.columns.size + self.columns.size // 4 + 8)
         slot = self._slots[host_id] = self._spare.pop()
+        self._ids[slot] = host_id
         self.columns.marks[slot] = int.from_bytes(blake2b(host_id.encode(), digest_size=8).digest())
         return slot
 
@@ -167,6 +180,7 @@ class Fleet:
         self._spare.extend(range(size - 1, self.columns.size - 1, -1))
         self._told.extend([None] * more)
         self._gpus.extend([()] * more)
+        self._ids.extend([""] * more)
         self.columns.grow(size)
         self.members.grow(size)
         self.ports.grow(size)

@@ -56,7 +56,7 @@ def _one_by_one(draft: Draft, slots: Slots, room: Ints, count: int, links: Links
     if count and len(slots):
         order = draft.arrange(slots, links)
         upto = room[order].cumsum()
-        draft.give(slots[order], np.clip(count - (upto - room[order]), 0, room[order]))
+        draft.give(slots[order], np.clip(count - upto + room[order], 0, room[order]))
 
 
 def _pack(draft: Draft, slots: Slots, room: Ints, count: int, field: str, rest: Links) -> None:

@@ -14,11 +14,11 @@ def fill(counts: Ints, room: Ints, things: int) -> tuple[Ints, int]:
     low, high = int(counts.min()), int((counts + room).max())
     while high - low > 1:
         level = (low + high) // 2
-        if int(np.clip(level - counts, 0, room).sum()) <= things:
+        if int(_taken(counts, room, level).sum()) <= things:
             low = level
         else:
             high = level
-    return np.clip(low - counts, 0, room), low
+    return _taken(counts, room, low), low
 
 
 def scatter(room: Ints, things: int, numbers: np.random.Generator) -> Ints:
@@ -31,3 +31,8 @@ def scatter(room: Ints, things: int, numbers: np.random.Generator) -> Ints:
         got[open_ones] += landed
         things -= int(landed.sum())
     return got
+
+
+def _taken(counts: Ints, room: Ints, level: int) -> Ints:
+    taken: Ints = np.minimum(np.maximum(level - counts, 0), room)
+    return taken

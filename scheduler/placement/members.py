@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from scheduler.placement.arrays import Ints
+from scheduler.placement.arrays import Ints, Slots
 
 MOST_COLUMNS = 256
 
@@ -58,6 +58,16 @@ class Members:
         groups = self._by_slot[slot]
         groups[group] = total = groups.get(group, 0) + count
         self._set(slot, group, total)
+
+    def add_all(self, slots: Slots, group: str, counts: Ints) -> None:
+        """``add`` for many hosts, each once."""
+        of_group = self._by_group.setdefault(group, {})
+        for slot, count in zip(slots.tolist(), counts.tolist(), strict=True):
+            groups = self._by_slot[slot]
+            groups[group] = of_group[slot] = groups.get(group, 0) + count
+        column = self._columns.get(group)
+        if column is not None:
+            column[slots] += counts
 
     def column(self, group: str) -> Ints:
         """The group's tasks on each host; not to be changed, and good until the next change of the fleet."""

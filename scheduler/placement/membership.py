@@ -38,9 +38,11 @@ def members_of(fleet: Fleet, tree: Tree) -> Mask:
 
 def _by_tasks(fleet: Fleet, comparison: Comparison) -> Mask:
     check = check_of(comparison)
-    counts, places = np.unique(fleet.columns.tasks, return_inverse=True)
-    answers = np.array([check(_probe(tasks=count)) for count in counts.tolist()], dtype=np.bool_)
-    mask: Mask = answers[places]
+    tasks = fleet.columns.tasks
+    answers = np.zeros(int(tasks.max(initial=0)) + 1, dtype=np.bool_)
+    for count in np.bincount(tasks).nonzero()[0].tolist():
+        answers[count] = check(_probe(tasks=count))
+    mask: Mask = answers[tasks]
     return mask
 
 

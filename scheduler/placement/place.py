@@ -58,8 +58,7 @@ def _place_one(fleet: Fleet, ask: Ask, chance: Chance, refusals: dict[Shape, tup
     rules = _read(ask)
     slot = choose(fleet, ask, fits(fleet, ask, rules), chance)
     if slot is not None:
-        gpus = fleet.take(slot, ask)
-        return Placed(ask=ask.id, host=fleet.id_at(slot), gpus=gpus[0] if gpus else ())
+        return Placed(ask=ask.id, host=fleet.id_at(slot), gpus=fleet.take(slot, ask))
     shape = shape_of(ask)
     version, known = refusals.get(shape, (-1, None))
     if known is None or version != fleet.version:
@@ -79,8 +78,8 @@ def _place_group(fleet: Fleet, ask: Ask, count: int, chance: Chance) -> GroupPla
     taken, counts = draft.shares()
     gpus = fleet.take_all(taken, ask, counts)
     on = tuple(
-        On(host=fleet.id_at(slot), count=got, gpus=pinned)
-        for slot, got, pinned in zip(taken.tolist(), counts.tolist(), gpus, strict=True)
+        On(host=host, count=got, gpus=pinned)
+        for host, got, pinned in zip(fleet.ids_at(taken), counts.tolist(), gpus or repeat(()), strict=False)
     )
     missing = count - placed
     return GroupPlan(on=on, refused=refuse(fleet, ask, rules) if missing > 0 else None, missing=missing)
@@ -95,7 +94,8 @@ def _place_moody(fleet: Fleet, ask: Ask, count: int, chance: Chance, rules: Rule
         if slot is None:
             break
         got, gpus = shares.get(fleet.id_at(slot), (0, ()))
-        shares[fleet.id_at(slot)] = (got + 1, gpus + fleet.take(slot, ask))
+        pinned = fleet.take(slot, ask)
+        shares[fleet.id_at(slot)] = (got + 1, (*gpus, pinned) if pinned else gpus)
         missing -= 1
     on = tuple(On(host=host, count=got, gpus=gpus) for host, (got, gpus) in shares.items())
     return GroupPlan(on=on, refused=refuse(fleet, ask, rules) if missing else None, missing=missing)

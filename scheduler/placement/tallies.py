@@ -5,7 +5,7 @@ Hosts that take no new tasks do not count: what runs on a draining host is about
 
 import numpy as np
 
-from scheduler.placement.arrays import Ints
+from scheduler.placement.arrays import Ints, Slots
 from scheduler.placement.columns import Columns
 from scheduler.placement.fields import Fields
 from scheduler.placement.members import Members
@@ -41,6 +41,11 @@ class Tallies:
         """The host, which is active, was given so many more tasks of the group."""
         for name, tally in self._tallies.get(group, {}).items():
             tally[self._fields.attribute(name).codes[slot]] += count
+
+    def took_all(self, slots: Slots, group: str, counts: Ints) -> None:
+        """``took`` for many hosts."""
+        for name, tally in self._tallies.get(group, {}).items():
+            np.add.at(tally, self._fields.attribute(name).codes[slots], counts)
 
     def recount(self, groups: set[str]) -> None:
         """These groups are to be counted anew."""

@@ -28,13 +28,21 @@ links = st.sampled_from(
         Strategy(type="random"),
         Strategy(type="binpack", field="cpu"),
         Strategy(type="binpack", field="memory"),
+        Strategy(type="binpack", field="cpu+memory"),
         Strategy(type="spread", field="instanceId"),
         Strategy(type="spread", field=f"attribute:{ZONE}"),
     ]
 )
 
+EXPRESSIONS = (
+    f"attribute:{ZONE} == a",
+    f"attribute:{ZONE} != a and attribute:gpu !exists",
+    "runningTasksCount < 3",
+    "task:group == service:db or not (attribute:gpu exists)",
+)
+gpus = st.sampled_from([(), (), ("gpu-0",), ("gpu-1", "gpu-0", "gpu-2")])
 some_hosts = st.builds(
-    Host,
+    lambda **members: Host(**members, registered_gpus=3 if members["gpus"] else 0),
     id=st.uuids().map(str),
     registered_cpu=st.just(4096),
     registered_memory=st.just(4096),
@@ -47,6 +55,8 @@ some_hosts = st.builds(
     tasks=st.integers(0, 3),
     groups=st.dictionaries(st.sampled_from(["service:web", "service:db"]), st.integers(0, 2)),
     free_addresses=st.sampled_from([None, 0, 1, 2]),
+    gpus=gpus,
+    resources=st.dictionaries(st.sampled_from(["licence", "disk"]), st.integers(0, 5), max_size=2),
 )
 some_asks = st.builds(
     Ask,
@@ -55,10 +65,21 @@ some_asks = st.builds(
     memory=st.sampled_from([4, 300, 1500]),
     ports=st.lists(ports, max_size=2, unique=True).map(tuple),
     attributes=st.sampled_from([(), (), (RequiredAttribute(name=ZONE, value="b"),), (RequiredAttribute(name="gpu"),)]),
-    constraints=st.sampled_from([(), (), (Constraint(type="distinctInstance"),)]),
+    constraints=st.sampled_from([(), (), (Constraint(type="distinctInstance"),)])
+    | st.sampled_from(EXPRESSIONS).map(lambda one: (Constraint(type="memberOf", expression=one),)),
     strategy=st.lists(links, max_size=3).map(tuple),
     group=st.sampled_from(["service:web", "service:db"]),
     address=st.booleans(),
+    gpus=st.sampled_from([0, 0, 0, 1, 2]),
+    resources=st.sampled_from([(), (), (("licence", 1),), (("disk", 2), ("licence", 2))]),
 )
 clusters = st.lists(some_hosts, max_size=6, unique_by=lambda one: one.id)
 batches = st.lists(some_asks, max_size=12)
+
+
+def without_chance(ask: Ask) -> Ask:
+    """The ask without strategies that throw."""
+    return replace(ask, strategy=tuple(link for link in ask.strategy if link.type != "random"))
+
+
+calm_batches = st.lists(some_asks.map(without_chance), max_size=12)
