@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from kit.settings import BadSetting
-from orchestrator.cli import agent, down, env, processes, status, up
+from orchestrator.cli import agent, down, env, explain, processes, status, up
 from orchestrator.cli.output import CommandFailed
 
 ABOUT = """\
@@ -16,6 +16,7 @@ First steps:
   eval "$(berth env)"          point aws, boto3 and docker at it
   aws ecs list-clusters        … and use it as you would use AWS
   berth status                 see hosts, services, tasks and why something waits
+  berth explain NAME           … of one of them: what is short, and what to do
   berth down                   stop everything; what was kept stays kept
 """
 
@@ -25,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="berth", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (up, down, status, env, agent, processes):
+    for module in (up, down, status, explain, env, agent, processes):
         module.add_parser(commands)
     return parser
 

@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from orchestrator.cli.asking import (
     GIB,
@@ -142,7 +143,7 @@ def _services(ecs: Any, clusters: Sequence[str]) -> Table:
                     last_part(service["taskDefinition"]),
                     f"{service['runningCount']}/{service['desiredCount']}",
                     service["deployments"][0].get("rolloutState", "") if service["deployments"] else "",
-                    why_service_waits(service),
+                    Text(why_service_waits(service)),
                 )
     return table
 
@@ -160,7 +161,7 @@ def _tasks(ecs: Any, clusters: Sequence[str], away: Collection[str]) -> Table:
                     short(task.get("containerInstanceArn", "")) or task["launchType"].lower(),
                     task["lastStatus"],
                     "" if task["healthStatus"] == "UNKNOWN" else task["healthStatus"],
-                    why_task_waits(task, away),
+                    Text(why_task_waits(task, away)),
                 )
         if len(arns) > MOST_ROWS:
             table.add_row(short_cluster(cluster), f"… {len(arns) - MOST_ROWS} more")
@@ -178,7 +179,7 @@ def _jobs(batch: Any) -> Table:
             for job in pages(batch, "list_jobs", "jobSummaryList", jobQueue=name, jobStatus=status)
         }
         for job in list(jobs.values())[:MOST_ROWS]:
-            table.add_row(name, job["jobId"][-SHORT:], job["jobName"], job["status"], why_job_waits(job))
+            table.add_row(name, job["jobId"][-SHORT:], job["jobName"], job["status"], Text(why_job_waits(job)))
         if len(jobs) > MOST_ROWS:
             table.add_row(name, f"… {len(jobs) - MOST_ROWS} more")
     return table

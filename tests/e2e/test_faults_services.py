@@ -50,6 +50,8 @@ def test_a_service_that_fits_nowhere_says_why(served: RunningBerth, image: str) 
     assert "insufficient memory" in told
     shown = " ".join(served.berth("status").split())
     assert "huge 0/1" in shown.replace(":1", "") and "unable to place" in shown
+    explained = " ".join(served.berth("explain", "huge").split())
+    assert "memory: 900000 MiB asked" in explained and "No host is that large even when empty" in explained
     # The reason is told once, not at every look.
     assert len(messages(ecs, "huge")) == 1
 
