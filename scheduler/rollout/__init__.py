@@ -5,7 +5,7 @@ from scheduler.rollout.census import is_healthy
 from scheduler.rollout.decide import decide
 from scheduler.rollout.failures import Failures, count_failures, failed_start, pause, threshold
 from scheduler.rollout.plan import RolloutPlan, StartTasks, StopTask
-from scheduler.rollout.world import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen
+from scheduler.rollout.world import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen, count_tasks
 
 __all__ = [
     "CircuitBreaker",
@@ -17,6 +17,7 @@ __all__ = [
     "StopTask",
     "TaskSeen",
     "count_failures",
+    "count_tasks",
     "decide",
     "events",
     "failed_start",

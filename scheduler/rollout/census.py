@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from scheduler.rollout.world import DeploymentSeen, ServiceSeen, TaskSeen
+from scheduler.rollout.world import DeploymentSeen, ServiceSeen, TaskSeen, count_tasks
 
 _GOING_DOWN = frozenset({"DEACTIVATING", "STOPPING", "DEPROVISIONING"})
 
@@ -26,7 +26,7 @@ class Census:
     replace: tuple[TaskSeen, ...]
     leaving: tuple[TaskSeen, ...]
     healthy: frozenset[str]
-    """Ids of the tasks in ``keep`` and ``replace`` that count as healthy."""
+    """Ids of those in ``keep`` and ``replace`` that count as healthy."""
     sick: frozenset[str]
     """Ids of the tasks that fail their health checks and are out of their grace period."""
     ripens_at: datetime | None
@@ -35,7 +35,17 @@ class Census:
     @property
     def present(self) -> int:
         """Tasks that are not stopped."""
-        return len(self.keep) + len(self.replace) + len(self.leaving)
+        return self.kept + count_tasks(self.replace) + count_tasks(self.leaving)
+
+    @property
+    def kept(self) -> int:
+        """Tasks in ``keep``."""
+        return count_tasks(self.keep)
+
+    @property
+    def well(self) -> int:
+        """Tasks that count as healthy."""
+        return count_tasks(task for task in (*self.keep, *self.replace) if task.id in self.healthy)
 
 
 def take_census(service: ServiceSeen, primary: DeploymentSeen, now: datetime) -> Census:

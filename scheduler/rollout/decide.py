@@ -12,7 +12,7 @@ from scheduler.rollout.census import Census, is_leaving, take_census
 from scheduler.rollout.failures import REPEATED, opens, paused_until, rollback_target
 from scheduler.rollout.plan import RolloutPlan, StartTasks, StopTask
 from scheduler.rollout.stops import Stops, stop_replaced, stop_replaced_daemons, stop_surplus
-from scheduler.rollout.world import DeploymentSeen, ServiceSeen
+from scheduler.rollout.world import DeploymentSeen, ServiceSeen, count_tasks
 
 
 def decide(service: ServiceSeen, now: datetime) -> RolloutPlan:
@@ -34,7 +34,7 @@ def _wind_down(service: ServiceSeen) -> RolloutPlan:
     stops = tuple(
         StopTask(id=task.id, reason=events.scaling_reason(task.deployment_id))
         for task in present
-        if not is_leaving(task)
+        if task.named and not is_leaving(task)
     )
     return RolloutPlan(
         stop=stops,
@@ -59,19 +59,19 @@ def _give_up(service: ServiceSeen, primary: DeploymentSeen) -> RolloutPlan:
 def _hold_still(service: ServiceSeen, primary: DeploymentSeen, census: Census) -> RolloutPlan:
     """A FAILED deployment with nothing to roll back to starts no tasks; it still follows a lowered desired count."""
     stops = Stops(census, primary)
-    present = len(census.keep) + len(census.replace)
-    stop_surplus(stops, (*census.keep, *census.replace), present - census.target)
+    staying = (*census.keep, *census.replace)
+    stop_surplus(stops, staying, count_tasks(staying) - census.target)
     chosen = tuple(stops.chosen.values())
     return RolloutPlan(stop=chosen, events=_stop_events(service, chosen), retry_at=census.ripens_at)
 
 
 def _roll(service: ServiceSeen, primary: DeploymentSeen, census: Census, now: datetime) -> RolloutPlan:
-    missing = max(0, census.target - len(census.keep))
+    missing = max(0, census.target - census.kept)
     paused = paused_until(primary, now) if missing else None
     startable = 0 if paused else max(0, min(missing, census.ceiling - census.present))
     stops = _choose_stops(service, primary, census, unmet=0 if paused else missing - startable)
     steady = (
-        len(census.keep) == census.target
+        census.kept == census.target
         and all(task.id in census.healthy for task in census.keep)
         and not census.replace
         and not census.leaving
@@ -111,9 +111,9 @@ def _roll(service: ServiceSeen, primary: DeploymentSeen, census: Census, now: da
 def _choose_stops(service: ServiceSeen, primary: DeploymentSeen, census: Census, *, unmet: int) -> tuple[StopTask, ...]:
     """``unmet`` starts find no room under the ceiling; what is already leaving makes room for some of them."""
     stops = Stops(census, primary)
-    stop_surplus(stops, census.keep, len(census.keep) - census.target)
-    refused = sum(task.unplaceable and task.last_status != "RUNNING" for task in census.keep)
-    wanting = unmet + refused - len(census.leaving)
+    stop_surplus(stops, census.keep, census.kept - census.target)
+    refused = count_tasks(task for task in census.keep if task.unplaceable and task.last_status != "RUNNING")
+    wanting = unmet + refused - count_tasks(census.leaving)
     if service.scheduling_strategy == "DAEMON":
         stop_replaced_daemons(stops, frozenset(service.eligible_hosts), wanting=wanting)
     else:
@@ -156,7 +156,8 @@ def _stop_events(
 ) -> tuple[str, ...]:
     if not stops:
         return ()
-    told = [events.unhealthy(service.name, stop.id) for stop in stops if stop.id in sick]
+    unhealthy = [stop.id for stop in stops if stop.id in sick]
+    told = [events.unhealthy(service.name, name) for name in unhealthy[: events.MOST_NAMED]]
     return (*told, events.stopped(service.name, [stop.id for stop in stops]))
 
 

@@ -6,6 +6,9 @@ so that word stands only where one is told.
 
 from collections.abc import Sequence
 
+MOST_NAMED = 10
+"""So many tasks an event names; of more it says how many they are."""
+
 _GUIDE = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
 
 _CLOSEST = {
@@ -103,4 +106,6 @@ def rollout_reason(deployment_id: str, rollout_state: str, *, rollback_to: str |
 
 
 def _tasks(task_ids: Sequence[str]) -> str:
-    return " ".join(f"(task {task_id})" for task_id in task_ids)
+    named = " ".join(f"(task {task_id})" for task_id in task_ids[:MOST_NAMED])
+    more = len(task_ids) - MOST_NAMED
+    return f"{named} and {more} more" if more > 0 else named

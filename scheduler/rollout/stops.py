@@ -10,7 +10,7 @@ from heapq import heapify, heappop, heappush
 from scheduler.rollout.census import Census
 from scheduler.rollout.events import UNHEALTHY_REASON, scaling_reason
 from scheduler.rollout.plan import StopTask
-from scheduler.rollout.world import DeploymentSeen, TaskSeen
+from scheduler.rollout.world import DeploymentSeen, TaskSeen, count_tasks
 
 
 class Stops:
@@ -20,15 +20,15 @@ class Stops:
         self.census = census
         self.primary = primary
         self.chosen: dict[str, StopTask] = {}
-        self._healthy = len(census.healthy)
+        self._healthy = census.well
 
     def allows(self, task: TaskSeen) -> bool:
         """May this task be stopped without going below the floor?"""
         return task.id not in self.census.healthy or self._healthy > self.census.floor
 
     def add(self, task: TaskSeen) -> bool:
-        """Choose the task unless the floor forbids it; say whether it was chosen."""
-        if task.id in self.chosen or not self.allows(task):
+        """Choose the task unless it has no name or the floor forbids it; say whether it was chosen."""
+        if not task.named or task.id in self.chosen or not self.allows(task):
             return False
         sick = task.id in self.census.sick
         reason = UNHEALTHY_REASON if sick else scaling_reason(self.primary.id)
@@ -39,10 +39,11 @@ class Stops:
 
 def stop_surplus(stops: Stops, tasks: Iterable[TaskSeen], count: int) -> None:
     """Stop ``count`` of the tasks: those not healthy yet first, the newest of them first; then from the hosts that
-    hold most of the service's tasks, so that what stays is spread."""
+    hold most of the service's tasks, so that what stays is spread. Only those that were read can be stopped."""
     if count <= 0:
         return
-    newest_first = sorted(tasks, key=lambda task: (-task.created_at.timestamp(), task.id))
+    named = [task for task in tasks if task.named]
+    newest_first = sorted(named, key=lambda task: (-task.created_at.timestamp(), task.id))
     healthy = stops.census.healthy
     unready = [task for task in newest_first if task.id not in healthy][:count]
     for task in unready:
@@ -75,8 +76,8 @@ def stop_replaced(stops: Stops, *, wanting: int) -> None:
             running.append(task)
         elif stops.add(task):
             wanting -= 1
-    successors = sum(task.id in census.healthy and task.id not in stops.chosen for task in census.keep)
-    replaced = successors + len(running) - census.target
+    successors = count_tasks(task for task in census.keep if task.id in census.healthy and task.id not in stops.chosen)
+    replaced = successors + count_tasks(running) - census.target
     for task in sorted(running, key=lambda task: _usefulness(stops, task)):
         if max(replaced, wanting) <= 0:
             return

@@ -3,6 +3,7 @@
 Frozen values only; instants are aware datetimes, percentages are whole numbers. Statuses are ECS's own words.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,7 +32,8 @@ class DeploymentSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSeen:
-    """One task of the service. ``healthy`` is its health check's result, None when it declares none.
+    """One task of the service, or several that are alike. ``healthy`` is its health check's result, None when it
+    declares none.
 
     While a declared health check has no result yet, ``healthy`` is None and ``checked`` is True.
     """
@@ -51,6 +53,11 @@ class TaskSeen:
     """Its host is DRAINING, so it needs a replacement elsewhere."""
     unplaceable: bool = False
     """Placement refused it the last time it tried."""
+    count: int = 1
+    """How many tasks this stands for."""
+    named: bool = True
+    """``id`` is a task's. Otherwise it stands for tasks that were counted, not read: they can be counted on, but
+    none of them can be chosen to stop. Its ``id`` then only tells it from others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,3 +81,8 @@ class ServiceSeen:
     """How long a task without a health check must have been RUNNING to count as healthy; ECS waits 40 s."""
     last_event: str | None = None
     """The message of the service's latest event, so that the same is not said twice in a row."""
+
+
+def count_tasks(tasks: Iterable[TaskSeen]) -> int:
+    """How many tasks these stand for."""
+    return sum(task.count for task in tasks)
