@@ -53,6 +53,7 @@ class Runnable:
     queue: str
     cpu: int
     memory: int
+    gpus: int
     created_at: datetime
     index: int | None
     status_reason: str | None
@@ -177,7 +178,8 @@ def finished_arrays(session: Session, limit: int) -> Sequence[str]:
 def first_runnable(session: Session, per_shape: int, *, queues: Collection[str] | None = None) -> list[Runnable]:
     """RUNNABLE jobs: of each queue and size, the first ``per_shape``. So those that cannot run hide no others."""
     place = func.row_number().over(
-        partition_by=(Job.queue, Job.cpu, Job.memory), order_by=(Job.created_at, Job.submission_id, Job.array_index)
+        partition_by=(Job.queue, Job.cpu, Job.memory, Job.gpus),
+        order_by=(Job.created_at, Job.submission_id, Job.array_index),
     )
     where = [Job.status == "RUNNABLE", Job.stop_asked_at.is_(None)]
     if queues is not None:
@@ -188,6 +190,7 @@ def first_runnable(session: Session, per_shape: int, *, queues: Collection[str] 
             Job.queue,
             Job.cpu,
             Job.memory,
+            Job.gpus,
             Job.created_at,
             Job.array_index,
             Job.status_reason,
@@ -202,6 +205,7 @@ def first_runnable(session: Session, per_shape: int, *, queues: Collection[str] 
             queue=row.queue,
             cpu=row.cpu,
             memory=row.memory,
+            gpus=row.gpus,
             created_at=row.created_at,
             index=row.array_index,
             status_reason=row.status_reason,

@@ -96,9 +96,10 @@ class Job(Moves, Base):
     array_id: Mapped[str | None] = mapped_column(String(36))
     array_index: Mapped[int | None]
     array_size: Mapped[int | None]
-    # Asked for: CPU units of 1/1024 vCPU, MiB.
+    # Asked for: CPU units of 1/1024 vCPU, MiB, whole GPUs.
     cpu: Mapped[int]
     memory: Mapped[int]
+    gpus: Mapped[int] = mapped_column(default=0)
 
     status: Mapped[str] = mapped_column(String(20), default="SUBMITTED")
     # While RUNNABLE: why it is not running yet.
@@ -131,7 +132,7 @@ class Job(Moves, Base):
         return f"job/{self.id}"
 
 
-def add_submission(session: Session, submission: Submission, *, cpu: int, memory: int) -> None:
+def add_submission(session: Session, submission: Submission, *, cpu: int, memory: int, gpus: int = 0) -> None:
     """Write a submission, its dependencies and its jobs: ten thousand children cost a few statements."""
     session.add(submission)
     session.flush()
@@ -144,6 +145,7 @@ def add_submission(session: Session, submission: Submission, *, cpu: int, memory
         "queue": submission.queue,
         "cpu": cpu,
         "memory": memory,
+        "gpus": gpus,
         "created_at": submission.created_at,
     }
     # An array's parent waits for plain dependencies alone; the typed ones are between children.

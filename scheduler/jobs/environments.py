@@ -10,6 +10,7 @@ from scheduler.queueing import ComputeEnvironment as Seen
 from state.capacities import Capacity
 from state.compute_environments import ComputeEnvironment
 from state.container_instances import ContainerInstance
+from state.devices import registered_gpus
 from state.store import Session
 
 
@@ -48,25 +49,31 @@ def host_type(environment: ComputeEnvironment, cpu: int, memory: int) -> Instanc
     return smallest_fitting((kind for kind in types if kind.cpu <= bound), cpu, memory)
 
 
-def could_hold(session: Session, environment: ComputeEnvironment, cpu: int, memory: int) -> Room:
+def could_hold(session: Session, environment: ComputeEnvironment, cpu: int, memory: int, gpus: int = 0) -> Room:
     """Whether a host of the environment, were it empty, could hold the job.
 
-    An UNMANAGED environment without hosts may yet get one that can.
+    An UNMANAGED environment without hosts may yet get one that can. Hosts that a managed one launches have no GPU.
     """
     if environment.kind == "EC2":
-        return Room.NOW_OR_LATER if host_type(environment, cpu, memory) else Room.NEVER
+        return Room.NOW_OR_LATER if not gpus and host_type(environment, cpu, memory) else Room.NEVER
+    columns = (ContainerInstance.registered_cpu, ContainerInstance.registered_memory, ContainerInstance.resources)
     hosts = session.execute(
-        select(ContainerInstance.registered_cpu, ContainerInstance.registered_memory).where(
+        select(*columns).where(
             ContainerInstance.cluster == environment.cluster, ContainerInstance.status.in_(("ACTIVE", "DRAINING"))
         )
     ).all()
-    fits = any(host.registered_cpu >= cpu and host.registered_memory >= memory for host in hosts)
+    fits = any(
+        host.registered_cpu >= cpu
+        and host.registered_memory >= memory
+        and len(registered_gpus(host.resources) if gpus else ()) >= gpus
+        for host in hosts
+    )
     return Room.NOW_OR_LATER if fits or not hosts else Room.NEVER
 
 
-def can_grow(session: Session, environment: ComputeEnvironment, cpu: int, memory: int) -> bool:
+def can_grow(session: Session, environment: ComputeEnvironment, cpu: int, memory: int, gpus: int = 0) -> bool:
     """Whether the environment is getting, or may still launch, a host that holds the job."""
-    if environment.kind != "EC2":
+    if environment.kind != "EC2" or gpus:
         return False
     kind = host_type(environment, cpu, memory)
     if kind is None:

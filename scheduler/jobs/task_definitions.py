@@ -69,6 +69,8 @@ def task_definition_body(submission: Submission, job: Job, *, region: str) -> di
         **{name: given[name] for name in SAME if given.get(name) is not None},
         "logConfiguration": log_configuration(submission, region=region),
     }
+    if job.gpus:
+        container["resourceRequirements"] = [{"type": "GPU", "value": str(job.gpus)}]
     body: dict[str, Any] = {
         "containerDefinitions": [container],
         "volumes": given.get("volumes") or [],

@@ -230,7 +230,10 @@ def _hosts(environment: ComputeEnvironment, seen: Seen) -> list[HostSeen]:
 
 
 def _demand(seen: Seen) -> list[Demand]:
-    """The jobs that wait, the first in line first, with the environments of their queues."""
+    """The jobs that wait, the first in line first, with the environments of their queues.
+
+    One that needs GPUs gets no host launched for it: those that are launched have none.
+    """
     queues = {
         queue.name: Queue(id=queue.name, priority=queue.priority, compute_environments=queue.environments)
         for queue in seen.queues
@@ -239,6 +242,7 @@ def _demand(seen: Seen) -> list[Demand]:
     jobs = [
         Job(id=one.id, queue=one.queue, cpu=one.cpu, memory=one.memory, created_at=one.created_at, index=one.index)
         for one in seen.runnable
+        if not one.gpus
     ]
     return [
         Demand(cpu=job.cpu, memory=job.memory, environments=queues[job.queue].compute_environments)

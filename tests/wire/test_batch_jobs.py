@@ -91,8 +91,12 @@ def test_a_name_means_the_newest_active_revision(ready: BatchPlane) -> None:
         ({"timeout": {"attemptDurationSeconds": 5}}, "at least 60"),
         ({"containerOverrides": {"environment": [{"name": "AWS_BATCH", "value": "x"}]}}, "reserved"),
         (
-            {"containerOverrides": {"resourceRequirements": [{"type": "GPU", "value": "1"}]}},
-            "has not built GPUs",
+            {"containerOverrides": {"resourceRequirements": [{"type": "GPU", "value": "some"}]}},
+            "GPU must be a whole number of at least 1",
+        ),
+        (
+            {"containerOverrides": {"resourceRequirements": [{"type": "GPU", "value": "1001"}]}},
+            "at most 1000 GPUs",
         ),
         (
             {"containerOverrides": {"resourceRequirements": [{"type": "VCPU", "value": "many"}]}},

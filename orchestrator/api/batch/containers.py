@@ -10,6 +10,7 @@ LONGEST_IMAGE = 255
 RESERVED = "AWS_BATCH"
 # CPU units; far beyond any host, within what a database column holds.
 MOST_CPU = 1024 * 1024
+MOST_GPUS = 1000
 # Source: Batch API, ContainerProperties: what each platform's jobs must not specify.
 NOT_ON_FARGATE = ("vcpus", "memory", "instanceType", "ulimits", "privileged")
 NOT_ON_FARGATE_LINUX = ("devices", "sharedMemorySize", "tmpfs", "maxSwap", "swappiness")
@@ -51,8 +52,8 @@ def demand(container: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
         raise ClientException(str(bad)) from bad
     if wanted.cpu > MOST_CPU:
         raise ClientException(f"A job can ask for at most {MOST_CPU // 1024} vCPUs.")
-    if wanted.gpus:
-        raise NotBuiltYet("GPUs (a resource requirement of type GPU)")
+    if wanted.gpus > MOST_GPUS:
+        raise ClientException(f"A job can ask for at most {MOST_GPUS} GPUs.")
     return wanted
 
 

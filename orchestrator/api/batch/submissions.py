@@ -75,7 +75,7 @@ def submit_job(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         task_tags=task_tags,
         created_at=call.now,
     )
-    add_submission(call.session, submission, cpu=wanted.cpu, memory=wanted.memory)
+    add_submission(call.session, submission, cpu=wanted.cpu, memory=wanted.memory, gpus=wanted.gpus)
     call.session.wake("jobs")
     return {"jobArn": job_arn(call, submission.id), "jobName": name, "jobId": submission.id}
 

@@ -472,6 +472,7 @@ def upgrade() -> None:
         sa.Column("array_size", sa.Integer(), nullable=True),
         sa.Column("cpu", sa.Integer(), nullable=False),
         sa.Column("memory", sa.Integer(), nullable=False),
+        sa.Column("gpus", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("status_reason", sa.String(), nullable=True),
         sa.Column("waits", sa.Boolean(), nullable=False),
