@@ -116,13 +116,14 @@ def _start(
         if not refused:
             reasons.append(_spent(name))
             continue
-        room = could_hold(session, environment, waiting[0].cpu, waiting[0].memory)
+        room = could_hold(session, environment, waiting[0].cpu, waiting[0].memory, waiting[0].gpus)
         if room is Room.NEVER:
-            reasons.append(f"{UNFIT} - {name}: {refused}")
+            launches_none = environment.kind == "EC2" and waiting[0].gpus
+            reasons.append(f"{UNFIT} - {name}: {'the hosts it launches have no GPU' if launches_none else refused}")
             continue
         reasons.append(f"{INSUFFICIENT} - {name}: {refused}")
         board.blocked.add(name)
-        if can_grow(session, environment, waiting[0].cpu, waiting[0].memory):
+        if can_grow(session, environment, waiting[0].cpu, waiting[0].memory, waiting[0].gpus):
             # New hosts are coming for it; the environments behind are for when this one is full.
             break
     for job in waiting:
