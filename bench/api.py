@@ -84,7 +84,7 @@ def fill(stage: Stage, ecs: Client) -> list[str]:
         session.flush()
         definition = session.get_one(TaskDefinition, ("small", 1))
         launch = Launch(cluster=CLUSTER, task_definition=definition, launch_type="EC2")
-        return [t.id for t in launch_tasks(session, launch, TASKS, now=now, seed=1, settings=Settings()).tasks]
+        return launch_tasks(session, launch, TASKS, now=now, seed=1, settings=Settings()).ids
 
     arns = [f"arn:aws:ecs:us-east-1:123456789012:task/{CLUSTER}/{task_id}" for task_id in store.transact(write)]
     store.close()

@@ -35,6 +35,7 @@ from orchestrator.agents.tcs import TelemetrySockets
 from orchestrator.frame import make_execute
 from orchestrator.identity import ensure_agent_key, ensure_root_key, find_key, load_master_key
 from orchestrator.operations import SERVICES
+from scheduler.fleets import Fleets
 from scheduler.loops.loop import Leases
 from scheduler.provisioners import Provisioner
 from state.migrations import migrate
@@ -54,6 +55,7 @@ class Parts:
     secrets: SecretBox
     find_key: Callable[[str], Key | None]
     services: tuple[Service, ...] = field(default_factory=lambda: SERVICES)
+    fleets: Fleets = field(default_factory=Fleets)
 
 
 def build_parts(settings: Settings, *, clock: Clock | None = None) -> Parts:
@@ -85,7 +87,9 @@ def create_gateway(parts: Parts, *, strict: bool = False) -> Gateway:
         parts.services,
         find_key=parts.find_key,
         clock=parts.clock,
-        execute=make_execute(parts.store, parts.settings, parts.secrets, ReportDesk(parts.store, parts.clock)),
+        execute=make_execute(
+            parts.store, parts.settings, parts.secrets, ReportDesk(parts.store, parts.clock), fleets=parts.fleets
+        ),
         region=parts.settings.region,
         strict=strict,
     )
@@ -149,7 +153,10 @@ def create_loops(
     # Alone, nobody waits for the leases, so they need not be renewed all the time.
     length = timedelta(hours=1) if alone else timedelta(seconds=10)
     leases = Leases(parts.store, parts.clock, holder, length=length, seize=alone)
-    return make_loops(parts.store, parts.clock, leases, parts.settings, provisioners, parts.secrets), leases
+    loops = make_loops(
+        parts.store, parts.clock, leases, parts.settings, provisioners, parts.secrets, fleets=parts.fleets
+    )
+    return loops, leases
 
 
 def start_loops(parts: Parts, loops: list[Reconciler]) -> list[Runner]:

@@ -1,12 +1,13 @@
 """The call: what a handler receives besides the request. It writes intent through ``session`` and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kit.aws.sigv4 import Caller
 from kit.ids import Arns
 from kit.secrets import SecretBox
 from kit.settings import Settings
+from scheduler.fleets import Fleets
 from state.store import Session
 
 
@@ -27,3 +28,5 @@ class Call:
     arns: Arns
     settings: Settings
     secrets: SecretBox
+    # What placement remembers of the hosts.
+    fleets: Fleets = field(default_factory=Fleets)

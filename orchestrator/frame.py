@@ -20,6 +20,7 @@ from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.call import Call
+from scheduler.fleets import Fleets
 from state.client_tokens import ClientToken, get_client_token
 from state.store import Session, Store, StoreBusy, StoreUnavailable
 
@@ -32,11 +33,12 @@ class ConflictException(AwsError):
 
 
 def make_execute(
-    store: Store, settings: Settings, secrets: SecretBox, desk: ReportDesk
+    store: Store, settings: Settings, secrets: SecretBox, desk: ReportDesk, *, fleets: Fleets | None = None
 ) -> Callable[[Invocation], dict[str, Any]]:
     """The function that the gateway calls for each decoded call. Gathered operations go to the desk, which opens the
     transactions for them."""
     arns = Arns(settings.account, settings.region)
+    fleets = fleets or Fleets()
 
     def execute(invocation: Invocation) -> dict[str, Any]:
         started = monotonic()
@@ -53,6 +55,7 @@ def make_execute(
                 arns=arns,
                 settings=settings,
                 secrets=secrets,
+                fleets=fleets,
             )
             return answer_once(call, invocation, name)
 

@@ -8,6 +8,7 @@ from kit.reconciler import Reconciler
 from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.api.scheduler.invoke import make_invoke
+from scheduler.fleets import Fleets
 from scheduler.loops.capacities import CapacitiesLoop
 from scheduler.loops.compute_environments import ComputeEnvironmentsLoop
 from scheduler.loops.hosts import HostsLoop
@@ -29,20 +30,23 @@ def make_loops(
     settings: Settings,
     provisioners: Mapping[str, Provisioner],
     secrets: SecretBox,
+    *,
+    fleets: Fleets | None = None,
 ) -> list[Reconciler]:
     """Every loop, in no particular order: they meet in the store alone."""
+    fleets = fleets or Fleets()
     return [
         CapacitiesLoop(store, clock, leases, provisioners),
         HostsLoop(store, clock, leases),
-        ServicesLoop(store, clock, leases, settings=settings),
-        JobsLoop(store, clock, leases, settings=settings),
+        ServicesLoop(store, clock, leases, settings=settings, fleets=fleets),
+        JobsLoop(store, clock, leases, settings=settings, fleets=fleets),
         JobQueuesLoop(store, clock, leases),
         ComputeEnvironmentsLoop(store, clock, leases, settings=settings),
         SchedulesLoop(
             store,
             clock,
             leases,
-            invoke=make_invoke(settings, secrets, clock),
+            invoke=make_invoke(settings, secrets, clock, fleets=fleets),
             alarm=Timer(lambda: store.wakes.send([SchedulesLoop.name])),
         ),
         HousekeepingLoop(store, clock, leases, task_retention=timedelta(seconds=settings.task_retention_seconds)),

@@ -4,12 +4,15 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from scheduler.claims import Claim, claim
 from scheduler.ending import end_task
-from scheduler.launch import put_on_host
+from scheduler.fleets import NETWORK
+from scheduler.placement import demand_of
+from scheduler.wiring import render_attachment
 from state.addresses import NoAddressLeft
 from state.capacities import Capacity
 from state.container_instances import ContainerInstance
-from state.store import Session
+from state.store import Conflict, Session
 from state.task_definitions import TaskDefinition
 from state.tasks import Task
 
@@ -35,9 +38,33 @@ def capacity_arrived(session: Session, instance: ContainerInstance, *, now: date
     if task is not None and task.last_status == "PROVISIONING" and task.desired_status == "RUNNING":
         definition = session.get_one(TaskDefinition, (task.family, task.revision))
         try:
-            put_on_host(session, task, instance, definition)
+            _put_on_host(session, task, instance, definition)
         except NoAddressLeft as error:
             task.ask_to_stop(at=now, code="TaskFailedToStart", because=f"ResourceInitializationError: {error}")
             end_task(session, task, now=now, because=str(error))
             return
         task.advance("PENDING", at=now, because=f"its capacity registered as {instance.id}")
+
+
+def _put_on_host(session: Session, task: Task, instance: ContainerInstance, definition: TaskDefinition) -> None:
+    """Reserve the task's room on the host, write the assignment, and wake the host's agent."""
+    demand = demand_of(definition.body, task.overrides)
+    network = instance.attribute(NETWORK) or ""
+    if demand.address and not network:
+        raise NoAddressLeft(f"the host {instance.id} has no network for tasks")
+    claimed = claim(session, [Claim(task.id, instance.id, network=network)], demand)
+    if demand.address and task.id not in claimed.addresses:
+        raise NoAddressLeft(f"network {network} has no address left")
+    if not claimed.held:
+        raise Conflict(f"no room left on {instance.id}")
+    task.container_instance_id = instance.id
+    if demand.address:
+        task.attachments = [
+            render_attachment(
+                task.id,
+                network=network,
+                address=claimed.addresses[task.id],
+                configuration=task.network_configuration,
+            )
+        ]
+    session.wake(f"agent:{instance.id}")

@@ -1,179 +1,183 @@
-"""Launching tasks: placement and reservation in the caller's own transaction.
+"""Launching tasks: placement and reservation in the caller's own transaction, in bulk.
 
 RunTask, the services loop and the jobs loop all come through ``launch_tasks``. A task on shared hosts is placed
 here and now or refused; a Fargate task waits, PROVISIONING, for a host of its own. Placement in one cluster is
-serial (``lock_cluster``), so what the snapshot shows is still true when the reservation is written.
+serial (``lock_cluster``); a host may still have changed between the look at it and the write, which then refuses it:
+its tasks are placed again, and those of the other hosts stay.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from kit.ids import new_id
+from sqlalchemy import insert
+
+from kit.ids import new_id, new_ids
 from kit.settings import Settings
-from scheduler.placement import Ask, Placed, Refused, RequiredAttribute, demand_of, place
+from scheduler.claims import Claim, claim
+from scheduler.fleets import Fleets, View
+from scheduler.new_tasks import Launch, Mould, Place, TaskExtra
+from scheduler.placement import Ask, GroupPlan, Objection, On, Placed, Reason, Refused, RequiredAttribute, Why, place
 from scheduler.placement.constraints import check_constraints
+from scheduler.placement.refusal import MOST_OBJECTIONS
 from scheduler.placement.strategies import check_strategies
-from scheduler.snapshot import take_snapshot
-from scheduler.wiring import attach_address
-from state.base import Event
 from state.capacities import Capacity
 from state.clusters import lock_cluster
-from state.container_instances import ContainerInstance
-from state.reservations import reserve
 from state.store import Session
-from state.task_definitions import TaskDefinition
-from state.tasks import Task
+from state.task_births import bear_tasks
 
+__all__ = ["Launch", "Launched", "TaskExtra", "launch_on", "launch_tasks"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """What to launch, as ECS's RunTask says it; members that stay None or empty are not used."""
-
-    cluster: str
-    task_definition: TaskDefinition
-    launch_type: str  # EC2, FARGATE or EXTERNAL
-    group: str | None = None  # default: family:<family>
-    started_by: str | None = None
-    service_name: str | None = None
-    deployment_id: str | None = None
-    job_id: str | None = None
-    capacity_provider: str | None = None
-    platform_version: str | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    network_configuration: Mapping[str, Any] | None = None
-    extra_environment: Mapping[str, str] = field(default_factory=dict)
-    constraints: Sequence[Mapping[str, Any]] = ()
-    strategy: Sequence[Mapping[str, Any]] = ()
-    tags: Sequence[Mapping[str, Any]] = ()
+# How often tasks are placed again whose hosts refused what was planned.
+ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launched:
-    """The tasks that were created, and a refusal for each that was not."""
+    """The tasks that were created; how many were not, and why."""
 
-    tasks: Sequence[Task]
-    refused: Sequence[Refused]
+    ids: Sequence[str]
+    refused: Refused | None = None
+    missing: int = 0
 
 
 def launch_tasks(
-    session: Session, launch: Launch, count: int, *, now: datetime, seed: int, settings: Settings
+    session: Session,
+    launch: Launch,
+    count: int,
+    *,
+    now: datetime,
+    seed: int,
+    settings: Settings,
+    fleets: Fleets | None = None,
+    extras: Sequence[TaskExtra] = (),
 ) -> Launched:
     """Create ``count`` tasks, each placed and with its room reserved, or waiting for capacity of its own.
 
-    Raises the ValueErrors of ``scheduler.placement`` for constraints, strategies and sizes that cannot be honoured.
+    The first task gets the first of ``extras``. Raises the ValueErrors of ``scheduler.placement`` for constraints,
+    strategies and sizes that cannot be honoured.
     """
-    tasks = [new_task(launch, now=now, settings=settings) for _ in range(count)]
+    mould = Mould(launch, now=now, settings=settings)
+    if count <= 0:
+        return Launched(ids=())
     if launch.launch_type == "FARGATE":
-        return Launched(tasks=_await_capacity(session, tasks, now=now, settings=settings), refused=())
+        return _await_capacity(session, mould, count, now=now, settings=settings, extras=extras)
+    ask = _ask(mould)
     lock_cluster(session, launch.cluster)
-    hosts = take_snapshot(session, launch.cluster)
-    asks = [_ask(launch, task) for task in tasks]
-    plan = place([seen.host for seen in hosts.values()], asks, seed=seed)
-    by_id = {task.id: task for task in tasks}
-    for placed in plan.placed:
-        _bear(session, by_id[placed.ask], hosts[placed.host].instance, launch, now=now)
-    return Launched(tasks=[by_id[placed.ask] for placed in plan.placed], refused=plan.refused)
+    fleets = fleets or Fleets()
+    ids: list[str] = []
+    refused: Refused | None = None
+    asking, missing = count, 0
+    for turn in range(ROUNDS):
+        with fleets.view(session, launch.cluster, addresses=ask.address) as view:
+            plan = _plan(view, ask, asking, seed=seed + turn)
+            claims = list(_claims(view, mould, plan.on))
+        missing += plan.missing
+        refused = plan.refused or refused
+        held, turned_away = _write(session, mould, claims, extras[len(ids) :])
+        ids += held
+        asking = len(claims) - len(held)
+        if not asking:
+            break
+    else:
+        missing += asking
+        refused = refused or _contended(ask, turned_away)
+    return Launched(ids=ids, refused=refused, missing=missing)
 
 
 def launch_on(
-    session: Session, launch: Launch, container_instance_id: str, *, now: datetime, settings: Settings
-) -> Task | Refused:
-    """Create one task on the named host (StartTask): no strategy and no constraint, but the room must be there."""
+    session: Session,
+    launch: Launch,
+    container_instances: Sequence[str],
+    *,
+    now: datetime,
+    settings: Settings,
+    fleets: Fleets | None = None,
+) -> tuple[Sequence[str], Sequence[Refused]]:
+    """Create one task on each of the named hosts (StartTask, DAEMON): no strategy and no constraint, but the room must
+    be there. Answers the tasks, and why hosts refused; a host that is not the cluster's or not there is passed over.
+    """
+    mould = Mould(launch, now=now, settings=settings)
+    ask = _ask(mould, free_choice=False)
     lock_cluster(session, launch.cluster)
-    seen = take_snapshot(session, launch.cluster)[container_instance_id]
-    task = new_task(launch, now=now, settings=settings)
-    result = place([seen.host], [_ask(launch, task, free_choice=False)], seed=0).results[0]
-    match result:
-        case Refused():
-            return result
-        case Placed():
-            _bear(session, task, seen.instance, launch, now=now)
-            return task
+    on: list[On] = []
+    refused: list[Refused] = []
+    with (fleets or Fleets()).view(session, launch.cluster, addresses=ask.address) as view:
+        for host, count in Counter(container_instances).items():
+            if host not in view.fleet:
+                continue
+            for result in place([view.fleet.host(host)], [ask] * count, seed=0).results:
+                match result:
+                    case Placed():
+                        on.append(On(host=host, count=1, gpus=(result.gpus,) if result.gpus else ()))
+                    case Refused():
+                        refused.append(result)
+        claims = list(_claims(view, mould, on))
+    ids, turned_away = _write(session, mould, claims, ())
+    refused += [_contended(ask, [host]) for host in turned_away]
+    return ids, refused
 
 
-def new_task(launch: Launch, *, now: datetime, settings: Settings) -> Task:
-    """The row of a task that is nowhere yet."""
-    definition = launch.task_definition
-    demand = demand_of(definition.body, launch.overrides)
-    environment = dict(launch.extra_environment)
-    if settings.inject_endpoint:
-        # boto3 and the CLI look for the region in one variable, the other SDKs in the other.
-        regions = {"AWS_REGION": settings.region, "AWS_DEFAULT_REGION": settings.region}
-        environment |= {"AWS_ENDPOINT_URL": settings.api_endpoint, **regions}
-    task_id = new_id()
-    return Task(
-        id=task_id,
-        cluster=launch.cluster,
-        family=definition.family,
-        revision=definition.revision,
-        launch_type=launch.launch_type,
-        capacity_provider=launch.capacity_provider,
-        platform_version=launch.platform_version,
-        group=launch.group or f"family:{definition.family}",
-        started_by=launch.started_by,
-        service_name=launch.service_name,
-        deployment_id=launch.deployment_id,
-        job_id=launch.job_id,
-        cpu=demand.cpu,
-        memory=demand.memory,
-        desired_status="RUNNING",
-        last_status="PROVISIONING" if launch.launch_type == "FARGATE" else "PENDING",
-        overrides=dict(launch.overrides),
-        network_configuration=dict(launch.network_configuration) if launch.network_configuration else None,
-        extra_environment=environment,
-        containers=[_container(container) for container in definition.body["containerDefinitions"]],
-        attachments=[],
-        attributes=[],
-        tags=[dict(tag) for tag in launch.tags],
-        health_status="UNKNOWN",
-        created_at=now,
-    )
+def _plan(view: View, ask: Ask, count: int, *, seed: int) -> GroupPlan:
+    if count > 1:
+        return view.place_group(ask, count, seed=seed)
+    match view.place([ask], seed=seed).results[0]:
+        case Refused() as refused:
+            return GroupPlan(on=(), refused=refused, missing=1)
+        case Placed() as placed:
+            return GroupPlan(on=(On(host=placed.host, count=1, gpus=(placed.gpus,) if placed.gpus else ()),))
 
 
-def put_on_host(session: Session, task: Task, instance: ContainerInstance, definition: TaskDefinition) -> None:
-    """Reserve the task's room on the host, write the assignment, and wake the host's agent."""
-    demand = demand_of(definition.body, task.overrides)
-    reserve(session, instance.id, task.id, cpu=task.cpu, memory=task.memory, ports=demand.ports)
-    task.container_instance_id = instance.id
-    if demand.address:
-        attach_address(session, task, instance)
-    session.wake(f"agent:{instance.id}")
+def _claims(view: View, mould: Mould, shares: Sequence[On]) -> Iterator[Claim]:
+    ids = iter(new_ids(sum(on.count for on in shares)))
+    for on in shares:
+        network = view.network(on.host) if mould.demand.address else ""
+        for number in range(on.count):
+            yield Claim(next(ids), on.host, on.gpus[number] if on.gpus else (), network)
 
 
-def _bear(session: Session, task: Task, instance: ContainerInstance, launch: Launch, *, now: datetime) -> None:
-    """Write a new task that has its host already."""
-    put_on_host(session, task, instance, launch.task_definition)
-    session.add_all([task, _born(task, now, f"placed on {instance.id}")])
+def _write(
+    session: Session, mould: Mould, claims: Sequence[Claim], extras: Sequence[TaskExtra]
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Take what the tasks need and write those that got it; answers them, and the hosts that refused."""
+    claimed = claim(session, claims, mould.demand)
+    ids = [one.task_id for one in claimed.held]
+    places = [Place(one.host, one.gpus, one.network, claimed.addresses.get(one.task_id, "")) for one in claimed.held]
+    bear_tasks(session, mould.alike, mould.births(ids, places=places, extras=extras), because="placed on ")
+    session.wake(*{f"agent:{one.host}" for one in claimed.held})
+    return ids, sorted(claimed.refused)
 
 
-def _await_capacity(session: Session, tasks: list[Task], *, now: datetime, settings: Settings) -> list[Task]:
+def _await_capacity(
+    session: Session, mould: Mould, count: int, *, now: datetime, settings: Settings, extras: Sequence[TaskExtra]
+) -> Launched:
     """Write each task together with the host it needs; the capacities loop launches it."""
-    for task in tasks:
-        capacity = Capacity(
-            id=new_id(),
-            status="REQUESTED",
-            provisioner=settings.provisioner,
-            cluster=task.cluster,
-            purpose="task",
-            task_id=task.id,
-            cpu=task.cpu,
-            memory=task.memory,
-            requested_at=now,
-        )
-        task.capacity_id = capacity.id
-        session.add_all([task, capacity, _born(task, now, "waits for capacity of its own")])
+    ids, capacities = new_ids(count), new_ids(count)
+    wanted = {
+        "status": "REQUESTED",
+        "provisioner": settings.provisioner,
+        "cluster": mould.launch.cluster,
+        "purpose": "task",
+        "cpu": mould.demand.cpu,
+        "memory": mould.demand.memory,
+        "requested_at": now,
+    }
+    # Flushed first: what the tasks refer to may be new in this session.
+    session.flush()
+    births = mould.births(ids, capacities=capacities, extras=extras)
+    bear_tasks(session, mould.alike, births, because="waits for capacity of its own")
+    session.execute(insert(Capacity), [{**wanted, "id": one.capacity_id, "task_id": one.id} for one in births])
     session.wake("capacities")
-    return tasks
+    return Launched(ids=ids)
 
 
-def _ask(launch: Launch, task: Task, *, free_choice: bool = True) -> Ask:
+def _ask(mould: Mould, *, free_choice: bool = True) -> Ask:
+    launch, demand = mould.launch, mould.demand
     body = launch.task_definition.body
-    demand = demand_of(body, launch.overrides)
     constraints = [*body.get("placementConstraints", ()), *launch.constraints] if free_choice else []
     return Ask(
-        id=task.id,
+        id=new_id(),
         cpu=demand.cpu,
         memory=demand.memory,
         ports=demand.ports,
@@ -184,23 +188,16 @@ def _ask(launch: Launch, task: Task, *, free_choice: bool = True) -> Ask:
         ),
         constraints=check_constraints(constraints),
         strategy=check_strategies(launch.strategy),
-        group=task.group or "",
+        group=mould.group,
+        gpus=demand.gpus,
+        resources=demand.resources,
     )
 
 
-def _container(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """A container nobody has observed yet."""
-    return {
-        "id": new_id(),
-        "name": definition["name"],
-        "image": definition["image"],
-        **{size: str(definition[size]) for size in ("cpu", "memory", "memoryReservation") if size in definition},
-        "lastStatus": "PENDING",
-        "healthStatus": "UNKNOWN",
-        "networkBindings": [],
-        "networkInterfaces": [],
-    }
-
-
-def _born(task: Task, now: datetime, because: str) -> Event:
-    return Event(at=now, kind="task", entity=task.event_name(), before=None, after=task.last_status, because=because)
+def _contended(ask: Ask, hosts: Sequence[str]) -> Refused:
+    """The refusal of a task whose hosts took it when they were looked at and not when it was to be written."""
+    return Refused(
+        ask=ask.id,
+        reasons=(Reason(why=Why.CONTENDED, hosts=len(hosts), closest=hosts[0]),),
+        objections=tuple(Objection(host=host, why=Why.CONTENDED) for host in hosts[:MOST_OBJECTIONS]),
+    )

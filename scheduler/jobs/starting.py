@@ -12,16 +12,16 @@ from itertools import groupby
 from typing import Any
 
 from kit.settings import Settings
+from scheduler.fleets import Fleets
 from scheduler.jobs.environments import Room, can_grow, could_hold
 from scheduler.jobs.task_definitions import CONTAINER, find_or_register
-from scheduler.launch import Launch, launch_tasks
-from scheduler.placement import BadSize, Refused
+from scheduler.launch import Launch, TaskExtra, launch_tasks
+from scheduler.placement import BadSize
 from scheduler.queueing import DispatchPlan, Held, Hold, substitute
 from state.compute_environments import ComputeEnvironment
 from state.job_work import Runnable, lock_jobs
 from state.jobs import Job, Submission, hold_jobs
 from state.store import Session
-from state.tasks import Task
 
 # AWS's words at the head of a held job's statusReason; jobStateTimeLimitActions go by them.
 INSUFFICIENT = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
@@ -43,6 +43,7 @@ class Board:
     # Why jobs stay RUNNABLE, by reason.
     held: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     started: int = 0
+    fleets: Fleets | None = None
 
 
 def start_jobs(
@@ -103,9 +104,11 @@ def _start(
         if fitting == 0:
             reasons.append(_spent(name))
             continue
-        tasks, refused = _launch(session, waiting[:fitting], environment, now=now, seed=seed, settings=settings)
-        for job, task in zip(waiting, tasks, strict=False):
-            _started(job, task, environment, now=now)
+        tasks, refused = _launch(
+            session, waiting[:fitting], environment, now=now, seed=seed, settings=settings, fleets=board.fleets
+        )
+        for job, task_id in zip(waiting, tasks, strict=False):
+            _started(job, task_id, environment, now=now)
         board.started += len(tasks)
         left = board.left[name]
         if place and left is not None:
@@ -138,7 +141,8 @@ def _launch(
     now: datetime,
     seed: int,
     settings: Settings,
-) -> tuple[Sequence[Task], str]:
+    fleets: Fleets | None,
+) -> tuple[Sequence[str], str]:
     """One task per job as far as there is room; and why not for the others."""
     first = jobs[0]
     submission = first.submission
@@ -156,14 +160,17 @@ def _launch(
         network_configuration=_network(submission, environment) if fargate else None,
         tags=[{"key": key, "value": value} for key, value in submission.task_tags.items()],
     )
+    extras = [
+        TaskExtra(job_id=f"{job.id}/{job.attempt + 1}", extra_environment=job_environment(job, environment))
+        for job in jobs
+    ]
     try:
-        launched = launch_tasks(session, launch, len(jobs), now=now, seed=seed, settings=settings)
+        launched = launch_tasks(
+            session, launch, len(jobs), now=now, seed=seed, settings=settings, fleets=fleets, extras=extras
+        )
     except BadSize as bad:
         return (), str(bad)
-    for job, task in zip(jobs, launched.tasks, strict=False):
-        task.job_id = f"{job.id}/{job.attempt + 1}"
-        task.extra_environment = {**task.extra_environment, **job_environment(job, environment)}
-    return launched.tasks, _refusal(launched.refused)
+    return launched.ids, launched.refused.text() if launched.refused else ""
 
 
 def task_overrides(submission: Submission) -> dict[str, Any]:
@@ -193,10 +200,10 @@ def job_environment(job: Job, environment: ComputeEnvironment) -> dict[str, str]
     return variables
 
 
-def _started(job: Job, task: Task, environment: ComputeEnvironment, *, now: datetime) -> None:
-    job.advance("STARTING", at=now, because=f"task {task.id} in {environment.name}")
+def _started(job: Job, task_id: str, environment: ComputeEnvironment, *, now: datetime) -> None:
+    job.advance("STARTING", at=now, because=f"task {task_id} in {environment.name}")
     job.attempt += 1
-    job.task_id = task.id
+    job.task_id = task_id
     job.compute_environment = environment.name
     job.status_reason = None
 
@@ -235,10 +242,6 @@ def _spent(name: str) -> str:
 def _fitting(board: Board, name: str, cpu: int, count: int) -> int:
     left = board.left[name]
     return count if left is None else min(count, max(0, left // cpu))
-
-
-def _refusal(refused: Sequence[Refused]) -> str:
-    return refused[0].text() if refused else ""
 
 
 def _best(reasons: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from kit.clock import Clock
 from kit.ids import Arns
 from kit.settings import Settings
+from scheduler.fleets import Fleets
 from scheduler.jobs import environments as look
 from scheduler.jobs.admission import Settled, admit, awaited, settle
 from scheduler.jobs.following import follow, stop_attempt
@@ -82,10 +83,20 @@ class JobsLoop(Loop):
     name = "jobs"
     every = timedelta(seconds=5)
 
-    def __init__(self, store: Store, clock: Clock, leases: Leases, *, settings: Settings, seed: int = 0) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        leases: Leases,
+        *,
+        settings: Settings,
+        seed: int = 0,
+        fleets: Fleets | None = None,
+    ) -> None:
         super().__init__(store, clock, leases)
         self.settings = settings
         self._arns = Arns(settings.account, settings.region)
+        self._fleets = fleets or Fleets()
         self._chance = random.Random(seed)  # noqa: S311
 
     def observe(self, session: Session, now: datetime) -> Due:
@@ -160,7 +171,7 @@ class JobsLoop(Loop):
             session,
             plan.dispatch,
             jobs,
-            Board(environments=usable, orders=orders, left=left),
+            Board(environments=usable, orders=orders, left=left, fleets=self._fleets),
             now=now,
             seed=self._chance.getrandbits(32),
             settings=self.settings,

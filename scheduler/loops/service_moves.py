@@ -11,10 +11,10 @@ from sqlalchemy import select, update
 
 from kit.settings import Settings
 from scheduler.ending import stop_tasks
+from scheduler.fleets import Fleets
 from scheduler.launch import Launch, launch_on, launch_tasks
 from scheduler.placement import Refused, Why
 from scheduler.rollout import DeploymentSeen, RolloutPlan, ServiceSeen, StartTasks, StopTask, TaskSeen, decide, events
-from state.container_instances import get_container_instance
 from state.services import Deployment, Service, list_deployments, tell
 from state.store import Session
 from state.task_definitions import TaskDefinition, get_task_definition
@@ -28,10 +28,11 @@ _PASSING = re.compile(rf"\(container-instance [^)]*\)|{events.WHY}.*")
 
 @dataclass(slots=True)
 class Begun:
-    """The tasks that were started, and the refusals of those that were not."""
+    """The tasks that were started; how many were not, and why."""
 
-    tasks: list[Task] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    missing: int = 0
 
 
 def carry_out(
@@ -45,6 +46,7 @@ def carry_out(
     now: datetime,
     seed: int,
     settings: Settings,
+    fleets: Fleets | None = None,
 ) -> None:
     """Write the plan. ``service`` is the row, held by this transaction, in the version that was seen."""
     deployments = {row.id: row for row in list_deployments(session, service.cluster, service.name)}
@@ -59,9 +61,10 @@ def carry_out(
     _move_deployments(service, deployments, plan, now)
     begun = Begun()
     for start in plan.start:
-        _start(session, service, deployments[start.deployment_id], start, begun, now=now, seed=seed, settings=settings)
-    if begun.tasks:
-        messages.append(events.started(service.name, [task.id for task in begun.tasks]))
+        deployment = deployments[start.deployment_id]
+        _start(session, service, deployment, start, begun, now=now, seed=seed, settings=settings, fleets=fleets)
+    if begun.ids:
+        messages.append(events.started(service.name, begun.ids))
     if begun.refused:
         making_room = _make_room(session, seen, plan, begun, now)
         messages += making_room
@@ -140,24 +143,22 @@ def _start(
     now: datetime,
     seed: int,
     settings: Settings,
+    fleets: Fleets | None,
 ) -> None:
     definition = get_task_definition(session, deployment.family, deployment.revision)
     assert definition is not None, "a task definition that a deployment names is never dropped"
     launch = _launch(service, deployment, definition)
     if not start.hosts:
-        launched = launch_tasks(session, launch, start.count, now=now, seed=seed, settings=settings)
-        begun.tasks += launched.tasks
-        begun.refused += launched.refused
+        launched = launch_tasks(session, launch, start.count, now=now, seed=seed, settings=settings, fleets=fleets)
+        begun.ids += launched.ids
+        begun.missing += launched.missing
+        if launched.refused is not None:
+            begun.refused.append(launched.refused)
         return
-    for host in start.hosts:
-        instance = get_container_instance(session, host)
-        if instance is None or instance.status != "ACTIVE":
-            continue
-        result = launch_on(session, launch, host, now=now, settings=settings)
-        if isinstance(result, Refused):
-            begun.refused.append(result)
-        else:
-            begun.tasks.append(result)
+    ids, refused = launch_on(session, launch, start.hosts, now=now, settings=settings, fleets=fleets)
+    begun.ids += ids
+    begun.missing += len(refused)
+    begun.refused += refused
 
 
 def _launch(service: Service, deployment: Deployment, definition: TaskDefinition) -> Launch:
@@ -198,7 +199,7 @@ def _make_room(session: Session, seen: ServiceSeen, plan: RolloutPlan, begun: Be
     primary = plan.start[0].deployment_id
     stopping = {stop.id for stop in plan.stop}
     told = [replace(task, desired_status="STOPPED") if task.id in stopping else task for task in seen.tasks]
-    waiting = [(task.id, False) for task in begun.tasks] + [(refused.ask, True) for refused in begun.refused]
+    waiting = [(name, False) for name in begun.ids] + [(f"missing-{n}", True) for n in range(begun.missing)]
     told += [
         TaskSeen(id=name, deployment_id=primary, last_status="PENDING", created_at=now, unplaceable=refused)
         for name, refused in waiting

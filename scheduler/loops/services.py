@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from kit.clock import Clock
 from kit.settings import Settings
+from scheduler.fleets import Fleets
 from scheduler.loops.loop import Leases, Loop
 from scheduler.loops.service_moves import carry_out
 from scheduler.loops.service_sight import Needs, Revision, Sight, look
@@ -62,10 +63,17 @@ class ServicesLoop(Loop):
     every = timedelta(seconds=5)
 
     def __init__(
-        self, store: Store, clock: Clock, leases: Leases, settings: Settings, chance: Random | None = None
+        self,
+        store: Store,
+        clock: Clock,
+        leases: Leases,
+        settings: Settings,
+        chance: Random | None = None,
+        fleets: Fleets | None = None,
     ) -> None:
         super().__init__(store, clock, leases)
         self._settings = settings
+        self._fleets = fleets or Fleets()
         self._chance = chance or Random()  # noqa: S311 (which of equal hosts is chosen is no secret)
         # Revisions never change, so what was read of one stays true.
         self._known: dict[Revision, Needs] = {}
@@ -116,6 +124,7 @@ class ServicesLoop(Loop):
             now=now,
             seed=self._chance.getrandbits(32),
             settings=self._settings,
+            fleets=self._fleets,
         )
 
 

@@ -25,6 +25,7 @@ class Why(StrEnum):
     RESOURCE = "resource"
     PORTS = "host port"
     ADDRESSES = "addresses"
+    CONTENDED = "changed meanwhile"
 
 
 FAILURE_REASONS = {
@@ -40,6 +41,7 @@ FAILURE_REASONS = {
     Why.RESOURCE: "RESOURCE",
     Why.PORTS: "RESOURCE:PORTS",
     Why.ADDRESSES: "RESOURCE:ENI",
+    Why.CONTENDED: "RESOURCE",
 }
 """As in "API failure reasons" of the ECS developer guide."""
 

@@ -13,6 +13,7 @@ from state.clusters import Cluster
 from state.container_instances import ContainerInstance
 from state.store import Session, Store
 from state.task_definitions import TaskDefinition
+from state.tasks import Task, list_tasks
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -55,15 +56,18 @@ def launch(session: Session, count: int) -> Launched:
 
 def test_tasks_get_different_addresses_and_the_last_are_refused_when_none_is_left(store: Store) -> None:
     launched = store.transact(lambda session: launch(session, 7))
-    addresses = [(interface_of(task) or {})["privateIPv4Address"] for task in launched.tasks]
+    tasks = store.read(lambda session: list_tasks(session, launched.ids))
+    addresses = [(interface_of(task) or {})["privateIPv4Address"] for task in tasks]
     assert sorted(addresses) == [f"10.9.0.{number}" for number in range(2, 7)]
-    assert [refused.text() for refused in launched.refused] == ["addresses: 1"] * 2
+    assert launched.missing == 2
+    assert launched.refused is not None
+    assert launched.refused.text() == "addresses: 1 asked, 0 free on host (1 host)"
 
 
 def test_an_ended_task_gives_its_address_back(store: Store) -> None:
     def end_one_and_launch_another(session: Session) -> Launched:
-        first = launch(session, 5).tasks[0]
+        first = session.get_one(Task, launch(session, 5).ids[0])
         end_task(session, first, now=NOW, because="enough")
         return launch(session, 1)
 
-    assert len(store.transact(end_one_and_launch_another).tasks) == 1
+    assert len(store.transact(end_one_and_launch_another).ids) == 1

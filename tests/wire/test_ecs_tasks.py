@@ -45,7 +45,7 @@ def test_a_task_that_fits_nowhere_is_a_failure_that_says_what_is_short(plane: Ta
     assert answer["tasks"] == []
     assert [failure["reason"] for failure in answer["failures"]] == ["RESOURCE:MEMORY"] * 2
     assert {failure["arn"] for failure in answer["failures"]} == {host}
-    assert "100 MiB short" in answer["failures"][0]["detail"]
+    assert "memory: 200 MiB asked, 100 free on" in answer["failures"][0]["detail"]
 
 
 def test_without_hosts_run_task_says_so(plane: TasksPlane) -> None:

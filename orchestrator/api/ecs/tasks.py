@@ -24,6 +24,7 @@ from scheduler.launch import Launch, launch_on, launch_tasks
 from scheduler.placement import Refused
 from state.container_instances import get_container_instance
 from state.tasks import Task, get_task
+from state.tasks import list_tasks as get_tasks
 
 MOST_TASKS_PER_CALL = 10
 MOST_DESCRIBED = 100
@@ -36,14 +37,22 @@ def run_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     if not 1 <= count <= MOST_TASKS_PER_CALL:
         raise InvalidParameterException("Count should be between 1 and 10 (inclusive)")
     launch = read_launch(call, request)
-    launched = launch_tasks(call.session, launch, count, now=call.now, seed=call.seed, settings=call.settings)
-    if launched.refused and not any(refused.failures() for refused in launched.refused):
+    launched = launch_tasks(
+        call.session,
+        launch,
+        count,
+        now=call.now,
+        seed=call.seed,
+        settings=call.settings,
+        fleets=call.fleets,
+    )
+    if launched.refused and not launched.refused.failures():
         # A cluster without a single host is the caller's mistake, as in ECS; a full one is a failure.
         raise NoContainerInstances
-    call.session.flush()
+    failures = _failures(call, launch, launched.refused) if launched.refused else []
     return {
-        "tasks": [render_task(call, task) for task in launched.tasks],
-        "failures": [failure for refused in launched.refused for failure in _failures(call, launch, refused)],
+        "tasks": [render_task(call, task) for task in get_tasks(call.session, launched.ids)],
+        "failures": [failure for _ in range(launched.missing) for failure in failures],
     }
 
 
@@ -54,7 +63,7 @@ def start_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     if not 1 <= len(refs) <= MOST_TASKS_PER_CALL:
         raise InvalidParameterException("Container instances should be between 1 and 10 (inclusive)")
     launch = read_launch(call, {**request, "launchType": "EC2"})
-    tasks: list[Task] = []
+    hosts: list[str] = []
     failures: list[dict[str, Any]] = []
     for ref in refs:
         instance = get_container_instance(call.session, last_part(ref))
@@ -64,13 +73,10 @@ def start_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         if instance.status not in ("ACTIVE", "DRAINING"):
             failures.append({"arn": ref, "reason": "INACTIVE"})
             continue
-        match launch_on(call.session, launch, instance.id, now=call.now, settings=call.settings):
-            case Refused() as refused:
-                failures += _failures(call, launch, refused)
-            case task:
-                tasks.append(task)
-    call.session.flush()
-    return {"tasks": [render_task(call, task) for task in tasks], "failures": failures}
+        hosts.append(instance.id)
+    ids, refusals = launch_on(call.session, launch, hosts, now=call.now, settings=call.settings, fleets=call.fleets)
+    failures += [failure for refused in refusals for failure in _failures(call, launch, refused)]
+    return {"tasks": [render_task(call, task) for task in get_tasks(call.session, ids)], "failures": failures}
 
 
 @ecs.operation("StopTask")

@@ -9,13 +9,15 @@ from orchestrator.api.ecs.errors import NoContainerInstances
 from orchestrator.api.scheduler.errors import TargetUnavailable
 from orchestrator.api.scheduler.targets import read_aim
 from orchestrator.call import Call
+from scheduler.fleets import Fleets
 from scheduler.loops.invocation import Invocation, Invoke
 from state.store import Session
 
 
-def make_invoke(settings: Settings, secrets: SecretBox, clock: Clock) -> Invoke:
+def make_invoke(settings: Settings, secrets: SecretBox, clock: Clock, *, fleets: Fleets | None = None) -> Invoke:
     """What the schedules loop calls targets with. It raises AwsError when the target does not take the call."""
     arns = Arns(settings.account, settings.region)
+    fleets = fleets or Fleets()
 
     def invoke(session: Session, invocation: Invocation) -> None:
         aim = read_aim(invocation)
@@ -33,6 +35,7 @@ def make_invoke(settings: Settings, secrets: SecretBox, clock: Clock) -> Invoke:
             arns=arns,
             settings=settings,
             secrets=secrets,
+            fleets=fleets,
         )
         try:
             answer = aim.service.operations[aim.operation].handler(call, aim.request) or {}

@@ -11,15 +11,21 @@ from agent.tasks.spec import ContainerSpec, TaskSpec
 from kit.ids import Arns
 from kit.settings import Settings
 from orchestrator.agents.payloads import render_payload_task
-from scheduler.launch import Launch, new_task
-from scheduler.wiring import attach_address
-from state.base import Base
-from state.container_instances import ContainerInstance
-from state.store import Store
+from scheduler.launch import Launch
+from scheduler.new_tasks import Mould, Place
 from state.task_definitions import TaskDefinition
+from state.tasks import Task
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SETTINGS = Settings(registry_port=5050)
+
+
+def new_task(launch: Launch, *, settings: Settings = SETTINGS, place: Place | None = None) -> Task:
+    """The first task of the launch, as it would be read from the store."""
+    mould = Mould(launch, now=NOW, settings=settings)
+    own = mould.births(["a" * 32], places=[place] if place else [])[0]._asdict()
+    documents = {name: json.loads(own.pop(name)) for name in ("containers", "attachments", "extra_environment")}
+    return Task(**mould.alike, **own, **documents)
 
 
 def payload(
@@ -40,7 +46,7 @@ def payload(
         overrides=overrides or {},
         extra_environment={"FROM": "berth"},
     )
-    task = new_task(launch, now=NOW, settings=settings)
+    task = new_task(launch, settings=settings)
     return render_payload_task(task, definition, arns=Arns(), settings=settings)
 
 
@@ -146,7 +152,7 @@ def test_only_images_of_this_registry_are_pulled_with_a_token_of_ours() -> None:
     assert "registryAuthentication" not in payload({"image": "docker.io/library/web"})["containers"][0]
 
 
-def test_an_awsvpc_task_is_told_its_address(sqlite_url: str) -> None:
+def test_an_awsvpc_task_is_told_its_address() -> None:
     definition = TaskDefinition(
         family="f",
         revision=1,
@@ -155,13 +161,9 @@ def test_an_awsvpc_task_is_told_its_address(sqlite_url: str) -> None:
         registered_by="me",
     )
     task = new_task(
-        Launch(cluster="default", task_definition=definition, launch_type="EC2"), now=NOW, settings=SETTINGS
+        Launch(cluster="default", task_definition=definition, launch_type="EC2"),
+        place=Place("h", network="10.9.0.0/24", address="10.9.0.2"),
     )
-    host = ContainerInstance(id="h", attributes=[{"name": "berth.awsvpc-cidr", "value": "10.9.0.0/24"}])
-    store = Store(sqlite_url)
-    Base.metadata.create_all(store.engine)
-    store.transact(lambda session: attach_address(session, task, host))
-    store.close()
     told = read_task(render_payload_task(task, definition, arns=Arns(), settings=SETTINGS), seq=1, cluster="default")
     assert told.interface is not None
     assert (told.interface.address, told.interface.gateway) == ("10.9.0.2", "10.9.0.1/24")
