@@ -207,7 +207,7 @@ def test_a_job_that_fits_nowhere_says_so_and_holds_nobody_up(hosted: BatchPlane)
     assert hosted.status(small) == "STARTING"
     held = hosted.job(large)
     assert held["status"] == "RUNNABLE"
-    assert held["statusReason"].startswith("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - ce: cpu: 1 host, the closest")
+    assert held["statusReason"].startswith("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - ce: cpu: 65536 CPU units asked, 3072 free on")
 
 
 def test_jobs_wait_runnable_for_room_in_the_order_they_came(hosted: BatchPlane) -> None:
