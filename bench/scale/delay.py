@@ -109,9 +109,10 @@ def launch(plane: Plane, count: int, seed: int) -> None:
     def write(session: Session) -> None:
         definition = session.get_one(TaskDefinition, (FAMILY, 1))
         asked = Launch(cluster=CLUSTER, task_definition=definition, launch_type="EC2", strategy=({"type": "random"},))
-        settings = plane.parts.settings
-        launched = launch_tasks(session, asked, count, now=plane.parts.clock.now(), seed=seed, settings=settings)
-        assert not launched.refused
+        parts = plane.parts
+        now = parts.clock.now()
+        launched = launch_tasks(session, asked, count, now=now, seed=seed, settings=parts.settings, fleets=parts.fleets)
+        assert len(launched.ids) == count, launched.refused
 
     plane.store.transact(write)
 
