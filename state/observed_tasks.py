@@ -8,17 +8,16 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, String, Update, bindparam, cast, literal_column, select, update
+from sqlalchemy import JSON, Select, Text, Update, bindparam, cast, literal_column, select, update
 
-from state.bulk import append_events, execute_rows, stored
+from state.base import some
+from state.bulk import append_events, execute_rows, keeper
 from state.store import Conflict, Session
 from state.task_counts import Cell, move_counts
 from state.tasks import TASK, Task
-
-MOST_IDS = 1000
 
 
 class ObservedTask(NamedTuple):
@@ -76,72 +75,80 @@ class Change(NamedTuple):
 
 def lock_observed(session: Session, ids: Collection[str]) -> dict[str, ObservedTask]:
     """The tasks of these ids that are there, by id, held for this transaction."""
-    wanted = sorted(set(ids))
+    connection = session.connection()
     found = {}
-    for start in range(0, len(wanted), MOST_IDS):
-        for row in session.execute(_SELECT, {"ids": wanted[start : start + MOST_IDS]}):
-            found[row[0]] = ObservedTask._make((*row[:-2], json.loads(row[-2]), _few(row[-1])))
+    for few in some(sorted(set(ids))):
+        for row in connection.execute(_SELECT, {"ids": few}):
+            found[row[0]] = ObservedTask._make((*row[:-2], _document(row[-2]), _document(row[-1])))
     return found
 
 
 def write_observed(session: Session, changes: Sequence[tuple[ObservedTask, Change]], *, at: datetime) -> None:
     """Write what becomes of the tasks, the events of their moves, and the counts. Raises Conflict."""
-    alike: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-    deltas: Counter[tuple[str | None, ...]] = Counter()
+    alike: defaultdict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
     events = []
     for task, (values, moves) in changes:
-        alike[tuple(values)].append({**values, "this": task.id, "seen": task.version})
+        alike[tuple(values)].append((*values.values(), task.id, task.version))
         for before, after, because in moves:
             TASK.check(before, after)
-            entity = f"task/{task.cluster}/{task.id}"
-            events.append(
-                {"at": at, "kind": "task", "entity": entity, "before": before, "after": after, "because": because}
-            )
-        if "last_status" in values or "desired_status" in values:
-            deltas[task[1:10]] -= 1
-            deltas[
-                *task[1:7],
-                values.get("last_status", task.last_status),
-                values.get("desired_status", task.desired_status),
-                task.health_status,
-            ] += 1
+            events.append((f"task/{task.cluster}/{task.id}", before, after, because))
     for columns, rows in alike.items():
-        if columns:
-            _write(session, columns, rows)
-    append_events(session, events)
-    move_counts(session, {Cell(*[value or "" for value in cell]): delta for cell, delta in deltas.items()})
+        if execute_rows(session, _update(columns), (*columns, "this", "seen"), _kept(columns, rows)) != len(rows):
+            raise Conflict("a task was written by someone else meanwhile")
+    append_events(session, at, TASK.name, events)
+    _count(session, changes)
 
 
-def _write(session: Session, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    for name, made in stored(Task, columns).items():
-        for row in rows:
-            row[name] = made(row[name])
-    if execute_rows(session, _update(columns), rows) != len(rows):
-        raise Conflict("a task was written by someone else meanwhile")
+def _count(session: Session, changes: Sequence[tuple[ObservedTask, Change]]) -> None:
+    """Move the tasks from the cells they were in to those they are in."""
+    steps = Counter(
+        (task[1:10], values.get("last_status", task.last_status), values.get("desired_status", task.desired_status))
+        for task, (values, _) in changes
+        if "last_status" in values or "desired_status" in values
+    )
+    deltas: Counter[Cell] = Counter()
+    for (was, last_status, desired_status), count in steps.items():
+        cell = Cell(*[value or "" for value in was])
+        deltas[cell] -= count
+        deltas[cell._replace(last_status=last_status, desired_status=desired_status)] += count
+    move_counts(session, deltas)
 
 
-def _few(document: str) -> list[dict[str, Any]]:
-    # Most tasks have none, and reading that costs more than knowing it.
-    return [] if document == "[]" else json.loads(document)
+def _kept(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
+    """The rows with every value as its column keeps it."""
+    by_column: list[Iterable[Any]] = list(zip(*rows, strict=True))
+    for place, column in enumerate(columns):
+        keep = keeper(Task, column)
+        if keep is not None:
+            by_column[place] = map(keep, by_column[place])
+    return zip(*by_column, strict=True)
+
+
+def _document(text: str) -> list[dict[str, Any]]:
+    # Many tasks have no attachments, and knowing that costs less than reading it. What we wrote ourselves needs none of
+    # json.loads' care for white space.
+    found: list[dict[str, Any]] = [] if text == "[]" else _DECODER.raw_decode(text)[0]
+    return found
 
 
 def _columns() -> Iterable[Any]:
     for name in ObservedTask._fields:
-        column = getattr(Task, name)
-        yield cast(column, String) if name in ("containers", "attachments") else column
+        column = _TABLE.c[_NAMES.get(name, name)]
+        yield cast(column, Text) if isinstance(column.type, JSON) else column
 
 
+_DECODER = json.JSONDecoder()
+_NAMES = {"group": "group_name"}
+_TABLE = Task.metadata.tables[Task.__tablename__]
 _SELECT: Select[Any] = (
-    select(*_columns()).where(Task.id.in_(bindparam("ids", expanding=True))).order_by(Task.id).with_for_update()
+    select(*_columns()).where(_TABLE.c.id.in_(bindparam("ids", expanding=True))).order_by(_TABLE.c.id).with_for_update()
 )
 
 
-@lru_cache(maxsize=256)
+@cache
 def _update(columns: tuple[str, ...]) -> Update:
-    table = Task.__table__.c
-    values: Mapping[str, Any] = {name: bindparam(name) for name in columns}
     return (
-        update(Task)
-        .where(table.id == bindparam("this"), table.version == bindparam("seen"))
-        .values({**values, "version": table.version + literal_column("1")})
+        update(_TABLE)
+        .where(_TABLE.c.id == bindparam("this"), _TABLE.c.version == bindparam("seen"))
+        .values({**{name: bindparam(name) for name in columns}, "version": _TABLE.c.version + literal_column("1")})
     )

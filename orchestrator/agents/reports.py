@@ -19,6 +19,7 @@ FAILURES_TO_START = (
     "CannotStartContainerError",
     "ResourceInitializationError",
 )
+TOLD = ("runtimeId", "imageDigest", "reason", "networkBindings")
 ESSENTIAL_EXITED = "Essential container in task exited"
 ALL_RUN = "all essential containers run"
 PULLS = (("pull_started_at", "pullStartedAt"), ("pull_stopped_at", "pullStoppedAt"))
@@ -38,7 +39,7 @@ def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime
         if report.get(member) and getattr(task, column) is None
     }
     containers = merge_containers(task.containers, report.get("containers") or ())
-    if containers != task.containers:
+    if containers is not task.containers:
         values["containers"] = containers
     match report.get("status"):
         case "RUNNING" if task.last_status == "PENDING":
@@ -48,12 +49,17 @@ def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime
     return Change(values, ()) if values else NOTHING
 
 
-def merge_containers(
-    containers: Sequence[Mapping[str, Any]], reports: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """The containers brought up to what is reported; a container never moves back."""
+def merge_containers(containers: list[dict[str, Any]], reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The containers brought up to what is reported, or the very same list; a container never moves back."""
     by_name = {report.get("containerName"): report for report in reports}
-    return [_merged(container, by_name.get(container["name"])) for container in containers]
+    news = {
+        place: new
+        for place, container in enumerate(containers)
+        if (report := by_name.get(container["name"])) is not None and (new := _news(container, report))
+    }
+    if not news:
+        return containers
+    return [{**container, **news.get(place, {})} for place, container in enumerate(containers)]
 
 
 def apply_health(session: Session, task: Task, health: Mapping[str, str]) -> None:
@@ -106,21 +112,18 @@ def _came_to_run(started_at: datetime | None, containers: Sequence[Mapping[str, 
     return started_at is not None or (exited and not failed)
 
 
-def _merged(container: Mapping[str, Any], report: Mapping[str, Any] | None) -> dict[str, Any]:
-    merged = dict(container)
-    if report is None:
-        return merged
+def _news(container: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report says of a container that is not known yet."""
     stands, reported = ORDER[container["lastStatus"]], ORDER.get(report.get("status") or "", 0)
     if reported < stands:
-        return merged
+        return {}
+    news = {member: said for member in TOLD if (said := report.get(member)) and said != container.get(member)}
     if reported > stands:
-        merged["lastStatus"] = {1: "RUNNING", 2: "STOPPED"}[reported]
-    for member in ("runtimeId", "imageDigest", "reason", "networkBindings"):
-        if report.get(member):
-            merged[member] = report[member]
-    if report.get("exitCode") is not None:
-        merged["exitCode"] = report["exitCode"]
-    return merged
+        news["lastStatus"] = "RUNNING" if reported == 1 else "STOPPED"
+    exit_code = report.get("exitCode")
+    if exit_code is not None and exit_code != container.get("exitCode"):
+        news["exitCode"] = exit_code
+    return news
 
 
 def _instant(value: datetime | float) -> datetime:
