@@ -167,3 +167,27 @@ def test_an_awsvpc_task_is_told_its_address() -> None:
     told = read_task(render_payload_task(task, definition, arns=Arns(), settings=SETTINGS), seq=1, cluster="default")
     assert told.interface is not None
     assert (told.interface.address, told.interface.gateway) == ("10.9.0.2", "10.9.0.1/24")
+
+
+def test_gpus_and_ranges_of_ports_reach_the_containers_they_are_for() -> None:
+    gpu = {"resourceRequirements": [{"type": "GPU", "value": "2"}]}
+    containers = [
+        {"name": "plain", "image": "i:1", "memory": 64},
+        {"name": "main", "image": "i:1", "memory": 64, "portMappings": [{"containerPortRange": "80-89"}], **gpu},
+        {"name": "side", "image": "i:1", "memory": 64, "resourceRequirements": [{"type": "GPU", "value": "1"}]},
+    ]
+    definition = TaskDefinition(
+        family="f", revision=3, body={"containerDefinitions": containers}, registered_at=NOW, registered_by="me"
+    )
+    launch = Launch(cluster="default", task_definition=definition, launch_type="EC2")
+    task = new_task(launch, place=Place(host="h", gpus=("GPU-c", "GPU-a", "GPU-b")))
+    understood = read_task(
+        render_payload_task(task, definition, arns=Arns(), settings=SETTINGS), seq=1, cluster="default"
+    )
+    assert {container.name: container.gpus for container in understood.containers} == {
+        "plain": (),
+        "main": ("GPU-c", "GPU-a"),
+        "side": ("GPU-b",),
+    }
+    [mapping] = understood.containers[1].port_mappings
+    assert (mapping.container_port, mapping.count) == (80, 10)
