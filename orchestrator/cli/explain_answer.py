@@ -122,7 +122,7 @@ def _advice(reason: Reason, answer: Answer, cluster: str, join: str) -> str:
             )
         case Why.DISCONNECTED:
             return f"Start the agent of {host} again; its log says why it went"
-        case Why.INACTIVE:
+        case _:
             return f"Join a host: {join}"
 
 
