@@ -124,6 +124,10 @@ class SimulatedRuntime:
         """How often the container's process was started."""
         return self._box(container).starts
 
+    def body_of(self, container: str) -> Mapping[str, Any]:
+        """What the container was created with: its create request."""
+        return self._box(container).body
+
     def names(self) -> tuple[str, ...]:
         return tuple(box.state.name for box in self._boxes.values())
 
