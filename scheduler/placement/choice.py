@@ -4,8 +4,8 @@ import numpy as np
 
 from scheduler.placement.arrays import Ints, Mask, Slots
 from scheduler.placement.chance import Chance
-from scheduler.placement.fit import misfit
 from scheduler.placement.fleet import Fleet
+from scheduler.placement.leftovers import best_fit_scores
 from scheduler.placement.strategies import DEFAULT, BadStrategy, attribute_of
 from scheduler.placement.ties import settle
 from scheduler.placement.world import Ask, Strategy
@@ -62,7 +62,9 @@ def _scores(fleet: Fleet, ask: Ask, link: Strategy, slots: Slots) -> np.ndarray[
             return columns.memory.take(slots)
         case "binpack", "cpu+memory":
             cpu, memory = columns.cpu.take(slots), columns.memory.take(slots)
-            return misfit(ask, cpu, memory, columns.per_cpu.take(slots), columns.per_memory.take(slots))
+            per_cpu, per_memory = columns.per_cpu.take(slots), columns.per_memory.take(slots)
+            used = columns.tasks.take(slots) > 0
+            return best_fit_scores(fleet.leftovers(), ask.cpu, ask.memory, cpu, memory, per_cpu, per_memory, used)
         case "spread", ("instanceId" | "host"):
             return fleet.members.column(ask.group).take(slots)
         case "spread", _ if (name := attribute_of(link)) is not None:

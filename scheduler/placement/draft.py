@@ -7,8 +7,8 @@ import numpy as np
 
 from scheduler.placement.arrays import Floats, Ints, Slots
 from scheduler.placement.chance import Chance
-from scheduler.placement.fit import misfit
 from scheduler.placement.fleet import Fleet
+from scheduler.placement.leftovers import best_fit_scores
 from scheduler.placement.strategies import BadStrategy, attribute_of
 from scheduler.placement.ties import stranding
 from scheduler.placement.world import Ask, Strategy
@@ -17,10 +17,12 @@ from scheduler.placement.world import Ask, Strategy
 class Draft:
     """Tasks like one ask by slot, and the order in which hosts got them."""
 
-    def __init__(self, fleet: Fleet, ask: Ask, chance: Chance) -> None:
+    def __init__(self, fleet: Fleet, ask: Ask, chance: Chance, *, alone: bool = False) -> None:
         self.fleet = fleet
         self.ask = ask
         self.chance = chance
+        self.alone = alone
+        """Whether there is one task only."""
         self.given: Ints = np.zeros(fleet.columns.size, dtype=np.int64)
         self._order: list[Slots] = []
 
@@ -63,7 +65,11 @@ class Draft:
         columns, ask = self.fleet.columns, self.ask
         cpu = self.left(slots, "cpu") - steps * ask.cpu
         memory = self.left(slots, "memory") - steps * ask.memory
-        return misfit(ask, cpu, memory, columns.per_cpu[slots], columns.per_memory[slots])
+        used = columns.tasks[slots] + self.given[slots] + steps > 0
+        per_cpu, per_memory = columns.per_cpu[slots], columns.per_memory[slots]
+        return best_fit_scores(
+            self.fleet.leftovers(), ask.cpu, ask.memory, cpu, memory, per_cpu, per_memory, used, alone=self.alone
+        )
 
     def arrange(self, slots: Slots, links: tuple[Strategy, ...]) -> Slots:
         """The order, as positions in ``slots``, in which the links and then the ties would take the hosts."""

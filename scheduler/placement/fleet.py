@@ -12,6 +12,7 @@ from hashlib import blake2b
 from scheduler.placement.arrays import Ints, Mask, Slots
 from scheduler.placement.columns import Columns
 from scheduler.placement.fields import Fields
+from scheduler.placement.leftovers import Leftovers, survey
 from scheduler.placement.members import Members
 from scheduler.placement.ports import Ports
 from scheduler.placement.refusal import Why
@@ -38,6 +39,7 @@ class Fleet:
         """Masks of who is open and has what an ask requires, by what it requires; emptied when either changes."""
         self.with_gpus = 0
         """How many hosts registered GPUs."""
+        self._surveyed: tuple[int, Leftovers] | None = None
         self._slots: dict[str, int] = {}
         self._ids = [""] * len(known)
         self._gpus: list[tuple[str, ...]] = [()] * len(known)
@@ -135,6 +137,13 @@ class Fleet:
         if not ask.gpus:
             return []
         return [self._pin(slot, ask.gpus, count) for slot, count in zip(slots.tolist(), counts.tolist(), strict=True)]
+
+    def leftovers(self) -> Leftovers:
+        """What is left over on the hosts that take tasks; drawn anew after a change."""
+        if self._surveyed is None or self._surveyed[0] != self.version:
+            c = self.columns
+            self._surveyed = (self.version, survey(c.cpu, c.memory, c.per_cpu, c.per_memory, c.tasks * c.open))
+        return self._surveyed[1]
 
     def host_at(self, slot: int) -> Host | None:
         """The host of a slot as it stands."""

