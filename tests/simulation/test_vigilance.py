@@ -26,7 +26,7 @@ def nothing(*_: Any, **__: Any) -> None:
 
 
 def test_room_that_is_not_given_back(sqlite_store: Store, tmp_path: Path) -> None:
-    with mock.patch("scheduler.ending.release", nothing):
+    with mock.patch("orchestrator.agents.report_desk.give_back", nothing):
         assert "reserved" in told(sqlite_store, tmp_path)
 
 
