@@ -23,16 +23,19 @@ from state.tasks import Task
 STOP_CODE = "ServiceSchedulerInitiated"
 # Refusals that the end of another task of the service can turn.
 FREED_BY_STOPS = frozenset({Why.MEMORY, Why.CPU, Why.GPUS, Why.RESOURCE, Why.PORTS, Why.ADDRESSES, Why.DISTINCT})
+# So many tasks are started in one transaction: others have their turn before the next.
+MOST_STARTED = 10_000
 _PASSING = re.compile(rf"\(container-instance [^)]*\)|{events.WHY}.*")
 
 
 @dataclass(slots=True)
 class Begun:
-    """The tasks that were started; how many were not, and why."""
+    """The tasks that were started; how many were not, and why; how many have yet to have their turn."""
 
     ids: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     missing: int = 0
+    waiting: int = 0
 
 
 def carry_out(
@@ -43,12 +46,14 @@ def carry_out(
     *,
     judged: Sequence[str],
     recounted: Sequence[DeploymentSeen],
+    at: datetime,
     now: datetime,
     seed: int,
     settings: Settings,
     fleets: Fleets | None = None,
-) -> None:
-    """Write the plan. ``service`` is the row, held by this transaction, in the version that was seen."""
+) -> Begun:
+    """Write the plan, of many starts the first MOST_STARTED. ``service`` is the row, held by this transaction, in the
+    version that was ``seen`` ``at`` that instant."""
     deployments = {row.id: row for row in list_deployments(session, service.cluster, service.name)}
     service.touch()
     _judge(session, judged)
@@ -66,7 +71,7 @@ def carry_out(
     if begun.ids:
         messages.append(events.started(service.name, begun.ids))
     if begun.refused:
-        making_room = _make_room(session, seen, plan, begun, now)
+        making_room = _make_room(session, seen, plan, begun, at=at, now=now)
         messages += making_room
         messages += _unless_said(service, messages, _unable_to_place(service, begun.refused))
     if service.scheduling_strategy == "DAEMON" and service.status == "ACTIVE":
@@ -78,6 +83,7 @@ def carry_out(
             row.status, row.updated_at = "INACTIVE", now
         service.advance("INACTIVE", at=now, because="the service has been deleted and its last task has stopped")
     tell(session, service, messages, at=now)
+    return begun
 
 
 def _judge(session: Session, tasks: Sequence[str]) -> None:
@@ -149,7 +155,9 @@ def _start(
     assert definition is not None, "a task definition that a deployment names is never dropped"
     launch = _launch(service, deployment, definition)
     if not start.hosts:
-        launched = launch_tasks(session, launch, start.count, now=now, seed=seed, settings=settings, fleets=fleets)
+        count = min(start.count, MOST_STARTED)
+        begun.waiting += start.count - count
+        launched = launch_tasks(session, launch, count, now=now, seed=seed, settings=settings, fleets=fleets)
         begun.ids += launched.ids
         begun.missing += launched.missing
         if launched.refused is not None:
@@ -192,23 +200,33 @@ def _tags(service: Service, definition: TaskDefinition) -> list[dict[str, Any]]:
     ]
 
 
-def _make_room(session: Session, seen: ServiceSeen, plan: RolloutPlan, begun: Begun, now: datetime) -> list[str]:
+def _make_room(
+    session: Session, seen: ServiceSeen, plan: RolloutPlan, begun: Begun, *, at: datetime, now: datetime
+) -> list[str]:
     """Decide once more, now knowing what found no room: where the configuration allows it, older tasks go first."""
     if not any(reason.why in FREED_BY_STOPS for refused in begun.refused for reason in refused.reasons):
         return []
     primary = plan.start[0].deployment_id
     stopping = {stop.id for stop in plan.stop}
     told = [replace(task, desired_status="STOPPED") if task.id in stopping else task for task in seen.tasks]
-    waiting = [(name, False) for name in begun.ids] + [(f"missing-{n}", True) for n in range(begun.missing)]
-    told += [
-        TaskSeen(id=name, deployment_id=primary, last_status="PENDING", created_at=now, unplaceable=refused)
-        for name, refused in waiting
-    ]
-    own = {name for name, _ in waiting}
-    again = decide(replace(seen, tasks=tuple(told)), now)
-    stops = tuple(stop for stop in again.stop if stop.id not in own)
-    _stop(session, stops, now)
-    return [events.stopped(seen.name, [stop.id for stop in stops])] if stops else []
+    # What has not had its turn would have been refused with the rest.
+    for count, refused in ((len(begun.ids), False), (begun.missing + begun.waiting, True)):
+        if count:
+            name = f"refused of {primary}" if refused else f"begun of {primary}"
+            told.append(
+                TaskSeen(
+                    id=name,
+                    deployment_id=primary,
+                    last_status="PENDING",
+                    created_at=now,
+                    unplaceable=refused,
+                    count=count,
+                    named=False,
+                )
+            )
+    again = decide(replace(seen, tasks=tuple(told)), at)
+    _stop(session, again.stop, now)
+    return [events.stopped(seen.name, [stop.id for stop in again.stop])] if again.stop else []
 
 
 def _unable_to_place(service: Service, refused: Sequence[Refused]) -> str:

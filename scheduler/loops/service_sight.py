@@ -1,29 +1,30 @@
 """What the services loop sees: every living service with its deployments and tasks, in a handful of queries.
 
-Read as columns rather than entities where there are many rows. Nothing here writes.
+Tasks that are alike are seen as one with a count, so a look costs no more because more tasks run; those among which
+something must be chosen are seen one by one (``service_names``). Nothing here writes.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import false, or_, select, tuple_
-from sqlalchemy.engine import Row
+from sqlalchemy import select, tuple_
 
-from scheduler.rollout import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen
-from state.container_instances import ContainerInstance
+from scheduler.loops.daemon_hosts import list_daemon_hosts, takes_daemon
+from scheduler.loops.service_crowds import Crowds
+from scheduler.loops.service_names import Choice, Named, judge_unjudged, name_tasks
+from scheduler.placement import Constraint, Host, check_constraints
+from scheduler.rollout import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen, chooses
+from state.service_tasks import tally_alike
 from state.services import Deployment, Service
 from state.store import Session
 from state.task_definitions import TaskDefinition
-from state.tasks import Task
 
 Key = tuple[str, str]
 """A service's cluster and name."""
 Revision = tuple[str, int]
-# Ends that nobody asked for.
-OWN_ENDS = (None, "EssentialContainerExited", "TaskFailedToStart")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,12 @@ class Sight:
     """The service was already steady and nothing has been asked of it since."""
     desired_count: int
     """As it stands in the row; a DAEMON's is the loop's to write."""
+    at: datetime
+    """When this was so."""
     reset_on_healthy: bool = True
     """Whether a healthy task forgives the failed starts before it."""
+    more: bool = False
+    """Not every task was seen that matters one by one: look again once something is done about those that were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,16 @@ class Needs:
 
     checked: bool
     """An essential container declares a health check."""
-    attributes: tuple[tuple[str, str | None], ...]
+    attributes: tuple[tuple[str, str | None], ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
 
-def look(session: Session, known: dict[Revision, Needs]) -> list[Sight]:
-    """Every service that is not INACTIVE. ``known`` is filled with the task definitions met on the way."""
+_NOTHING = Needs(checked=False)
+
+
+def look(session: Session, known: dict[Revision, Needs], *, now: datetime, settle: timedelta) -> list[Sight]:
+    """Every service that is not INACTIVE. ``known`` is filled with the task definitions met on the way; ``settle`` is
+    how long a task without a health check must have run to count as healthy."""
     services = session.scalars(
         select(Service).where(Service.status != "INACTIVE").order_by(Service.cluster, Service.name)
     ).all()
@@ -60,44 +70,56 @@ def look(session: Session, known: dict[Revision, Needs]) -> list[Sight]:
     deployments: dict[Key, list[Deployment]] = defaultdict(list)
     for row in session.scalars(select(Deployment).where(Deployment.status != "INACTIVE")):
         deployments[row.cluster, row.service_name].append(row)
-    tasks: dict[Key, list[Any]] = defaultdict(list)
-    for task in _tasks(session):
-        tasks[task.cluster, task.service_name].append(task)
-    wanted = {(task.family, task.revision) for rows in tasks.values() for task in rows}
-    wanted |= {(service.family, service.revision) for service in services}
-    _learn(session, known, wanted)
-    hosts = _daemon_hosts(session, services)
+    wanted = {(row.family, row.revision) for rows in deployments.values() for row in rows}
+    _learn(session, known, wanted | {(service.family, service.revision) for service in services})
+    rows = [row for own in deployments.values() for row in own]
+    checked = {row.id for row in rows if _needs(known, row).checked}
+    crowds = Crowds(tally_alike(session), checked=checked, now=now, settled_by=now - settle)
+    counted = {
+        key: _service(service, deployments[key], crowds.seen(row.id for row in deployments[key]))
+        for service in services
+        for key in ((service.cluster, service.name),)
+    }
+    unjudged = judge_unjudged(session)
+    named = name_tasks(session, _choices(counted.values(), crowds, unjudged), now - settle)
+    crowds.name([*unjudged.rows, *named.rows])
+    daemons = [seen for seen in counted.values() if seen.scheduling_strategy == "DAEMON"]
+    crowds.place_leaving(session, [deployment.id for seen in daemons for deployment in seen.deployments])
+    crowds.settle(session)
+    clusters = {service.cluster for service in services if service.scheduling_strategy == "DAEMON"}
+    hosts = list_daemon_hosts(session, clusters) if clusters else {}
+    more = named.more | unjudged.more
     return [
-        _sight(service, deployments[key], tasks[key], known, hosts.get(service.cluster, ()))
+        _sight(
+            service,
+            replace(counted[key], tasks=crowds.seen(row.id for row in deployments[key])),
+            now,
+            known,
+            hosts.get(service.cluster, ()),
+            more=any(row.id in more for row in deployments[key]),
+        )
         for service in services
         for key in ((service.cluster, service.name),)
     ]
 
 
-def _tasks(session: Session) -> Iterable[Row[Any]]:
-    """Tasks of living deployments that run or will, and those that stopped and were not judged yet."""
-    alive = select(Deployment.id).where(Deployment.status != "INACTIVE")
-    return session.execute(
-        select(
-            Task.id,
-            Task.cluster,
-            Task.service_name,
-            Task.deployment_id,
-            Task.family,
-            Task.revision,
-            Task.last_status,
-            Task.desired_status,
-            Task.stop_code,
-            Task.health_status,
-            Task.created_at,
-            Task.started_at,
-            Task.stopped_at,
-            Task.container_instance_id,
-            ContainerInstance.status.label("host_status"),
-        )
-        .outerjoin(ContainerInstance, ContainerInstance.id == Task.container_instance_id)
-        .where(Task.deployment_id.in_(alive), or_(Task.last_status != "STOPPED", Task.judged == false()))
-    )
+def _choices(counted: Iterable[ServiceSeen], crowds: Crowds, unjudged: Named) -> Iterator[Choice]:
+    ended = {row.deployment_id for row in unjudged.rows}
+    for seen in counted:
+        choosing = chooses(seen)
+        failing = any(row.failed_tasks or row.id in ended for row in seen.deployments)
+        if choosing or failing:
+            yield Choice(
+                service=seen,
+                kinds=[kind for row in seen.deployments for kind in crowds.kinds(row.id)],
+                checked=frozenset(row.id for row in seen.deployments if row.id in crowds.checked),
+                failing=failing,
+                chooses=choosing,
+            )
+
+
+def _needs(known: Mapping[Revision, Needs], row: Service | Deployment) -> Needs:
+    return known.get((row.family, row.revision), _NOTHING)
 
 
 def _learn(session: Session, known: dict[Revision, Needs], wanted: set[Revision]) -> None:
@@ -114,53 +136,47 @@ def _learn(session: Session, known: dict[Revision, Needs], wanted: set[Revision]
                 for container in body["containerDefinitions"]
             ),
             attributes=tuple((wish["name"], wish.get("value")) for wish in body.get("requiresAttributes", ())),
+            constraints=check_constraints(body.get("placementConstraints")),
         )
-
-
-def _daemon_hosts(session: Session, services: Sequence[Service]) -> Mapping[str, Sequence[ContainerInstance]]:
-    """The hosts on which daemons may run, by cluster; read only where there is a DAEMON at all."""
-    clusters = {service.cluster for service in services if service.scheduling_strategy == "DAEMON"}
-    hosts: dict[str, list[ContainerInstance]] = defaultdict(list)
-    if clusters:
-        rows = select(ContainerInstance).where(
-            ContainerInstance.cluster.in_(clusters),
-            ContainerInstance.status == "ACTIVE",
-            ContainerInstance.capacity_id.is_(None),
-        )
-        for host in session.scalars(rows):
-            hosts[host.cluster].append(host)
-    return hosts
 
 
 def _sight(
     service: Service,
-    deployments: Sequence[Deployment],
-    tasks: Sequence[Any],
+    seen: ServiceSeen,
+    now: datetime,
     known: Mapping[Revision, Needs],
-    hosts: Sequence[ContainerInstance],
+    hosts: Sequence[Host],
+    *,
+    more: bool,
 ) -> Sight:
     breaker = service.deployment_configuration.get("deploymentCircuitBreaker") or {}
-    daemon = service.scheduling_strategy == "DAEMON"
+    if service.scheduling_strategy == "DAEMON":
+        seen = replace(seen, eligible_hosts=_eligible(service, seen.tasks, known, hosts))
     return Sight(
         key=(service.cluster, service.name),
         version=service.version,
+        service=seen,
         steady=service.steady_at is not None,
         desired_count=service.desired_count,
+        at=now,
         reset_on_healthy=breaker.get("resetOnHealthyTask") is not False,
-        service=ServiceSeen(
-            name=service.name,
-            desired=service.desired_count,
-            status=service.status,
-            scheduling_strategy=service.scheduling_strategy,
-            minimum_healthy_percent=service.deployment_configuration["minimumHealthyPercent"],
-            maximum_percent=service.deployment_configuration["maximumPercent"],
-            circuit_breaker=_breaker(breaker),
-            deployments=tuple(_deployment(row) for row in deployments),
-            tasks=tuple(_task(task, known) for task in tasks),
-            eligible_hosts=_eligible(service, tasks, known, hosts) if daemon else (),
-            health_check_grace=timedelta(seconds=service.health_check_grace_seconds or 0),
-            last_event=service.last_event,
-        ),
+        more=more,
+    )
+
+
+def _service(service: Service, deployments: Sequence[Deployment], tasks: Iterable[TaskSeen]) -> ServiceSeen:
+    return ServiceSeen(
+        name=service.name,
+        desired=service.desired_count,
+        status=service.status,
+        scheduling_strategy=service.scheduling_strategy,
+        minimum_healthy_percent=service.deployment_configuration["minimumHealthyPercent"],
+        maximum_percent=service.deployment_configuration["maximumPercent"],
+        circuit_breaker=_breaker(service.deployment_configuration.get("deploymentCircuitBreaker") or {}),
+        deployments=tuple(_deployment(row) for row in deployments),
+        tasks=tuple(tasks),
+        health_check_grace=timedelta(seconds=service.health_check_grace_seconds or 0),
+        last_event=service.last_event,
     )
 
 
@@ -183,40 +199,19 @@ def _deployment(row: Deployment) -> DeploymentSeen:
     )
 
 
-def _task(row: Any, known: Mapping[Revision, Needs]) -> TaskSeen:
-    needs = known.get((row.family, row.revision))
-    # Every stopped task is wanted STOPPED in the end; what counts is whether anyone asked for it.
-    own_end = row.last_status == "STOPPED" and row.stop_code in OWN_ENDS
-    return TaskSeen(
-        id=row.id,
-        deployment_id=row.deployment_id,
-        last_status=row.last_status,
-        desired_status="RUNNING" if own_end else row.desired_status,
-        healthy={"HEALTHY": True, "UNHEALTHY": False}.get(row.health_status),
-        checked=needs is not None and needs.checked,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        stopped_at=row.stopped_at,
-        host=row.container_instance_id,
-        draining=row.host_status == "DRAINING",
-    )
-
-
 def _eligible(
-    service: Service, tasks: Sequence[Any], known: Mapping[Revision, Needs], hosts: Sequence[ContainerInstance]
+    service: Service, tasks: Sequence[TaskSeen], known: Mapping[Revision, Needs], hosts: Sequence[Host]
 ) -> tuple[str, ...]:
-    """Hosts that should run the daemon: those with what it needs, and with an agent or the daemon already there."""
-    needs = known.get((service.family, service.revision))
-    present = {task.container_instance_id for task in tasks}
+    """Hosts that should run the daemon: those that fit, and with an agent or the daemon already there."""
+    needs = _needs(known, service)
+    constraints = (*needs.constraints, *check_constraints(service.placement_constraints))
+    group, present = f"service:{service.name}", {task.host for task in tasks}
     return tuple(
         sorted(
             host.id
             for host in hosts
-            if (host.agent_connected or host.id in present) and _has(host, needs.attributes if needs else ())
+            if takes_daemon(
+                host, group, present=host.id in present, attributes=needs.attributes, constraints=constraints
+            )
         )
     )
-
-
-def _has(host: ContainerInstance, wanted: Sequence[tuple[str, str | None]]) -> bool:
-    own = {attribute["name"]: attribute.get("value") for attribute in host.attributes}
-    return all(name in own and (value is None or own[name] == value) for name, value in wanted)

@@ -17,6 +17,7 @@ from kit.settings import Settings
 from scheduler.fleets import Fleets
 from scheduler.loops.loop import Leases, Loop
 from scheduler.loops.service_moves import carry_out
+from scheduler.loops.service_refusals import Refusals
 from scheduler.loops.service_sight import Needs, Revision, Sight, look
 from scheduler.rollout import DeploymentSeen, RolloutPlan, ServiceSeen, decide, failed_start, is_healthy
 from state.services import Service
@@ -77,6 +78,8 @@ class ServicesLoop(Loop):
         self._chance = chance or Random()  # noqa: S311 (which of equal hosts is chosen is no secret)
         # Revisions never change, so what was read of one stays true.
         self._known: dict[Revision, Needs] = {}
+        self._settle = timedelta(seconds=settings.service_settle_seconds)
+        self._refusals = Refusals()
 
     def step(self) -> datetime | None:
         """Look once. One service that cannot be carried out holds up no other."""
@@ -87,7 +90,8 @@ class ServicesLoop(Loop):
         sights = self.store.read(lambda session: self.observe(session, now))
         moves = self.decide(sights, now)
         trouble: Exception | None = None
-        for move in moves:
+        # Daemons first: what every host runs takes its room before what may run anywhere.
+        for move in sorted(moves, key=lambda move: move.sight.service.scheduling_strategy != "DAEMON"):
             if move.idle:
                 continue
             try:
@@ -102,30 +106,42 @@ class ServicesLoop(Loop):
     def observe(self, session: Session, now: datetime) -> list[Sight]:
         if len(self._known) > MOST_KNOWN:
             self._known.clear()
-        return look(session, self._known)
+        self._refusals.look(session, now)
+        return look(session, self._known, now=now, settle=self._settle)
 
     def decide(self, seen: Sequence[Sight], now: datetime) -> list[Move]:
-        settle = timedelta(seconds=self._settings.service_settle_seconds)
-        return [decide_move(sight, now, settle=settle) for sight in seen]
+        return [self._without_refused(decide_move(sight, now, settle=self._settle)) for sight in seen]
 
     def record(self, session: Session, outcome: Move, now: datetime) -> None:
-        service = session.get(Service, outcome.sight.key, with_for_update=True)
-        if service is None or service.version != outcome.sight.version:
+        sight, plan = outcome.sight, outcome.plan
+        service = session.get(Service, sight.key, with_for_update=True)
+        if service is None or service.version != sight.version:
             # Someone wrote in between: look again rather than act on what was.
             session.wake(self.name)
             return
-        carry_out(
+        begun = carry_out(
             session,
             service,
-            outcome.sight.service,
-            outcome.plan,
+            sight.service,
+            plan,
             judged=outcome.judged,
             recounted=outcome.recounted,
+            at=sight.at,
             now=now,
             seed=self._chance.getrandbits(32),
             settings=self._settings,
             fleets=self._fleets,
         )
+        if begun.refused:
+            session.flush()
+            self._refusals.note(session, sight, plan, version=service.version)
+        elif begun.waiting or (sight.more and (plan.stop or outcome.judged)):
+            session.wake(self.name)
+
+    def _without_refused(self, move: Move) -> Move:
+        if move.plan.start and self._refusals.stands(move.sight):
+            return replace(move, plan=replace(move.plan, start=()))
+        return move
 
 
 def decide_move(sight: Sight, now: datetime, *, settle: timedelta) -> Move:

@@ -2,6 +2,7 @@
 
 from scheduler.rollout import events
 from scheduler.rollout.census import is_healthy
+from scheduler.rollout.choosing import chooses
 from scheduler.rollout.decide import decide
 from scheduler.rollout.failures import Failures, count_failures, failed_start, pause, threshold
 from scheduler.rollout.plan import RolloutPlan, StartTasks, StopTask
@@ -16,6 +17,7 @@ __all__ = [
     "StartTasks",
     "StopTask",
     "TaskSeen",
+    "chooses",
     "count_failures",
     "count_tasks",
     "decide",
