@@ -29,12 +29,13 @@ MOST_CLUSTERS = 64
 # So many free addresses are as good as any number: no plan puts more tasks on one host.
 PLENTY = 1024
 
+_TABLE = ContainerInstance.metadata.tables[ContainerInstance.__tablename__].c
 _SEEN = (
-    ContainerInstance.cluster == bindparam("cluster"),
-    ContainerInstance.status.in_(("ACTIVE", "DRAINING")),
-    ContainerInstance.shared,
+    _TABLE.cluster == bindparam("cluster"),
+    _TABLE.status.in_(("ACTIVE", "DRAINING")),
+    _TABLE.shared,
 )
-_MARKS = select(ContainerInstance.id, ContainerInstance.revision).where(*_SEEN)
+_MARKS = select(_TABLE.id, _TABLE.revision).where(*_SEEN)
 _HOSTS = select(
     ContainerInstance.id,
     ContainerInstance.revision,
@@ -90,11 +91,12 @@ class View:
         if self.fleet.version != self._version:
             # Someone has placed past this view, or a refresh broke off: nothing of it is known for certain.
             self._marks = dict.fromkeys(self._marks)
-        now: dict[str, int | None] = dict(session.execute(_MARKS, {"cluster": cluster}).all())
+        # By the connection: a row for each host at every look is worth not asking what a session has to say to it.
+        now: dict[str, int | None] = dict(session.connection().execute(_MARKS, {"cluster": cluster}).all())
         if now != self._marks:
-            changed = [host_id for host_id, mark in now.items() if self._marks.get(host_id) != mark]
             for host_id in self._marks.keys() - now.keys():
                 self._forget(host_id)
+            changed = sorted(host_id for host_id, _ in now.items() - self._marks.items())
             for ids in some(changed):
                 self._read(session, cluster, ids)
         if addresses:

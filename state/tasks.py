@@ -24,6 +24,9 @@ TASK = Lifecycle(
 )
 # Whoever asks by these very words is answered from an index that holds nothing else.
 WANTED = text("desired_status = 'RUNNING'")
+OF_SERVICE = text("service_name IS NOT NULL")
+OF_SOMEBODY = text("started_by IS NOT NULL")
+OVER = text("stopped_at IS NOT NULL")
 UNJUDGED = text("last_status = 'STOPPED' AND NOT judged AND deployment_id IS NOT NULL")
 
 
@@ -37,10 +40,22 @@ class Task(Moves, Base):
 
     __tablename__ = "tasks"
     __table_args__ = (
-        Index("ix_tasks_cluster_status", "cluster", "desired_status", "last_status"),
-        Index("ix_tasks_service", "cluster", "service_name", "desired_status"),
-        Index("ix_tasks_instance", "container_instance_id", "last_status"),
-        Index("ix_tasks_stopped_at", "stopped_at"),
+        # Each index costs every task that is launched, and one of a column that reports write, every report: so no
+        # column is here but what is asked for, and of members that most tasks have not only the tasks that have them.
+        Index("ix_tasks_cluster_status", "cluster", "desired_status", "id"),
+        Index(
+            "ix_tasks_service",
+            "cluster",
+            "service_name",
+            "desired_status",
+            "id",
+            sqlite_where=OF_SERVICE,
+            postgresql_where=OF_SERVICE,
+        ),
+        Index("ix_tasks_instance", "container_instance_id"),
+        Index("ix_tasks_family", "family", "id"),
+        Index("ix_tasks_started_by", "started_by", "id", sqlite_where=OF_SOMEBODY, postgresql_where=OF_SOMEBODY),
+        Index("ix_tasks_stopped_at", "stopped_at", sqlite_where=OVER, postgresql_where=OVER),
         # How many of a deployment's tasks have settled is a range of this.
         Index("ix_tasks_deployment", "deployment_id", "started_at", sqlite_where=WANTED, postgresql_where=WANTED),
         # Holds no more than the stopped tasks that the services loop has yet to look at.
@@ -51,22 +66,22 @@ class Task(Moves, Base):
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     cluster: Mapped[str] = mapped_column(ForeignKey("clusters.name"), active_history=True)
-    family: Mapped[str] = mapped_column(String(255), index=True)
+    family: Mapped[str] = mapped_column(String(255))
     revision: Mapped[int]
     launch_type: Mapped[str] = mapped_column(String(20), active_history=True)
     capacity_provider: Mapped[str | None] = mapped_column(String(255), active_history=True)
     platform_version: Mapped[str | None] = mapped_column(String(40))
     group: Mapped[str | None] = mapped_column("group_name", String(255), active_history=True)
-    started_by: Mapped[str | None] = mapped_column(String(255), index=True)
+    started_by: Mapped[str | None] = mapped_column(String(255))
     service_name: Mapped[str | None] = mapped_column(String(255))
     deployment_id: Mapped[str | None] = mapped_column(String(60), active_history=True)
     # Written by the services loop: it has taken into account how this stopped task of a service ended.
     judged: Mapped[bool] = mapped_column(default=False)
     # The Batch job attempt that this task is, if any.
-    job_id: Mapped[str | None] = mapped_column(String(80), index=True)
+    job_id: Mapped[str | None] = mapped_column(String(80))
 
     container_instance_id: Mapped[str | None] = mapped_column(ForeignKey("container_instances.id"), active_history=True)
-    capacity_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    capacity_id: Mapped[str | None] = mapped_column(String(36))
     # Reserved on the host: CPU units of 1/1024 vCPU, MiB.
     cpu: Mapped[int]
     memory: Mapped[int]

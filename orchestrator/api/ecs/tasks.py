@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from kit.aws.paging import scope_of
 from kit.ids import last_part
@@ -122,7 +122,14 @@ def list_tasks(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """ARNs of the cluster's tasks, by what was asked of them (``desiredStatus`` RUNNING unless said otherwise)."""
     cluster = find_cluster(call, request.get("cluster"))
     wanted = request.get("desiredStatus", "RUNNING")
-    query = select(Task.id).where(Task.cluster == cluster.name, Task.desired_status == wanted)
+    query = select(Task.id)
+    if any(request.get(narrower) for narrower in ("family", "startedBy", "containerInstance")):
+        # Not for an index to answer: SQLite would take two equalities for narrower than one, and read a whole cluster.
+        query = query.where(
+            func.coalesce(Task.cluster, "") == cluster.name, func.coalesce(Task.desired_status, "") == wanted
+        )
+    else:
+        query = query.where(Task.cluster == cluster.name, Task.desired_status == wanted)
     if request.get("family"):
         query = query.where(Task.family == request["family"])
     if request.get("startedBy"):

@@ -806,8 +806,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tasks")),
     )
     with op.batch_alter_table("tasks", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_tasks_capacity_id"), ["capacity_id"], unique=False)
-        batch_op.create_index("ix_tasks_cluster_status", ["cluster", "desired_status", "last_status"], unique=False)
+        batch_op.create_index("ix_tasks_cluster_status", ["cluster", "desired_status", "id"], unique=False)
         batch_op.create_index(
             "ix_tasks_deployment",
             ["deployment_id", "started_at"],
@@ -815,12 +814,29 @@ def upgrade() -> None:
             sqlite_where=sa.text("desired_status = 'RUNNING'"),
             postgresql_where=sa.text("desired_status = 'RUNNING'"),
         )
-        batch_op.create_index(batch_op.f("ix_tasks_family"), ["family"], unique=False)
-        batch_op.create_index("ix_tasks_instance", ["container_instance_id", "last_status"], unique=False)
-        batch_op.create_index(batch_op.f("ix_tasks_job_id"), ["job_id"], unique=False)
-        batch_op.create_index("ix_tasks_service", ["cluster", "service_name", "desired_status"], unique=False)
-        batch_op.create_index(batch_op.f("ix_tasks_started_by"), ["started_by"], unique=False)
-        batch_op.create_index("ix_tasks_stopped_at", ["stopped_at"], unique=False)
+        batch_op.create_index("ix_tasks_family", ["family", "id"], unique=False)
+        batch_op.create_index("ix_tasks_instance", ["container_instance_id"], unique=False)
+        batch_op.create_index(
+            "ix_tasks_service",
+            ["cluster", "service_name", "desired_status", "id"],
+            unique=False,
+            sqlite_where=sa.text("service_name IS NOT NULL"),
+            postgresql_where=sa.text("service_name IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_tasks_started_by",
+            ["started_by", "id"],
+            unique=False,
+            sqlite_where=sa.text("started_by IS NOT NULL"),
+            postgresql_where=sa.text("started_by IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_tasks_stopped_at",
+            ["stopped_at"],
+            unique=False,
+            sqlite_where=sa.text("stopped_at IS NOT NULL"),
+            postgresql_where=sa.text("stopped_at IS NOT NULL"),
+        )
         batch_op.create_index(
             "ix_tasks_unjudged",
             ["deployment_id"],
@@ -837,14 +853,12 @@ def downgrade() -> None:
     with op.batch_alter_table("tasks", schema=None) as batch_op:
         batch_op.drop_index("ix_tasks_unjudged")
         batch_op.drop_index("ix_tasks_stopped_at")
-        batch_op.drop_index(batch_op.f("ix_tasks_started_by"))
+        batch_op.drop_index("ix_tasks_started_by")
         batch_op.drop_index("ix_tasks_service")
-        batch_op.drop_index(batch_op.f("ix_tasks_job_id"))
         batch_op.drop_index("ix_tasks_instance")
-        batch_op.drop_index(batch_op.f("ix_tasks_family"))
+        batch_op.drop_index("ix_tasks_family")
         batch_op.drop_index("ix_tasks_deployment")
         batch_op.drop_index("ix_tasks_cluster_status")
-        batch_op.drop_index(batch_op.f("ix_tasks_capacity_id"))
 
     op.drop_table("tasks")
     with op.batch_alter_table("task_counts", schema=None) as batch_op:
