@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,6 +28,8 @@ from orchestrator.cli.output import CommandFailed, add_data
 
 WAITING_JOBS = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 MOST_ROWS = 40
+MOST_LOOKED_AT = 1000
+"""Tasks of a cluster that are looked at; those that wait are shown before those that run."""
 HOSTS = "Hosts"
 NOT_LOOKED_AT = "the scheduler has not come to it yet"
 
@@ -113,21 +116,30 @@ def _hosts(ecs: Any, clusters: Sequence[str], away: set[str]) -> Table:
     table = plain_table(HOSTS, "cluster", "host", "status", "agent", "vCPU free", "GiB free", "tasks")
     for cluster in clusters:
         arns = list(pages(ecs, "list_container_instances", "containerInstanceArns", cluster=cluster))
-        for chunk in chunks(arns):
-            described = ecs.describe_container_instances(cluster=cluster, containerInstances=chunk)
-            for host in described["containerInstances"]:
-                has, free = sizes_of(host["registeredResources"]), sizes_of(host["remainingResources"])
-                if not host["agentConnected"]:
-                    away.add(host["containerInstanceArn"])
-                table.add_row(
-                    short_cluster(cluster),
-                    short(host["containerInstanceArn"]),
-                    host["status"],
-                    "connected" if host["agentConnected"] else "[red]away[/]",
-                    f"{free['CPU'] / 1024:.2f}/{has['CPU'] / 1024:.2f}",
-                    f"{free['MEMORY'] / GIB:.1f}/{has['MEMORY'] / GIB:.1f}",
-                    _counted(host["runningTasksCount"], host["pendingTasksCount"]),
-                )
+        hosts = [
+            host
+            for chunk in chunks(arns)
+            for host in ecs.describe_container_instances(cluster=cluster, containerInstances=chunk)[
+                "containerInstances"
+            ]
+        ]
+        away |= {host["containerInstanceArn"] for host in hosts if not host["agentConnected"]}
+        # Where there are too many to show, those that need a look come first.
+        if len(hosts) > MOST_ROWS:
+            hosts.sort(key=lambda host: host["agentConnected"] and host["status"] == "ACTIVE")
+        for host in hosts[:MOST_ROWS]:
+            has, free = sizes_of(host["registeredResources"]), sizes_of(host["remainingResources"])
+            table.add_row(
+                short_cluster(cluster),
+                short(host["containerInstanceArn"]),
+                host["status"],
+                "connected" if host["agentConnected"] else "[red]away[/]",
+                f"{free['CPU'] / 1024:.2f}/{has['CPU'] / 1024:.2f}",
+                f"{free['MEMORY'] / GIB:.1f}/{has['MEMORY'] / GIB:.1f}",
+                _counted(host["runningTasksCount"], host["pendingTasksCount"]),
+            )
+        if len(hosts) > MOST_ROWS:
+            table.add_row(short_cluster(cluster), f"… {len(hosts) - MOST_ROWS} more")
     return table
 
 
@@ -151,20 +163,28 @@ def _services(ecs: Any, clusters: Sequence[str]) -> Table:
 def _tasks(ecs: Any, clusters: Sequence[str], away: Collection[str]) -> Table:
     table = plain_table("Tasks", "cluster", "task", "of", "on", "status", "health", "why")
     for cluster in clusters:
-        arns = list(pages(ecs, "list_tasks", "taskArns", cluster=cluster))
-        for chunk in chunks(arns[:MOST_ROWS]):
-            for task in ecs.describe_tasks(cluster=cluster, tasks=chunk)["tasks"]:
-                table.add_row(
-                    short_cluster(cluster),
-                    short(task["taskArn"]),
-                    last_part(task["taskDefinitionArn"]),
-                    short(task.get("containerInstanceArn", "")) or task["launchType"].lower(),
-                    task["lastStatus"],
-                    "" if task["healthStatus"] == "UNKNOWN" else task["healthStatus"],
-                    Text(why_task_waits(task, away)),
-                )
-        if len(arns) > MOST_ROWS:
-            table.add_row(short_cluster(cluster), f"… {len(arns) - MOST_ROWS} more")
+        arns = list(islice(pages(ecs, "list_tasks", "taskArns", cluster=cluster), MOST_LOOKED_AT + 1))
+        tasks = [
+            task
+            for chunk in chunks(arns[:MOST_LOOKED_AT])
+            for task in ecs.describe_tasks(cluster=cluster, tasks=chunk)["tasks"]
+        ]
+        if len(tasks) > MOST_ROWS:
+            tasks.sort(key=lambda task: why_task_waits(task, away) == "")
+        for task in tasks[:MOST_ROWS]:
+            table.add_row(
+                short_cluster(cluster),
+                short(task["taskArn"]),
+                last_part(task["taskDefinitionArn"]),
+                short(task.get("containerInstanceArn", "")) or task["launchType"].lower(),
+                task["lastStatus"],
+                "" if task["healthStatus"] == "UNKNOWN" else task["healthStatus"],
+                Text(why_task_waits(task, away)),
+            )
+        if len(arns) > MOST_LOOKED_AT:
+            table.add_row(short_cluster(cluster), f"… more than {MOST_LOOKED_AT - MOST_ROWS} more")
+        elif len(tasks) > MOST_ROWS:
+            table.add_row(short_cluster(cluster), f"… {len(tasks) - MOST_ROWS} more")
     return table
 
 

@@ -112,6 +112,18 @@ def test_more_tasks_than_a_screen_holds_are_counted(plane: ServicesPlane) -> Non
     assert (len(tasks), tasks[-1]) == (MOST_ROWS + 1, "default  … 2 more")
 
 
+def test_the_tasks_that_wait_are_shown_before_those_that_run(plane: ServicesPlane) -> None:
+    host_of(plane, memory=64 * (MOST_ROWS + 2))
+    plane.register()
+    plane.create(MOST_ROWS + 2)
+    plane.step(12)
+    waiting, *running = reversed(plane.tasks())
+    plane.run(running)
+    lines = shown(plane)
+    first = lines[lines.index("Tasks") + 2]
+    assert (first.split()[1], first.split()[4]) == (waiting.id[-8:], "PENDING")
+
+
 def test_a_host_of_an_environment_is_a_line_without_its_uuid(jobs: BatchPlane) -> None:
     jobs.environment("nightly", EC2)
     cluster = jobs.batch.describe_compute_environments()["computeEnvironments"][0]["ecsClusterArn"].rsplit("/", 1)[-1]
