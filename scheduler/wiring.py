@@ -6,10 +6,15 @@ task runs, and it is unique wherever hosts share that network.
 
 import ipaddress
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from state.tasks import Task
+
+class Attached(Protocol):
+    """A task, or a row with its attachments."""
+
+    @property
+    def attachments(self) -> Sequence[Mapping[str, Any]]: ...
 
 
 def render_attachment(
@@ -43,7 +48,7 @@ def task_of_attachment(attachment_id: str) -> str | None:
         return None
 
 
-def interface_of(task: Task) -> dict[str, Any] | None:
+def interface_of(task: Attached) -> dict[str, Any] | None:
     """The details of the task's network interface as one mapping, or None when it has none."""
     for attachment in task.attachments:
         if attachment["type"] == "ElasticNetworkInterface":

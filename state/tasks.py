@@ -141,17 +141,6 @@ def list_tasks(session: Session, ids: Collection[str]) -> Sequence[Task]:
     return session.scalars(select(Task).where(Task.id.in_(ids)).order_by(Task.created_at, Task.id)).all()
 
 
-def wishes_on(session: Session, container_instance_id: str) -> dict[str, str]:
-    """``desired_status`` by id of the host's tasks that have not stopped: little to read, however many they are."""
-    return dict(
-        session.execute(
-            select(Task.id, Task.desired_status).where(
-                Task.container_instance_id == container_instance_id, Task.last_status != "STOPPED"
-            )
-        ).all()
-    )
-
-
 def list_tasks_on(session: Session, container_instance_id: str) -> Sequence[Task]:
     """The host's tasks that have not stopped, oldest first."""
     return session.scalars(

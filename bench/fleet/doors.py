@@ -15,6 +15,7 @@ from kit.ids import new_uuid
 from kit.settings import Settings
 from orchestrator.agents.acs import HEARTBEAT_SECONDS
 from orchestrator.agents.conversation import Conversation
+from orchestrator.agents.payload_texts import PayloadTexts
 from orchestrator.agents.presence import Presence
 from state.store import Store
 
@@ -37,6 +38,7 @@ class Doors:
         self._store = store
         self._clock = clock
         self._settings = settings
+        self._texts = PayloadTexts(settings)
         self._on_wake = on_wake
         self._doors: dict[str, Door] = {}
         self._woken: dict[str, None] = {}
@@ -48,7 +50,7 @@ class Doors:
 
     def open(self, host_id: str) -> str:
         """An agent dials; answers its opening frame."""
-        door = Door(Conversation(self._store, self._clock, self._settings, host_id), new_uuid())
+        door = Door(Conversation(self._store, self._clock, self._settings, host_id, self._texts), new_uuid())
         self._doors[host_id] = door
         door.stop_listening = self._store.wakes.listen(f"agent:{host_id}", lambda: self.wake(host_id))
         self.presence.arrived(host_id, door.connection_id)

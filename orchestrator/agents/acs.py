@@ -17,6 +17,7 @@ from kit.ids import new_uuid
 from kit.settings import Settings
 from orchestrator.agents.conversation import Conversation
 from orchestrator.agents.handshake import Handshake, refuse, request_of
+from orchestrator.agents.payload_texts import PayloadTexts
 from orchestrator.agents.presence import Presence
 from state.store import Store
 
@@ -37,6 +38,7 @@ class AgentSockets:
         self._settings = settings
         self._handshake = handshake
         self._presence = presence
+        self._texts = PayloadTexts(settings)
 
     async def serve(self, socket: WebSocket) -> None:
         request = request_of(socket)
@@ -51,7 +53,7 @@ class AgentSockets:
         connection_id = new_uuid()
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
-        conversation = Conversation(self._store, self._clock, self._settings, instance_id)
+        conversation = Conversation(self._store, self._clock, self._settings, instance_id, self._texts)
         stop_listening = self._store.wakes.listen(f"agent:{instance_id}", lambda: _set_from_thread(loop, woken))
         code = CLEAN
         try:

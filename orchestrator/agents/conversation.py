@@ -6,18 +6,21 @@ the host again, and agents know repeats, so a lost message or a lost replica cos
 
 import json
 import logging
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from sqlalchemy import select
 
 from kit.clock import Clock, epoch_millis
 from kit.ids import Arns, last_part, new_uuid
 from kit.settings import Settings
-from orchestrator.agents.payloads import render_payload_task
+from orchestrator.agents.payload_texts import PayloadTexts
 from scheduler.ending import end_task
-from state.container_instances import ContainerInstance, get_container_instance
+from state.container_instances import ContainerInstance
 from state.store import Session, Store
-from state.task_definitions import TaskDefinition
-from state.tasks import Task, list_tasks, list_tasks_on, wishes_on
+from state.tasks import list_tasks
+from state.told_tasks import ToldTask, list_told, wishes_on
 
 log = logging.getLogger(__name__)
 UNTOLD = "ResourceInitializationError: the task definition and its overrides make no task that an agent can run"
@@ -27,59 +30,64 @@ LARGEST_FRAME = 1024 * 1024
 class Conversation:
     """One connection of one host's agent. ``closed`` becomes true when the host may not be here any more."""
 
-    def __init__(self, store: Store, clock: Clock, settings: Settings, instance_id: str) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, settings: Settings, instance_id: str, texts: PayloadTexts | None = None
+    ) -> None:
         self.instance_id = instance_id
         self.closed = False
         self._store = store
         self._clock = clock
-        self._settings = settings
         self._arns = Arns(settings.account, settings.region)
-        self._sent: dict[str, str] = {}
+        self._texts = texts or PayloadTexts(settings)
+        # Which wishes were sent: a number for each instead of its texts, since there are as many as tasks run.
+        self._sent = array("q")
 
     def opening(self) -> str:
         """The first frame: every task that the host should know of, and what is wished of it."""
 
-        def read(session: Session) -> str:
+        def read(session: Session) -> tuple[str, dict[str, str]]:
             instance = session.get_one(ContainerInstance, self.instance_id)
-            now = self._now()
-            return _frame(
-                "TaskManifestMessage",
-                clusterArn=self._arns.cluster(instance.cluster),
-                containerInstanceArn=self._arns.container_instance(instance.cluster, instance.id),
-                messageId=new_uuid(),
-                generatedAt=now,
-                timeline=now,
-                tasks=[
-                    {
-                        "taskArn": self._arns.task(task.cluster, task.id),
-                        "taskClusterArn": self._arns.cluster(task.cluster),
-                        "desiredStatus": task.desired_status,
-                    }
-                    for task in list_tasks_on(session, self.instance_id)
-                ],
-            )
+            return instance.cluster, wishes_on(session, self.instance_id)
 
-        return self._store.read(read)
+        cluster, wishes = self._store.read(read)
+        cluster_arn, now = self._arns.cluster(cluster), self._now()
+        return _frame(
+            "TaskManifestMessage",
+            clusterArn=cluster_arn,
+            containerInstanceArn=self._arns.container_instance(cluster, self.instance_id),
+            messageId=new_uuid(),
+            generatedAt=now,
+            timeline=now,
+            tasks=[
+                {"taskArn": self._arns.task(cluster, task_id), "taskClusterArn": cluster_arn, "desiredStatus": wish}
+                for task_id, wish in wishes.items()
+            ],
+        )
 
     def news(self) -> list[str]:
         """Frames of the tasks whose wish this connection has not sent yet; none when there is nothing to say."""
+        known = set(self._sent)
 
-        def read(session: Session) -> tuple[dict[str, dict[str, Any] | None], dict[str, str]] | None:
-            instance = get_container_instance(session, self.instance_id)
-            if instance is None or instance.status == "INACTIVE":
+        def read(session: Session) -> tuple[str, array[int], dict[str, str | None]] | None:
+            cluster = session.execute(
+                select(ContainerInstance.cluster).where(
+                    ContainerInstance.id == self.instance_id, ContainerInstance.status != "INACTIVE"
+                )
+            ).scalar()
+            if cluster is None:
                 return None
             wishes = wishes_on(session, self.instance_id)
-            unsent = [task_id for task_id, wish in wishes.items() if self._sent.get(task_id) != wish]
-            return {task.id: self._render(session, task) for task in list_tasks(session, unsent)}, wishes
+            marks = _marks(wishes)
+            unsent = [task_id for task_id, mark in zip(wishes, marks, strict=True) if mark not in known]
+            return cluster, marks, {task.id: self._render(session, task) for task in list_told(session, unsent)}
 
         seen = self._store.read(read)
         if seen is None:
             self.closed = True
             return []
-        rendered, self._sent = seen
-        self._give_up([task_id for task_id, task in rendered.items() if task is None])
-        tasks = [task for task in rendered.values() if task is not None]
-        return [self._payload(tasks)] if tasks else []
+        cluster, self._sent, rendered = seen
+        self._give_up([task_id for task_id, text in rendered.items() if text is None])
+        return [self._payload(cluster, texts) for texts in _fitting(text for text in rendered.values() if text)]
 
     def heartbeat(self) -> str:
         return _frame("HeartbeatMessage", messageId=new_uuid(), healthy=True)
@@ -100,11 +108,10 @@ class Conversation:
                 pass  # acknowledgements: what was sent is repeated until the task's state says it arrived
         return None
 
-    def _render(self, session: Session, task: Task) -> dict[str, Any] | None:
+    def _render(self, session: Session, task: ToldTask) -> str | None:
         """The task as its agent is told it; None for one that cannot be told, so that it takes no other with it."""
         try:
-            definition = session.get_one(TaskDefinition, (task.family, task.revision))
-            return render_payload_task(task, definition, arns=self._arns, settings=self._settings)
+            return self._texts.render(session, task)
         except Exception:
             log.exception("task cannot be told to its agent", extra={"task": task.id})
             return None
@@ -120,18 +127,19 @@ class Conversation:
         if task_ids:
             self._store.transact(write)
 
-    def _payload(self, tasks: list[dict[str, Any]]) -> str:
-        cluster = tasks[0]["taskClusterArn"]
+    def _payload(self, cluster: str, tasks: Sequence[str]) -> str:
         now = self._now()
-        return _frame(
+        frame = _frame(
             "PayloadMessage",
-            clusterArn=cluster,
-            containerInstanceArn=self._arns.container_instance(last_part(cluster), self.instance_id),
+            clusterArn=self._arns.cluster(cluster),
+            containerInstanceArn=self._arns.container_instance(cluster, self.instance_id),
             messageId=new_uuid(),
             seqNum=now,
             generatedAt=now,
-            tasks=tasks,
+            tasks=[],
         )
+        # The tasks are texts already; their list is the frame's last member.
+        return f"{frame.removesuffix(']}}')}{','.join(tasks)}]}}}}"
 
     def _verify_stops(self, message: dict[str, Any]) -> str:
         """Of the tasks an agent runs and was not told of, those that really should not run there."""
@@ -141,20 +149,35 @@ class Conversation:
             for candidate in (asked if isinstance(asked, list) else ())
             if isinstance(candidate, dict)
         }
-        wanted = {
-            task.id
-            for task in self._store.read(lambda session: list_tasks_on(session, self.instance_id))
-            if task.desired_status == "RUNNING"
-        }
+        wishes = self._store.read(lambda session: wishes_on(session, self.instance_id))
         return _frame(
             "TaskStopVerificationAck",
             messageId=message.get("messageId", new_uuid()),
             generatedAt=self._now(),
-            stopTasks=[candidate for task_id, candidate in candidates.items() if task_id not in wanted],
+            stopTasks=[candidate for task_id, candidate in candidates.items() if wishes.get(task_id) != "RUNNING"],
         )
 
     def _now(self) -> int:
         return epoch_millis(self._clock.now())
+
+
+def _marks(wishes: Mapping[str, str]) -> "array[int]":
+    """A 64-bit number for each task and what is wished of it; that two of one host are alike is not to be feared."""
+    return array("q", [hash(task_id + wish) for task_id, wish in wishes.items()])
+
+
+def _fitting(texts: Iterable[str]) -> Iterator[list[str]]:
+    """The texts in lists, each no longer than a frame should be; a longer one is alone in its own."""
+    fitting: list[str] = []
+    length = 0
+    for text in texts:
+        if fitting and length + len(text) > LARGEST_FRAME:
+            yield fitting
+            fitting, length = [], 0
+        fitting.append(text)
+        length += len(text)
+    if fitting:
+        yield fitting
 
 
 def _frame(kind: str, **message: Any) -> str:

@@ -13,13 +13,16 @@ from kit.settings import Settings
 from scheduler.wiring import interface_of
 from state.task_definitions import TaskDefinition
 from state.tasks import Task
+from state.told_tasks import ToldTask
 
 NANOSECONDS = 1_000_000_000
 MIB = 1024 * 1024
 ECR_IMAGE = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/")
 
 
-def render_payload_task(task: Task, definition: TaskDefinition, *, arns: Arns, settings: Settings) -> dict[str, Any]:
+def render_payload_task(
+    task: Task | ToldTask, definition: TaskDefinition, *, arns: Arns, settings: Settings
+) -> dict[str, Any]:
     """One entry of a PayloadMessage's ``tasks``."""
     body = definition.body
     payload: dict[str, Any] = {
@@ -64,7 +67,7 @@ def render_associations(containers: Sequence[Mapping[str, Any]]) -> list[dict[st
 
 
 def _container(
-    task: Task, body: Mapping[str, Any], definition: Mapping[str, Any], *, arns: Arns, settings: Settings
+    task: Task | ToldTask, body: Mapping[str, Any], definition: Mapping[str, Any], *, arns: Arns, settings: Settings
 ) -> dict[str, Any]:
     override = _override_of(task, definition["name"])
     known = next(c for c in task.containers if c["name"] == definition["name"])
@@ -114,7 +117,7 @@ def is_ours(image: str, settings: Settings) -> bool:
     return image.startswith(f"{settings.registry}/") or ECR_IMAGE.match(image) is not None
 
 
-def _override_of(task: Task, name: str) -> Mapping[str, Any]:
+def _override_of(task: Task | ToldTask, name: str) -> Mapping[str, Any]:
     overrides: Sequence[Mapping[str, Any]] = (task.overrides or {}).get("containerOverrides", ())
     return next((override for override in overrides if override.get("name") == name), {})
 
