@@ -1,0 +1,73 @@
+"""DAEMON services keep to the hosts that their constraints name, as hosts change and as other tasks come and go."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.services import NEEDED, ServicesPlane
+
+
+@pytest.fixture
+def plane(store_url: str) -> Iterator[ServicesPlane]:
+    plane = ServicesPlane(store_url)
+    plane.register()
+    yield plane
+    plane.close()
+
+
+def host(plane: ServicesPlane, **attributes: str) -> str:
+    needed = [{"name": name, "value": ""} for name in NEEDED]
+    return plane.add_host(attributes=[*needed, *({"name": n, "value": v} for n, v in attributes.items())])
+
+
+def member_of(expression: str) -> list[dict[str, str]]:
+    return [{"type": "memberOf", "expression": expression}]
+
+
+def on(plane: ServicesPlane) -> list[str | None]:
+    return sorted(task.container_instance_id or "" for task in plane.tasks() if task.service_name == "web")
+
+
+def test_a_daemon_runs_only_where_its_constraint_says(plane: ServicesPlane) -> None:
+    first, other = host(plane, rack="1"), host(plane, rack="2")
+    plane.create(None, schedulingStrategy="DAEMON", placementConstraints=member_of("attribute:rack in [1, 3]"))
+    plane.come_to_rest()
+    assert on(plane) == [first]
+    assert plane.service()["desiredCount"] == 1
+    third = host(plane, rack="3")
+    plane.come_to_rest()
+    assert on(plane) == sorted([first, third])
+    plane.ecs.put_attributes(attributes=[{"name": "rack", "value": "1", "targetId": other}])
+    plane.ecs.put_attributes(attributes=[{"name": "rack", "value": "9", "targetId": third}])
+    plane.come_to_rest()
+    assert on(plane) == sorted([first, other])
+
+
+def test_a_task_definitions_constraint_holds_for_a_daemon_too(plane: ServicesPlane) -> None:
+    host(plane)
+    second = host(plane, rack="2")
+    plane.register(placementConstraints=member_of("attribute:rack exists"))
+    plane.create(None, schedulingStrategy="DAEMON")
+    plane.come_to_rest()
+    assert on(plane) == [second]
+
+
+def test_a_daemon_does_not_turn_its_own_constraint(plane: ServicesPlane) -> None:
+    hosts = [host(plane), host(plane)]
+    plane.create(None, schedulingStrategy="DAEMON", placementConstraints=member_of("runningTasksCount == 0"))
+    plane.come_to_rest()
+    assert on(plane) == sorted(hosts)
+    before = {task.id for task in plane.tasks()}
+    plane.come_to_rest()
+    assert {task.id for task in plane.tasks()} == before
+
+
+def test_a_daemon_can_keep_away_from_other_tasks(plane: ServicesPlane) -> None:
+    busy = host(plane)
+    plane.register(family="db")
+    plane.ecs.run_task(taskDefinition="db", group="db")
+    free = host(plane)
+    plane.create(None, schedulingStrategy="DAEMON", placementConstraints=member_of("not (task:group == db)"))
+    plane.come_to_rest()
+    assert on(plane) == [free]
+    assert {task.container_instance_id for task in plane.tasks() if task.group == "db"} == {busy}
