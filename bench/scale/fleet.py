@@ -55,12 +55,14 @@ def report(plane: Plane, flight: Flight, bare: float) -> None:
     first = rate_between(flight.samples, 0, percent)
     last = rate_between(flight.samples, flight.tasks - percent, flight.tasks)
     million = flight.memory_at(1_000_000)
+    ours, agents = (f"{seconds / flight.tasks * 1e6:.0f} µs" for seconds in flight.processor)
     rows = [
         ("from the first desired count to the last RUNNING", _minutes(flight.seconds), "Nomad C2M: 22 min 14 s"),
         ("tasks a second, in all", f"{rate:,.0f}", "Nomad C1M: 3,750, C2M: 1,500"),
         ("the first 1 %", f"{first:,.0f}/s" if first else "-", ""),
         ("the last 1 %", f"{last:,.0f}/s" if last else "-", ""),
         (f"{plane.database} alone, same rows, one thread", f"{bare:,.0f}/s", f"Berth: {rate / bare:.2f} of it"),
+        ("processor time per task", ours, f"simulated agents: {agents}"),
         ("hosts used", f"{flight.hosts_used:,}", f"of {flight.hosts:,}"),
         ("control plane's memory with 1,000,000 running", _mib(million), "≤ 2 GB"),
         ("control plane's memory, most", _mib(max(sample.memory for sample in flight.samples)), ""),

@@ -45,6 +45,12 @@ class Flight:
         """From the first desired count until all run."""
         return self.samples[-1].at
 
+    @property
+    def processor(self) -> tuple[float, float]:
+        """Seconds of processor time of the control plane and of the simulated agents."""
+        first, last = self.samples[0], self.samples[-1]
+        return last.processor - first.processor, last.children - first.children
+
     def memory_at(self, running: int) -> int | None:
         """Resident bytes of the control plane when that many tasks ran; None if never."""
         return next((sample.memory for sample in self.samples if sample.running >= running), None)

@@ -24,12 +24,15 @@ RECENT = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One look: seconds since the start, tasks launched and tasks RUNNING by then, resident bytes."""
+    """One look: seconds since the start, tasks launched and tasks RUNNING by then; of this process resident bytes and
+    seconds of processor time, and those of its children."""
 
     at: float
     launched: int
     running: int
     memory: int
+    processor: float = 0.0
+    children: float = 0.0
 
 
 class Gauge:
@@ -80,6 +83,8 @@ class Gauge:
                 launched=sum(tasks for *_, tasks in counts),
                 running=sum(tasks for _, _, status, tasks in counts if status == "RUNNING"),
                 memory=self._process.memory_info().rss,
+                processor=_processor(self._process),
+                children=sum(_processor(child) for child in self._process.children()),
             )
         )
 
@@ -98,6 +103,11 @@ class Gauge:
                 )
 
         return tell
+
+
+def _processor(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def show(samples: Sequence[Sample], wanted: int) -> Table:
