@@ -191,6 +191,7 @@ def _ask(mould: Mould, *, free_choice: bool = True) -> Ask:
         group=mould.group,
         gpus=demand.gpus,
         resources=demand.resources,
+        queued=launch.queued,
     )
 
 

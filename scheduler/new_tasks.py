@@ -33,6 +33,7 @@ class Launch:
     constraints: Sequence[Mapping[str, Any]] = ()
     strategy: Sequence[Mapping[str, Any]] = ()
     tags: Sequence[Mapping[str, Any]] = ()
+    queued: bool = False  # as of ``Ask``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Hosts that packing needs over the fewest there could be, by Berth and by what others do: ``bench.packing``."""
+"""Packing, as one of the benchmarks at scale: see ``bench.packing``."""
 
 from argparse import Namespace
 
@@ -6,5 +6,4 @@ from bench import packing
 
 
 def run(options: Namespace) -> None:
-    """Print its tables."""
     packing.run()

@@ -64,7 +64,17 @@ def _scores(fleet: Fleet, ask: Ask, link: Strategy, slots: Slots) -> np.ndarray[
             cpu, memory = columns.cpu.take(slots), columns.memory.take(slots)
             per_cpu, per_memory = columns.per_cpu.take(slots), columns.per_memory.take(slots)
             used = columns.tasks.take(slots) > 0
-            return best_fit_scores(fleet.leftovers(), ask.cpu, ask.memory, cpu, memory, per_cpu, per_memory, used)
+            return best_fit_scores(
+                fleet.leftovers(),
+                ask.cpu,
+                ask.memory,
+                cpu,
+                memory,
+                per_cpu,
+                per_memory,
+                used,
+                alone=not ask.queued,
+            )
         case "spread", ("instanceId" | "host"):
             return fleet.members.column(ask.group).take(slots)
         case "spread", _ if (name := attribute_of(link)) is not None:

@@ -22,7 +22,7 @@ class Draft:
         self.ask = ask
         self.chance = chance
         self.alone = alone
-        """Whether there is one task only."""
+        """Whether the task comes alone: neither a group nor a queue."""
         self.given: Ints = np.zeros(fleet.columns.size, dtype=np.int64)
         self._order: list[Slots] = []
 

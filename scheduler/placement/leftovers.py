@@ -72,7 +72,7 @@ def best_fit_scores(
     """How good each host is for a task; the least is the best. All must have room for it.
 
     ``used`` says which hosts have a task; one without is begun before they are full only for a task that is
-    ``alone``, since of many alike each would begin another.
+    ``alone``: of many alike each would begin another, and those of a queue have been put into order already.
     """
     share_cpu, share_memory = _share(cpu - asked_cpu, per_cpu), _share(memory - asked_memory, per_memory)
     tight = (share_cpu + share_memory) / 2 + LEANING * np.abs(share_cpu - share_memory)

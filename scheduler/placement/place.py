@@ -72,7 +72,7 @@ def _place_group(fleet: Fleet, ask: Ask, count: int, chance: Chance) -> GroupPla
     if rules.moody:
         return _place_moody(fleet, ask, count, chance, rules)
     slots, room = room_for(fleet, ask, rules, count)
-    draft = Draft(fleet, ask, chance, alone=count == 1)
+    draft = Draft(fleet, ask, chance, alone=count == 1 and not ask.queued)
     placed = min(count, int(room.sum()))
     share(draft, slots, room, placed, ask.strategy or DEFAULT)
     taken, counts = draft.shares()

@@ -87,6 +87,9 @@ class Ask:
     """Whole devices, pinned to the task."""
     resources: tuple[tuple[str, int], ...] = ()
     """Amounts of named resources, by name."""
+    queued: bool = False
+    """One of many that wait and were put into order by ``pack_queue``: best fit over both dimensions then begins no
+    host while one in use fits."""
 
 
 Shape = tuple[object, ...]
@@ -106,4 +109,5 @@ def shape_of(ask: Ask) -> Shape:
         ask.address,
         ask.gpus,
         ask.resources,
+        ask.queued,
     )
