@@ -68,7 +68,7 @@ class Conversation:
         """Frames of the tasks whose wish this connection has not sent yet; none when there is nothing to say."""
         known = set(self._sent)
 
-        def read(session: Session) -> tuple[str, array[int], dict[str, str | None]] | None:
+        def read(session: Session) -> "tuple[str, array[int], dict[str, str | None]] | None":
             cluster = session.execute(
                 select(ContainerInstance.cluster).where(
                     ContainerInstance.id == self.instance_id, ContainerInstance.status != "INACTIVE"
