@@ -13,7 +13,7 @@ from decimal import Decimal
 from scheduler.placement.query_automaton import compile_pattern
 from scheduler.placement.query_regex import BadPattern
 from scheduler.placement.query_tree import Comparison
-from scheduler.placement.query_words import BadQuery
+from scheduler.placement.query_words import BadQuery, shown
 from scheduler.placement.world import Host
 
 Check = Callable[[Host], bool]
@@ -58,7 +58,7 @@ def _read(comparison: Comparison, operator: str, places: Sequence[int]) -> Check
         case "agentVersion":
             version = _version(comparison.arguments[0])
             if version is None:
-                raise BadQuery(places[0], f"expected a version like 1.14.5, found '{comparison.arguments[0]}'")
+                raise BadQuery(places[0], f"expected a version like 1.14.5, found {shown(comparison.arguments[0])}")
             return _ordered(operator, lambda host: _version(host.agent_version), version)
         case "registeredAt":
             instant = _read_instant(comparison.arguments[0], places[0])
@@ -68,7 +68,7 @@ def _read(comparison: Comparison, operator: str, places: Sequence[int]) -> Check
         case "agentConnected" if operator != "=~":
             for argument, place in zip(comparison.arguments, places, strict=True):
                 if argument.lower() not in ("true", "false"):
-                    raise BadQuery(place, f"expected true or false, found '{argument}'")
+                    raise BadQuery(place, f"expected true or false, found {shown(argument)}")
             lowered = tuple(argument.lower() for argument in comparison.arguments)
             return _text(operator, _values(comparison), lowered, places)
         case _:
@@ -139,7 +139,7 @@ _COMPARE: dict[str, Callable[[object, object], bool]] = {
 
 def _read_count(text: str, place: int) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise BadQuery(place, f"expected a count like 3, found '{text}'")
+        raise BadQuery(place, f"expected a count like 3, found {shown(text)}")
     return int(text)
 
 
@@ -161,7 +161,9 @@ def _read_instant(text: str, place: int) -> datetime:
         instant = datetime.fromisoformat(text)
         return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise BadQuery(place, f"expected a date like 2018-06-18 or 2018-06-18T22:28:28Z, found '{text}'") from error
+        raise BadQuery(
+            place, f"expected a date like 2018-06-18 or 2018-06-18T22:28:28Z, found {shown(text)}"
+        ) from error
 
 
 def _registered_at(host: Host) -> datetime | None:

@@ -13,7 +13,7 @@ _SUBJECT = re.compile(r"[A-Za-z][\w:]*", re.ASCII)
 _NAME = re.compile(r"[\w./\\-]{1,128}", re.ASCII)
 _VALUE = re.compile(r"""(?:(?!&&|\|\|)[^\s()\[\],'"])+""")
 _NO_VALUE = "=<>!~&|"
-_SHOWN = 20
+_SHOWN = 40
 
 
 class BadQuery(ValueError):
@@ -135,5 +135,9 @@ class Words:
         if at >= len(self.text):
             return "the end"
         word = re.compile(r"[\w:.@/\\-]+|&&|\|\||[!=<>~]+|.", re.ASCII | re.DOTALL).match(self.text, at)
-        shown = word[0] if word else self.text[at]
-        return f"'{shown[:_SHOWN]}{'…' if len(shown) > _SHOWN else ''}'"
+        return shown(word[0] if word else self.text[at])
+
+
+def shown(text: str) -> str:
+    """The text in quotes, cut where it is longer than anybody reads."""
+    return f"'{text[:_SHOWN]}{'…' if len(text) > _SHOWN else ''}'"
