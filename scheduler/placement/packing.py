@@ -1,7 +1,8 @@
 """Packing: a queue of jobs onto hosts, so that fewer hosts are needed. Pure.
 
 A host is filled before the next is looked at, always with the job that points the same way as what is left of it: the
-greatest dot product of what is free and what is asked, both as shares of the host. Jobs of one size go in their order.
+greatest dot product of what is free and what is asked, both as shares of the host, less a part of the job's own square,
+which lets a job that fits snugly go before one that is merely large. Jobs of one size go in their order.
 A job that others have overtaken too often goes first, and while it finds no room nobody goes: so nobody starves.
 
 Measured against the alternatives in ``bench.packing``. Source of the heuristic: Panigrahy, Talwar, Uyeda and Wieder,
@@ -18,6 +19,8 @@ from scheduler.placement.arrays import Floats, Ints, Mask
 
 PATIENCE = 32
 """Later jobs that may overtake one that waits, before it holds the room for itself."""
+SNUGNESS = 0.4
+"""The part of the square: with none the dot product alone decides, with a half the distance from what is left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,13 +110,14 @@ class _Line:
         sizes = self._waits.nonzero()[0]
         asked_cpu, asked_memory = self.cpu[sizes], self.memory[sizes]
         shares_cpu, shares_memory = asked_cpu * per_cpu, asked_memory * per_memory
+        squares = SNUGNESS * (shares_cpu**2 + shares_memory**2)
         while True:
             fitting = (asked_cpu <= cpu) & (asked_memory <= memory)
             if not fitting.any():
                 return gone
-            alignment = shares_cpu * (cpu * per_cpu) + shares_memory * (memory * per_memory)
+            alignment = shares_cpu * (cpu * per_cpu) + shares_memory * (memory * per_memory) - squares
             # Among equals the one whose first job came first.
-            best = int(np.where(fitting, alignment, -1.0).argmax())
+            best = int(np.where(fitting, alignment, -np.inf).argmax())
             size = int(sizes[best])
             gone.append(self._jobs[size].popleft())
             cpu, memory = cpu - asked_cpu[best], memory - asked_memory[best]
