@@ -4,12 +4,13 @@ Nothing here costs more because more tasks run: sums come from the counts that m
 indexes that hold little else than what is asked for. Nothing here writes.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, and_, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from state.base import some
@@ -42,7 +43,7 @@ class Settling(NamedTuple):
 
 
 def tally_alike(session: Session) -> dict[Alike, int]:
-    """The tasks that have not stopped, of all deployments that are not INACTIVE."""
+    """How many tasks are alike of those that have not stopped, of all deployments that are not INACTIVE."""
     own = (TaskCount.deployment_id, TaskCount.last_status, TaskCount.desired_status, TaskCount.health_status)
     alive = select(Deployment.id).where(Deployment.status != "INACTIVE")
     sums = (
@@ -50,13 +51,13 @@ def tally_alike(session: Session) -> dict[Alike, int]:
         .where(TaskCount.deployment_id.in_(alive), TaskCount.tasks != 0)
         .group_by(*own)
     )
-    on_draining = sums.join(ContainerInstance, ContainerInstance.id == TaskCount.container_instance_id).where(
-        ContainerInstance.status == "DRAINING"
-    )
-    tally = {Alike(*row[:4], False): row[4] for row in session.execute(sums)}
-    for row in session.execute(on_draining):
-        tally[Alike(*row[:4], False)] -= row[4]
-        tally[Alike(*row[:4], True)] = row[4]
+    tally = Counter({Alike(*row[:4], False): row[4] for row in session.execute(sums)})
+    for hosts in some(
+        session.scalars(select(ContainerInstance.id).where(ContainerInstance.status == "DRAINING")).all()
+    ):
+        for row in session.execute(sums.where(TaskCount.container_instance_id.in_(hosts))):
+            tally[Alike(*row[:4], False)] -= row[4]
+            tally[Alike(*row[:4], True)] += row[4]
     return tally
 
 
@@ -138,11 +139,13 @@ def list_alike(session: Session, kind: Alike, limit: int) -> Sequence[Row[Any]]:
             ContainerInstance.status == "DRAINING"
         )
     names = session.scalars(hosts.limit(_HOSTS)).all()
+    if not names:
+        return ()
     somewhere = Task.container_instance_id.in_(names)
     rows = _rows().where(
         or_(somewhere, Task.container_instance_id.is_(None)) if "" in names else somewhere,
         Task.last_status == kind.last_status,
-        Task.deployment_id == kind.deployment_id,
+        _by_host(kind.deployment_id),
         Task.desired_status == kind.desired_status,
         Task.health_status == kind.health_status,
     )
@@ -171,7 +174,7 @@ def list_most_crowded(session: Session, deployment: str, count: int) -> Iterator
                     Task.container_instance_id == host,
                     Task.last_status == "RUNNING",
                     Task.desired_status == "RUNNING",
-                    Task.deployment_id == deployment,
+                    _by_host(deployment),
                 )
                 .order_by(Task.created_at.desc(), Task.id)
                 .limit(shares[host])
@@ -214,6 +217,11 @@ def _of(deployment: str) -> Select[*tuple[Any, ...]]:
     return _rows().where(WANTED, Task.deployment_id == deployment)
 
 
+def _by_host(deployment: str) -> ColumnElement[bool]:
+    """The condition in words that no index answers: the hosts' tasks are few, the deployment's may be all there are."""
+    return Task.deployment_id.concat("") == deployment
+
+
 def _shares(tasks: Mapping[str, int], count: int) -> dict[str, int]:
     """How many to take from each host, so that after taking ``count`` the fullest is as empty as can be."""
     by_size: dict[int, list[str]] = defaultdict(list)
@@ -222,7 +230,7 @@ def _shares(tasks: Mapping[str, int], count: int) -> dict[str, int]:
     sizes = sorted(by_size, reverse=True)
     shares: dict[str, int] = {}
     level: list[str] = []
-    for size, lower in zip(sizes, [*sizes[1:], 0], strict=True):
+    for size, lower in pairwise([*sizes, 0]):
         level += sorted(by_size[size])
         for _ in range(size - lower):
             for host in level:

@@ -56,8 +56,15 @@ class Task(Moves, Base):
         Index("ix_tasks_family", "family", "id"),
         Index("ix_tasks_started_by", "started_by", "id", sqlite_where=OF_SOMEBODY, postgresql_where=OF_SOMEBODY),
         Index("ix_tasks_stopped_at", "stopped_at", sqlite_where=OVER, postgresql_where=OVER),
-        # How many of a deployment's tasks have settled is a range of this.
-        Index("ix_tasks_deployment", "deployment_id", "started_at", sqlite_where=WANTED, postgresql_where=WANTED),
+        # How many of a deployment's tasks have settled is a range of this; with its last column, of nothing else.
+        Index(
+            "ix_tasks_deployment",
+            "deployment_id",
+            "started_at",
+            "desired_status",
+            sqlite_where=WANTED,
+            postgresql_where=WANTED,
+        ),
         # Holds no more than the stopped tasks that the services loop has yet to look at.
         Index("ix_tasks_unjudged", "deployment_id", sqlite_where=UNJUDGED, postgresql_where=UNJUDGED),
     )

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -42,10 +43,10 @@ class Crowds:
         """What there is of the deployment's tasks."""
         return tuple(self._kinds[deployment])
 
-    def name(self, rows: Iterable[Row[Any]]) -> None:
-        """See these tasks by name. Each is given once."""
+    def name(self, rows: Iterable[Row[Any]], *, to_choose: bool = True) -> None:
+        """See these tasks one by one, and by name where they are ``to_choose`` among. Each is given once."""
         for row in rows:
-            self._named[row.deployment_id].append(self._task(row))
+            self._named[row.deployment_id].append(replace(self._task(row), named=to_choose))
             if row.last_status == "STOPPED":
                 continue
             draining = row.host_status == "DRAINING"

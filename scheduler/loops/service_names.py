@@ -36,10 +36,12 @@ MOST_UNJUDGED = 5000
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Rows of tasks; ``more`` says of which deployments some were left out that would be of use."""
+    """Rows of tasks; ``more`` says of which deployments some were left out that would be of use. ``witnesses`` are to
+    be seen one by one and not to be chosen: others would be stopped before them."""
 
     rows: Sequence[Row[Any]]
     more: frozenset[str]
+    witnesses: Sequence[Row[Any]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ def name_tasks(session: Session, choices: Iterable[Choice], settled_by: datetime
     must have started to count as healthy now."""
     whole: list[str] = []
     rows: list[Row[Any]] = []
+    witnesses: list[Row[Any]] = []
     more: set[str] = set()
     for choice in choices:
         own = [deployment.id for deployment in choice.service.deployments]
@@ -83,9 +86,10 @@ def name_tasks(session: Session, choices: Iterable[Choice], settled_by: datetime
         if choice.failing:
             for name in own:
                 checked = name in choice.checked
-                rows += list_latest_healthy(session, name, checked=checked, before=settled_by)
+                witnesses += list_latest_healthy(session, name, checked=checked, before=settled_by)
     rows += list_staying(session, whole)
-    return Named(list({row.id: row for row in rows}.values()), frozenset(more))
+    found = {row.id: row for row in rows}
+    return Named(list(found.values()), frozenset(more), [row for row in witnesses if row.id not in found])
 
 
 def _offer(session: Session, choice: Choice, settled_by: datetime) -> list[Row[Any]]:

@@ -83,6 +83,7 @@ def look(session: Session, known: dict[Revision, Needs], *, now: datetime, settl
     unjudged = judge_unjudged(session)
     named = name_tasks(session, _choices(counted.values(), crowds, unjudged), now - settle)
     crowds.name([*unjudged.rows, *named.rows])
+    crowds.name(named.witnesses, to_choose=False)
     daemons = [seen for seen in counted.values() if seen.scheduling_strategy == "DAEMON"]
     crowds.place_leaving(session, [deployment.id for seen in daemons for deployment in seen.deployments])
     crowds.settle(session)

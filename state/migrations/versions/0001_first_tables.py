@@ -475,6 +475,7 @@ def upgrade() -> None:
         sa.Column("gpus", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("status_reason", sa.String(), nullable=True),
+        sa.Column("bypassed", sa.Integer(), nullable=False),
         sa.Column("waits", sa.Boolean(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.JSON(none_as_null=True), nullable=False),
@@ -809,7 +810,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_tasks_cluster_status", ["cluster", "desired_status", "id"], unique=False)
         batch_op.create_index(
             "ix_tasks_deployment",
-            ["deployment_id", "started_at"],
+            ["deployment_id", "started_at", "desired_status"],
             unique=False,
             sqlite_where=sa.text("desired_status = 'RUNNING'"),
             postgresql_where=sa.text("desired_status = 'RUNNING'"),
