@@ -46,12 +46,14 @@ class Gauge:
         self._wanted = wanted
         self._console = console or Console()
         self._process = psutil.Process()
+        self._children: Sequence[psutil.Process] = ()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gauge", daemon=True)
         self._began = monotonic()
 
     def __enter__(self) -> "Gauge":
         self._began = monotonic()
+        self._children = self._process.children()
         self._look()
         self._thread.start()
         return self
@@ -84,7 +86,7 @@ class Gauge:
                 running=sum(tasks for _, _, status, tasks in counts if status == "RUNNING"),
                 memory=self._process.memory_info().rss,
                 processor=_processor(self._process),
-                children=sum(_processor(child) for child in self._process.children()),
+                children=sum(_processor(child) for child in self._children),
             )
         )
 
