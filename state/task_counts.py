@@ -118,6 +118,14 @@ def tally_hosts(session: Session, container_instances: Collection[str]) -> Mappi
     return _by_status(session, TaskCount.container_instance_id, container_instances)
 
 
+def tally_providers(session: Session, deployment: str) -> Mapping[str, int]:
+    """Tasks of the deployment that are to run, by capacity provider."""
+    rows = _sums(TaskCount.capacity_provider).where(
+        TaskCount.deployment_id == deployment, TaskCount.desired_status == "RUNNING"
+    )
+    return {row[0]: row[1] for row in session.execute(rows)}
+
+
 def tally_clusters(session: Session, clusters: Collection[str]) -> Iterable[tuple[str, str, str, int]]:
     """Cluster, launch type, ``last_status`` and how many tasks."""
     key = (TaskCount.cluster, TaskCount.launch_type, TaskCount.last_status)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from kit.settings import Settings
+from scheduler.capacity_split import split
 from scheduler.ending import stop_tasks
 from scheduler.fleets import Fleets
 from scheduler.launch import Launch, launch_on, launch_tasks
@@ -17,6 +18,7 @@ from scheduler.placement import Refused, Why
 from scheduler.rollout import DeploymentSeen, RolloutPlan, ServiceSeen, StartTasks, StopTask, TaskSeen, decide, events
 from state.services import Deployment, Service, list_deployments, tell
 from state.store import Session
+from state.task_counts import tally_providers
 from state.task_definitions import TaskDefinition, get_task_definition
 from state.tasks import Task
 
@@ -157,11 +159,13 @@ def _start(
     if not start.hosts:
         count = min(start.count, MOST_STARTED)
         begun.waiting += start.count - count
-        launched = launch_tasks(session, launch, count, now=now, seed=seed, settings=settings, fleets=fleets)
-        begun.ids += launched.ids
-        begun.missing += launched.missing
-        if launched.refused is not None:
-            begun.refused.append(launched.refused)
+        for provider, share in _shares(session, deployment, count):
+            wanted = replace(launch, capacity_provider=provider)
+            launched = launch_tasks(session, wanted, share, now=now, seed=seed, settings=settings, fleets=fleets)
+            begun.ids += launched.ids
+            begun.missing += launched.missing
+            if launched.refused is not None:
+                begun.refused.append(launched.refused)
         return
     ids, refused = launch_on(session, launch, start.hosts, now=now, settings=settings, fleets=fleets)
     begun.ids += ids
@@ -170,8 +174,6 @@ def _start(
 
 
 def _launch(service: Service, deployment: Deployment, definition: TaskDefinition) -> Launch:
-    strategy = deployment.capacity_provider_strategy
-    heaviest = max(strategy, key=lambda item: (item["base"], item["weight"]), default=None)
     return Launch(
         cluster=service.cluster,
         task_definition=definition,
@@ -180,13 +182,20 @@ def _launch(service: Service, deployment: Deployment, definition: TaskDefinition
         started_by=deployment.id,
         service_name=service.name,
         deployment_id=deployment.id,
-        capacity_provider=heaviest["capacityProvider"] if heaviest else None,
         platform_version=deployment.platform_version,
         network_configuration=deployment.network_configuration,
         constraints=service.placement_constraints,
         strategy=service.placement_strategy,
         tags=_tags(service, definition),
     )
+
+
+def _shares(session: Session, deployment: Deployment, count: int) -> Iterable[tuple[str | None, int]]:
+    """How many tasks each capacity provider gets; all together where the deployment names none."""
+    if not deployment.capacity_provider_strategy:
+        return [(None, count)]
+    running = tally_providers(session, deployment.id)
+    return split(count, deployment.capacity_provider_strategy, running).items()
 
 
 def _tags(service: Service, definition: TaskDefinition) -> list[dict[str, Any]]:

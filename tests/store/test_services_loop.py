@@ -1,6 +1,7 @@
 """The services loop on both stores: boto3 asks, the loop carries out, and the agents' part is played."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -420,6 +421,38 @@ def test_a_cluster_that_defaults_to_fargate_gives_services_fargate(plane: Servic
     assert made["capacityProviderStrategy"] == strategy
     plane.step()
     assert [(task.launch_type, task.capacity_provider) for task in plane.tasks()] == [("FARGATE", "FARGATE_SPOT")]
+
+
+def test_tasks_are_split_over_capacity_providers_by_base_and_weight(plane: ServicesPlane) -> None:
+    plane.register(family="far", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512")
+    strategy = [
+        {"capacityProvider": "FARGATE", "weight": 1, "base": 2},
+        {"capacityProvider": "FARGATE_SPOT", "weight": 3, "base": 0},
+    ]
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    plane.create(6, taskDefinition="far", capacityProviderStrategy=strategy, networkConfiguration=network)
+    plane.step()
+    assert _providers(plane) == {"FARGATE": 3, "FARGATE_SPOT": 3}
+    plane.update(desiredCount=10)
+    plane.step()
+    assert _providers(plane) == {"FARGATE": 4, "FARGATE_SPOT": 6}
+    plane.crash([task for task in plane.tasks() if task.capacity_provider == "FARGATE"][:3])
+    plane.step()
+    assert _providers(plane) == {"FARGATE": 4, "FARGATE_SPOT": 6}, "what is lost on one is made good there"
+    answer = plane.ecs.run_task(
+        taskDefinition="far", count=5, capacityProviderStrategy=strategy, networkConfiguration=network
+    )
+    assert Counter(task["capacityProviderName"] for task in answer["tasks"]) == {"FARGATE": 3, "FARGATE_SPOT": 2}
+    with pytest.raises(plane.ecs.exceptions.InvalidParameterException, match="Only one capacity provider"):
+        plane.ecs.run_task(
+            taskDefinition="far",
+            capacityProviderStrategy=[{**item, "base": 1} for item in strategy],
+            networkConfiguration=network,
+        )
+
+
+def _providers(plane: ServicesPlane) -> Counter[str | None]:
+    return Counter(task.capacity_provider for task in plane.tasks() if task.desired_status == "RUNNING")
 
 
 def test_events_keep_to_the_newest_hundred(plane: ServicesPlane) -> None:

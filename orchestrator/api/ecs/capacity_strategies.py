@@ -1,6 +1,6 @@
 """Capacity provider strategies: which providers Berth knows, and what a strategy of them may say."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.api.ecs.errors import InvalidParameterException
@@ -19,7 +19,7 @@ def check_providers(given: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(given or ()))
 
 
-def check_strategy(given: Sequence[dict[str, Any]] | None, providers: Sequence[str]) -> list[dict[str, Any]]:
+def check_strategy(given: Sequence[Mapping[str, Any]] | None, providers: Sequence[str]) -> list[dict[str, Any]]:
     """The strategy with ``weight`` and ``base`` filled in; every provider must be one of the cluster's.
 
     Raises InvalidParameterException. Source: ECS API, CapacityProviderStrategyItem.

@@ -6,9 +6,14 @@ A member that Berth does not carry out is refused by name unless it asks for not
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.api.ecs.capacity_strategies import PROVIDERS, check_strategy
 from orchestrator.api.ecs.errors import InvalidParameterException
-from orchestrator.api.ecs.task_rules import check_network, check_placement, choose_launch_type, platform_version
+from orchestrator.api.ecs.task_rules import (
+    check_network,
+    check_placement,
+    choose_launch_type,
+    choose_strategy,
+    platform_version,
+)
 from scheduler.placement import BadSize, demand_of
 from state.clusters import Cluster
 from state.task_definitions import TaskDefinition
@@ -68,9 +73,8 @@ def where_to_run(request: Mapping[str, Any], cluster: Cluster, definition: TaskD
     ``request`` holds the wishes as CreateService spells them. Raises ECS's errors.
     """
     scheduling = request.get("schedulingStrategy") or "REPLICA"
-    asked = request.get("capacityProviderStrategy") or ([] if request.get("launchType") else cluster.default_strategy)
-    launch_type, _ = choose_launch_type(request, cluster.default_strategy)
-    strategy = check_strategy(asked, PROVIDERS)
+    launch_type = choose_launch_type(request, cluster.default_strategy)
+    strategy = choose_strategy(request, cluster.default_strategy)
     if launch_type == "MANAGED_INSTANCES":
         raise InvalidParameterException("Launch type MANAGED_INSTANCES is not supported by Berth.")
     if scheduling == "DAEMON" and launch_type == "FARGATE":

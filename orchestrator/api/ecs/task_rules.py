@@ -1,15 +1,17 @@
 """What RunTask and StartTask check before anything is launched, and how a request becomes a Launch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kit.fargate import FargateRefusal, check_fargate_size
-from orchestrator.api.ecs.capacity_strategies import check_providers
+from orchestrator.api.ecs.capacity_strategies import PROVIDERS, check_providers, check_strategy
 from orchestrator.api.ecs.container_rules import check_override
 from orchestrator.api.ecs.device_rules import check_device_overrides, needs_devices
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
 from orchestrator.api.ecs.lookup import find_cluster, find_task_definition, tags_of
 from orchestrator.call import Call
+from scheduler.capacity_split import split
 from scheduler.launch import Launch
 from scheduler.placement import (
     BadConstraint,
@@ -27,11 +29,22 @@ MOST_GROUP = 255
 MOST_STARTED_BY = 128
 
 
+def read_launches(call: Call, request: Mapping[str, Any], count: int) -> list[tuple[Launch, int]]:
+    """What a RunTask request describes, and how many tasks of it: one Launch for each capacity provider that has a
+    share, or one alone. Raises ECS's errors for what it cannot be."""
+    launch = read_launch(call, request)
+    strategy = choose_strategy(request, find_cluster(call, request.get("cluster")).default_strategy)
+    if not strategy:
+        return [(launch, count)]
+    return [(replace(launch, capacity_provider=name), share) for name, share in split(count, strategy, {}).items()]
+
+
 def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
-    """The Launch that a RunTask or StartTask request describes; raises ECS's errors for what it cannot be."""
+    """The Launch that a RunTask or StartTask request describes, but for its capacity provider; raises ECS's errors
+    for what it cannot be."""
     cluster = find_cluster(call, request.get("cluster"))
     definition = find_task_definition(call, request["taskDefinition"], active=True)
-    launch_type, provider = choose_launch_type(request, cluster.default_strategy)
+    launch_type = choose_launch_type(request, cluster.default_strategy)
     overrides = check_overrides(definition, request.get("overrides") or {})
     network = request.get("networkConfiguration")
     check_network(definition, launch_type, network)
@@ -63,7 +76,6 @@ def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
         launch_type=launch_type,
         group=request.get("group"),
         started_by=request.get("startedBy"),
-        capacity_provider=provider,
         platform_version=platform_version(request, launch_type),
         overrides=overrides,
         network_configuration=network,
@@ -87,23 +99,26 @@ def check_names(request: Mapping[str, Any]) -> None:
         )
 
 
-def choose_launch_type(
-    request: Mapping[str, Any], default_strategy: Sequence[Mapping[str, Any]]
-) -> tuple[str, str | None]:
-    """``(launch type, capacity provider)`` from the request, else from the cluster's default strategy, else EC2."""
-    strategy = request.get("capacityProviderStrategy") or []
-    if strategy and request.get("launchType"):
+def choose_launch_type(request: Mapping[str, Any], default_strategy: Sequence[Mapping[str, Any]]) -> str:
+    """The launch type from the request, else from its or the cluster's capacity providers, else EC2."""
+    if request.get("capacityProviderStrategy") and request.get("launchType"):
         raise InvalidParameterException(
             "Specifying both a launch type and capacity provider strategy is not supported."
         )
     if request.get("launchType"):
-        return request["launchType"], None
-    strategy = strategy or default_strategy
-    if not strategy:
-        return "EC2", None
-    check_providers([item["capacityProvider"] for item in strategy])
-    heaviest = max(strategy, key=lambda item: (item.get("base", 0), item.get("weight", 0)))
-    return "FARGATE", heaviest["capacityProvider"]
+        return str(request["launchType"])
+    return "FARGATE" if choose_strategy(request, default_strategy) else "EC2"
+
+
+def choose_strategy(
+    request: Mapping[str, Any], default_strategy: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """The capacity provider strategy of the request, else the cluster's; none where a launch type is asked for."""
+    if request.get("launchType"):
+        return []
+    asked = request.get("capacityProviderStrategy") or default_strategy
+    check_providers([item["capacityProvider"] for item in asked])
+    return check_strategy(asked, PROVIDERS)
 
 
 def platform_version(request: Mapping[str, Any], launch_type: str) -> str | None:

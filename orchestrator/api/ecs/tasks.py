@@ -15,7 +15,7 @@ from orchestrator.api.ecs.lookup import (
     resource_name,
 )
 from orchestrator.api.ecs.pages import page
-from orchestrator.api.ecs.task_rules import read_launch
+from orchestrator.api.ecs.task_rules import read_launch, read_launches
 from orchestrator.api.ecs.task_view import render_task
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
@@ -36,24 +36,20 @@ def run_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     count = request.get("count", 1)
     if not 1 <= count <= MOST_TASKS_PER_CALL:
         raise InvalidParameterException("Count should be between 1 and 10 (inclusive)")
-    launch = read_launch(call, request)
-    launched = launch_tasks(
-        call.session,
-        launch,
-        count,
-        now=call.now,
-        seed=call.seed,
-        settings=call.settings,
-        fleets=call.fleets,
-    )
-    if launched.refused and not launched.refused.failures():
-        # A cluster without a single host is the caller's mistake, as in ECS; a full one is a failure.
-        raise NoContainerInstances
-    failures = _failures(call, launch, launched.refused) if launched.refused else []
-    return {
-        "tasks": [render_task(call, task) for task in get_tasks(call.session, launched.ids)],
-        "failures": [failure for _ in range(launched.missing) for failure in failures],
-    }
+    ids: list[str] = []
+    failures: list[dict[str, Any]] = []
+    for launch, share in read_launches(call, request, count):
+        launched = launch_tasks(
+            call.session, launch, share, now=call.now, seed=call.seed, settings=call.settings, fleets=call.fleets
+        )
+        ids += launched.ids
+        if launched.refused is None:
+            continue
+        if not launched.refused.failures():
+            # A cluster without a single host is the caller's mistake, as in ECS; a full one is a failure.
+            raise NoContainerInstances
+        failures += [*_failures(call, launch, launched.refused)] * launched.missing
+    return {"tasks": [render_task(call, task) for task in get_tasks(call.session, ids)], "failures": failures}
 
 
 @ecs.operation("StartTask")
