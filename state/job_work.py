@@ -57,6 +57,7 @@ class Runnable:
     created_at: datetime
     index: int | None
     status_reason: str | None
+    bypassed: int
 
 
 def submitted_jobs(session: Session, limit: int) -> list[Submitted]:
@@ -194,6 +195,7 @@ def first_runnable(session: Session, per_shape: int, *, queues: Collection[str] 
             Job.created_at,
             Job.array_index,
             Job.status_reason,
+            Job.bypassed,
             place.label("place"),
         )
         .where(*where)
@@ -209,6 +211,7 @@ def first_runnable(session: Session, per_shape: int, *, queues: Collection[str] 
             created_at=row.created_at,
             index=row.array_index,
             status_reason=row.status_reason,
+            bypassed=row.bypassed,
         )
         for row in session.execute(select(ranked).where(ranked.c.place <= per_shape))
     ]

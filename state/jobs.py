@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, String, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, bindparam, func, insert, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from kit.lifecycle import IllegalTransition, Lifecycle
@@ -104,6 +104,8 @@ class Job(Moves, Base):
     status: Mapped[str] = mapped_column(String(20), default="SUBMITTED")
     # While RUNNABLE: why it is not running yet.
     status_reason: Mapped[str | None]
+    # While RUNNABLE: how many jobs that came later have been started before it on the hosts that it waits for.
+    bypassed: Mapped[int] = mapped_column(default=0)
     # Whether something it depends on still holds it back; of a child, its parent is asked first.
     waits: Mapped[bool] = mapped_column(default=False)
     # Attempts that were started, and what became of those that ended, as DescribeJobs shows them.
@@ -269,6 +271,19 @@ def hold_jobs(session: Session, job_ids: Sequence[str], reason: str) -> None:
             .values(status_reason=reason, version=Job.version + 1)
             .execution_options(synchronize_session=False)
         )
+
+
+def count_bypassed(session: Session, counts: Mapping[str, int]) -> None:
+    """Write that so many jobs more have been started before each of the named ones, which wait."""
+    if not counts:
+        return
+    jobs = Job.metadata.tables[Job.__tablename__]
+    session.execute(
+        update(jobs)
+        .where(jobs.c.id == bindparam("waiting"), jobs.c.status == "RUNNABLE")
+        .values(bypassed=jobs.c.bypassed + bindparam("more"), version=jobs.c.version + 1),
+        [{"waiting": job_id, "more": more} for job_id, more in sorted(counts.items())],
+    )
 
 
 def release_arrays(session: Session, parents: Sequence[str], reason: str | None) -> None:

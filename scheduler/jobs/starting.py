@@ -1,7 +1,8 @@
 """Starting: RUNNABLE jobs become ECS tasks, each in the same transaction as its move to STARTING, so never twice.
 
-``scheduler.queueing.dispatch`` says which environment a job goes to; here placement has its say, and a job that the
-environment's hosts refuse tries the next one of its queue or stays RUNNABLE with the reason.
+``scheduler.queueing.dispatch`` says which environment a job goes to, ``lining`` who goes first of those with one
+priority; here placement has its say, and a job that the environment's hosts refuse tries the next one of its queue or
+stays RUNNABLE with the reason.
 """
 
 from collections import defaultdict
@@ -14,19 +15,22 @@ from typing import Any
 from kit.settings import Settings
 from scheduler.fleets import Fleets
 from scheduler.jobs.environments import Room, can_grow, could_hold
+from scheduler.jobs.lining import Turn, bypassed, line_up
 from scheduler.jobs.task_definitions import CONTAINER, find_or_register
 from scheduler.launch import Launch, TaskExtra, launch_tasks
 from scheduler.placement import BadSize
-from scheduler.queueing import DispatchPlan, Held, Hold, substitute
+from scheduler.queueing import Dispatch, DispatchPlan, Held, Hold, substitute
 from state.compute_environments import ComputeEnvironment
 from state.job_work import Runnable, lock_jobs
-from state.jobs import Job, Submission, hold_jobs
+from state.jobs import Job, Submission, count_bypassed, hold_jobs
 from state.store import Session
 
 # AWS's words at the head of a held job's statusReason; jobStateTimeLimitActions go by them.
 INSUFFICIENT = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
 TOO_LARGE = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"
 UNFIT = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"
+# Hosts that jobs share are filled one after another, so that the others stay empty and may be let go.
+PACKED = ({"type": "binpack", "field": "cpu+memory"},)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,13 +40,16 @@ class Board:
     environments: Mapping[str, ComputeEnvironment]
     # The environments of each queue that jobs may be started on, in order.
     orders: Mapping[str, Sequence[str]]
+    priorities: Mapping[str, int]
     # CPU units left under maxvCpus once everything the plan dispatched is started; None where there is no bound.
     left: dict[str, int | None]
     # Environments that the first job in line waits for: nobody behind it may take what it waits for.
     blocked: set[str] = field(default_factory=set)
+    # The same for those with less priority only: who waits there has been let past.
+    yielding: set[str] = field(default_factory=set)
     # Why jobs stay RUNNABLE, by reason.
     held: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    started: int = 0
+    started: set[str] = field(default_factory=set)
     fleets: Fleets | None = None
 
 
@@ -63,20 +70,44 @@ def start_jobs(
     """
     for held in plan.held:
         board.held[_words(held)].append(held.job)
-    for (_, name), group in groupby(plan.dispatched, key=lambda one: (_submission(one.job), one.compute_environment)):
-        ids = [one.job for one in group]
-        names = _tried(board, window[ids[0]].queue, name)
-        if board.blocked.issuperset(names):
-            board.held[_behind(name)] += ids
-        elif board.started < limit:
-            found = lock_jobs(session, ids[: limit - board.started], ("RUNNABLE",))
-            alike = [found[job_id] for job_id in ids if job_id in found and found[job_id].stop_asked_at is None]
-            if alike:
-                _start(session, alike, names, board, now=now, seed=seed, settings=settings)
+    for _, same in groupby(plan.dispatched, key=lambda one: board.priorities[window[one.job].queue]):
+        line = list(same)
+        _start_line(session, line, window, board, now=now, seed=seed, settings=settings, limit=limit)
+        count_bypassed(session, bypassed(line, window, board.started))
+        board.blocked |= board.yielding
     for reason, ids in board.held.items():
         news = [job_id for job_id in ids if job_id not in window or window[job_id].status_reason != reason]
         hold_jobs(session, news, reason)
-    return board.started
+    return len(board.started)
+
+
+def _start_line(
+    session: Session,
+    line: Sequence[Dispatch],
+    window: Mapping[str, Runnable],
+    board: Board,
+    *,
+    now: datetime,
+    seed: int,
+    settings: Settings,
+    limit: int,
+) -> None:
+    """Start jobs of one priority."""
+
+    def alike(turn: Turn) -> tuple[str, str, bool]:
+        return _submission(turn.job), turn.environment, turn.insists
+
+    for (_, name, insists), group in groupby(line_up(session, line, window, board.environments, board.fleets), alike):
+        ids = [turn.job for turn in group]
+        names = _tried(board, window[ids[0]].queue, name)
+        room = limit - len(board.started)
+        if board.blocked.issuperset(names):
+            board.held[_behind(name)] += ids
+        elif room > 0:
+            found = lock_jobs(session, ids[:room], ("RUNNABLE",))
+            jobs = [found[job_id] for job_id in ids if job_id in found and found[job_id].stop_asked_at is None]
+            if jobs:
+                _start(session, jobs, names, board, insists=insists, now=now, seed=seed, settings=settings)
 
 
 def _start(
@@ -85,6 +116,7 @@ def _start(
     names: Sequence[str],
     board: Board,
     *,
+    insists: bool,
     now: datetime,
     seed: int,
     settings: Settings,
@@ -109,7 +141,7 @@ def _start(
         )
         for job, task_id in zip(waiting, tasks, strict=False):
             _started(job, task_id, environment, now=now)
-        board.started += len(tasks)
+        board.started.update(job.id for job, _ in zip(waiting, tasks, strict=False))
         left = board.left[name]
         if place and left is not None:
             board.left[name] = left - len(tasks) * waiting[0].cpu
@@ -125,7 +157,7 @@ def _start(
             reasons.append(f"{UNFIT} - {name}: {'the hosts it launches have no GPU' if launches_none else refused}")
             continue
         reasons.append(f"{INSUFFICIENT} - {name}: {refused}")
-        board.blocked.add(name)
+        (board.blocked if insists else board.yielding).add(name)
         if can_grow(session, environment, waiting[0].cpu, waiting[0].memory, waiting[0].gpus):
             # New hosts are coming for it; the environments behind are for when this one is full.
             break
@@ -158,6 +190,8 @@ def _launch(
         else None,
         overrides=task_overrides(submission),
         network_configuration=_network(submission, environment) if fargate else None,
+        strategy=() if fargate else PACKED,
+        queued=True,
         tags=[{"key": key, "value": value} for key, value in submission.task_tags.items()],
     )
     extras = [
@@ -206,6 +240,7 @@ def _started(job: Job, task_id: str, environment: ComputeEnvironment, *, now: da
     job.task_id = task_id
     job.compute_environment = environment.name
     job.status_reason = None
+    job.bypassed = 0
 
 
 def _network(submission: Submission, environment: ComputeEnvironment) -> dict[str, Any]:

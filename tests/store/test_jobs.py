@@ -5,9 +5,22 @@ from typing import Any
 
 import pytest
 
+from scheduler.placement.packing import PATIENCE
+from state.jobs import Job, count_bypassed
 from state.store import Session
 from state.tasks import Task
 from tests.support.batch import EC2, FARGATE, FARGATE_CONTAINER, BatchPlane
+
+
+def vcpus(count: int) -> dict[str, Any]:
+    return {"resourceRequirements": [{"type": "VCPU", "value": str(count)}]}
+
+
+LARGE = vcpus(4)
+
+
+def bypassed(plane: BatchPlane, job: str) -> int:
+    return plane.transact(lambda session: session.get_one(Job, job).bypassed)
 
 
 @pytest.fixture
@@ -207,7 +220,9 @@ def test_a_job_that_fits_nowhere_says_so_and_holds_nobody_up(hosted: BatchPlane)
     assert hosted.status(small) == "STARTING"
     held = hosted.job(large)
     assert held["status"] == "RUNNABLE"
-    assert held["statusReason"].startswith("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - ce: cpu: 65536 CPU units asked, 3072 free on")
+    assert held["statusReason"].startswith(
+        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - ce: cpu: 65536 CPU units asked, 3072 free on"
+    )
 
 
 def test_jobs_wait_runnable_for_room_in_the_order_they_came(hosted: BatchPlane) -> None:
@@ -219,16 +234,50 @@ def test_jobs_wait_runnable_for_room_in_the_order_they_came(hosted: BatchPlane) 
     assert [hosted.status(job) for job in jobs[4:]] == ["STARTING", "RUNNABLE"]
 
 
-def test_a_large_job_at_the_head_is_not_starved_by_small_ones(hosted: BatchPlane) -> None:
+def test_a_small_job_uses_room_that_a_large_one_before_it_cannot(hosted: BatchPlane) -> None:
     running = [hosted.submit() for _ in range(3)]
     hosted.settle()
-    large = hosted.submit(containerOverrides={"resourceRequirements": [{"type": "VCPU", "value": "4"}]})
+    large = hosted.submit(containerOverrides=LARGE)
+    small, second = hosted.submit(), hosted.submit()
+    hosted.settle()
+    assert [hosted.status(job) for job in (large, small, second)] == ["RUNNABLE", "STARTING", "RUNNABLE"]
+    assert bypassed(hosted, large) == 1
+    assert hosted.job(large)["statusReason"].startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ce: cpu: 4096")
+    assert hosted.job(second)["statusReason"].endswith("behind a job that waits for room in ce")
+    for job in [*running, small]:
+        hosted.finish(job)
+    assert bypassed(hosted, large) == 2
+
+
+def test_a_job_that_was_overtaken_often_enough_holds_the_room_until_it_runs(hosted: BatchPlane) -> None:
+    running = [hosted.submit() for _ in range(3)]
+    hosted.settle()
+    large = hosted.submit(containerOverrides=LARGE)
+    hosted.settle()
+    # What the store remembers is all that counts: another process, or one that was killed since, does the same.
+    hosted.transact(lambda session: count_bypassed(session, {large: PATIENCE}))
     small = hosted.submit()
     hosted.settle()
     assert [hosted.status(large), hosted.status(small)] == ["RUNNABLE", "RUNNABLE"]
+    assert hosted.job(small)["statusReason"].endswith("behind a job that waits for room in ce")
     for job in running:
         hosted.finish(job)
     assert [hosted.status(large), hosted.status(small)] == ["STARTING", "RUNNABLE"]
+    assert bypassed(hosted, large) == 0
+
+
+def test_jobs_are_chosen_by_how_well_they_fill_the_hosts(plane: BatchPlane) -> None:
+    plane.environment()
+    for _ in range(2):
+        plane.add_host()
+    plane.queue()
+    plane.definition()
+    # In the order of the queue, the two of 2 vCPU would be split between the hosts by the ones of 1 and 3.
+    jobs = [plane.submit(containerOverrides=vcpus(count)) for count in (1, 2, 3, 2)]
+    plane.settle()
+    assert [plane.status(job) for job in jobs] == ["STARTING"] * 4
+    hosts = [plane.task_of(job).container_instance_id for job in jobs]
+    assert hosts[0] == hosts[2] != hosts[1] == hosts[3]
 
 
 def test_a_full_environment_leaves_jobs_to_the_next_of_the_queue(plane: BatchPlane) -> None:
