@@ -6,14 +6,16 @@ ever the truth: a view may hold what was rolled back since, or what another proc
 whoever writes is guarded by the store itself.
 """
 
+import json
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, Select, bindparam, func, select
 
 from scheduler.placement import Ask, Fleet, GroupPlan, Host, Plan, Port, place, place_group
 from state.addresses import addresses_left
@@ -35,7 +37,6 @@ _SEEN = (
     _TABLE.status.in_(("ACTIVE", "DRAINING")),
     _TABLE.shared,
 )
-_MARKS = select(_TABLE.id, _TABLE.revision).where(*_SEEN)
 _HOSTS = select(
     ContainerInstance.id,
     ContainerInstance.revision,
@@ -65,6 +66,9 @@ class View:
         self.lock = threading.Lock()
         # The mark that each host was read with; None for one that is to be read again.
         self._marks: dict[str, int | None] = {}
+        # The ids of all hosts, as the database told them and as a list.
+        self._ids_told: object = None
+        self._ids: Sequence[str] = ()
         self._networks: dict[str, str] = {}
         self._left: dict[str, int] = {}
         self._version = self.fleet.version
@@ -91,17 +95,27 @@ class View:
         if self.fleet.version != self._version:
             # Someone has placed past this view, or a refresh broke off: nothing of it is known for certain.
             self._marks = dict.fromkeys(self._marks)
-        # By the connection: a row for each host at every look is worth not asking what a session has to say to it.
-        now: dict[str, int | None] = dict(session.connection().execute(_MARKS, {"cluster": cluster}).all())
-        if now != self._marks:
-            for host_id in self._marks.keys() - now.keys():
-                self._forget(host_id)
-            changed = sorted(host_id for host_id, _ in now.items() - self._marks.items())
-            for ids in some(changed):
-                self._read(session, cluster, ids)
+            self._ids_told = None
+        ids, marks = self._marks_now(session, cluster)
+        known = map(self._marks.get, ids)
+        changed = [host_id for host_id, mark, had in zip(ids, marks, known, strict=True) if mark != had]
+        for few in some(changed):
+            self._read(session, cluster, few)
         if addresses:
             self._recount(session)
         self._version = self.fleet.version
+
+    def _marks_now(self, session: Session, cluster: str) -> tuple[Sequence[str], Sequence[int]]:
+        """The ids of the cluster's hosts and their marks, in the same order; hosts that are gone are forgotten."""
+        connection = session.connection()
+        statement = _marks(connection.dialect.name)
+        ids, marks = connection.execute(statement, {"cluster": cluster}).one()
+        if ids != self._ids_told:
+            self._ids = _listed(ids)
+            self._ids_told = ids
+            for host_id in self._marks.keys() - set(self._ids):
+                self._forget(host_id)
+        return self._ids, _listed(marks)
 
     def _read(self, session: Session, cluster: str, ids: Sequence[str]) -> None:
         rows = session.execute(_HOSTS, {"ids": ids, "cluster": cluster}).all()
@@ -169,6 +183,22 @@ class Fleets:
         with view.lock:
             view.refresh(session, cluster, addresses=addresses)
             yield view
+
+
+@cache
+def _marks(dialect: str) -> Select[Any]:
+    """Ids and marks as two lists in one row: a row for each host at every look would cost more than all the rest."""
+    hosts = select(_TABLE.id, _TABLE.revision).where(*_SEEN).order_by(_TABLE.status, _TABLE.id).subquery()
+    listed = func.json_group_array if dialect == "sqlite" else func.array_agg
+    return select(listed(hosts.c.id), listed(hosts.c.revision))
+
+
+def _listed(told: object) -> Sequence[Any]:
+    """A list as the database tells it: PostgreSQL knows lists, and an empty one as NULL; SQLite writes JSON."""
+    if isinstance(told, str):
+        found: list[Any] = json.loads(told)
+        return found
+    return told if isinstance(told, list) else ()
 
 
 def _host(row: Row[Any], attributes: dict[str, str | None], taken: set[Port], groups: dict[str, int]) -> Host:

@@ -21,11 +21,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm.exc import StaleDataError
 
 from state.base import encode_document
-from state.wakes import CHANNEL, Wakes
+from state.checkpoints import BACKSTOP, Checkpoints
+from state.wakes import CHANNEL, Wakes, payloads
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 ATTEMPTS = 12
+# Of each SQLite connection; what a transaction writes beyond it is written twice.
+CACHE_KIB = 16384
 _SQLITE_TROUBLE = ("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_BUSY", "SQLITE_PROTOCOL")
 # Connection lost, resources short, shut down by an operator, system error: by the first digits of the SQLSTATE.
 _POSTGRESQL_TROUBLE = ("08", "53", "57P", "58")
@@ -69,6 +72,7 @@ class Store:
         self.engine = _sqlite(url) if self.embedded else _postgresql(url, pool_size)
         # SQLite admits one writer; waiting for it here costs no polling, in its busy handler it would.
         self._writer = threading.Lock() if self.embedded else None
+        self._checkpoints = Checkpoints(self.url.database) if self.embedded and self.url.database else None
         self._write = sa_orm.sessionmaker(self.engine, class_=Session, expire_on_commit=False)
         view = (
             {"readonly": True} if self.embedded else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -114,11 +118,13 @@ class Store:
             result = work(session)
             if session.wakes and not self.embedded:
                 session.execute(
-                    text("SELECT pg_notify(:channel, :names)"),
-                    {"channel": CHANNEL, "names": "\n".join(sorted(session.wakes))},
+                    text("SELECT pg_notify(:channel, names) FROM unnest(CAST(:payloads AS text[])) AS names"),
+                    {"channel": CHANNEL, "payloads": payloads(session.wakes)},
                 )
             session.commit()
             wakes = session.wakes
+        if self._checkpoints is not None:
+            self._checkpoints.committed()
         self.wakes.send(wakes)
         return result
 
@@ -131,6 +137,8 @@ class Store:
             translate(error)
 
     def close(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         self.engine.dispose()
 
 
@@ -174,6 +182,8 @@ def _sqlite(url: str) -> Engine:
         url,
         pool_size=16,
         max_overflow=48,
+        # The same few connections again and again, so that their caches serve.
+        pool_use_lifo=True,
         hide_parameters=True,
         json_serializer=encode_document,
         connect_args={"check_same_thread": False, "timeout": 30},
@@ -182,7 +192,14 @@ def _sqlite(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "busy_timeout=30000",
+            f"wal_autocheckpoint={BACKSTOP}",
+            f"cache_size=-{CACHE_KIB}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 
 log = logging.getLogger(__name__)
 CHANNEL = "berth_wakes"
+# PostgreSQL takes less than 8,000 bytes in one notification.
+MOST_BYTES = 7900
 
 
 class Wakes:
@@ -36,17 +38,31 @@ class Wakes:
         return stop
 
     def send(self, names: Iterable[str]) -> None:
-        for name in names:
-            with self._lock:
-                callbacks = tuple(self._listeners.get(name, ()))
-            for callback in callbacks:
-                callback()
+        with self._lock:
+            known = self._listeners
+            callbacks = [callback for name in names if name in known for callback in known[name]]
+        for callback in callbacks:
+            callback()
 
     def send_all(self) -> None:
         """Wake everyone: after a gap in which wakes may have been lost."""
         with self._lock:
             names = tuple(self._listeners)
         self.send(names)
+
+
+def payloads(names: Iterable[str]) -> list[str]:
+    """The names in as few notifications as carry them; the listener takes each apart again."""
+    found: list[list[str]] = []
+    room = 0
+    for name in sorted(names):
+        size = len(name.encode()) + 1
+        if size > room:
+            found.append([])
+            room = MOST_BYTES
+        found[-1].append(name)
+        room -= size
+    return ["\n".join(group) for group in found]
 
 
 class WakeListener:
