@@ -79,6 +79,10 @@ class Agents:
         said.next_at = self._due[0][0] if self._due else None
         return said
 
+    def behave(self, behaviour: Behaviour) -> None:
+        """Behave otherwise from now on; what is under way takes its course."""
+        self._behaviour = behaviour
+
     def running(self) -> int:
         """How many tasks run, on all hosts."""
         return sum(task.phase == RUNNING for host in self._hosts.values() for task in host.tasks.values())

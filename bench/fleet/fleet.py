@@ -108,6 +108,10 @@ class SimulatedFleet:
         """How many agents are connected."""
         return len(self._doors)
 
+    def behave(self, behaviour: Behaviour) -> None:
+        """Have the hosts behave otherwise from now on; not while threads drive the fleet."""
+        self._link.behave(behaviour)
+
     def running(self) -> int:
         """How many tasks run on the hosts; not while threads drive the fleet."""
         return self._link.running()

@@ -24,6 +24,8 @@ class Link(Protocol):
 
     def answer(self) -> Said: ...
 
+    def behave(self, behaviour: Behaviour) -> None: ...
+
     def running(self) -> int: ...
 
     def close(self) -> None: ...
@@ -44,6 +46,9 @@ class InProcess:
 
     def answer(self) -> Said:
         return self._said
+
+    def behave(self, behaviour: Behaviour) -> None:
+        self._agents.behave(behaviour)
 
     def running(self) -> int:
         return self._agents.running()
@@ -73,6 +78,9 @@ class InChild:
         said: Said = self._pipe.recv()
         return said
 
+    def behave(self, behaviour: Behaviour) -> None:
+        self._pipe.send(("behave", behaviour))
+
     def running(self) -> int:
         self._pipe.send(("running",))
         count: int = self._pipe.recv()
@@ -94,7 +102,7 @@ def _play(pipe: Connection, behaviour: Behaviour, seed: int) -> None:
         while True:
             what, *arguments = pipe.recv()
             answer = getattr(agents, what)(*arguments)
-            if what != "join":
+            if what in ("step", "running"):
                 pipe.send(answer)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return

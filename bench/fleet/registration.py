@@ -24,7 +24,7 @@ def register_hosts(
     parts: Parts, *, cluster: str, count: int, cpu: int, memory: int, zones: Sequence[str], attributes: dict[str, str]
 ) -> list[Host]:
     """Register ``count`` hosts, zones in turn; answers id, ARN and cluster ARN of each."""
-    call = _caller(parts)
+    call = make_call(parts)
     call("CreateCluster", {"clusterName": cluster})
     cluster_arn = Arns(parts.settings.account, parts.settings.region).cluster(cluster)
     hosts = []
@@ -40,7 +40,8 @@ def register_hosts(
     return hosts
 
 
-def _caller(parts: Parts) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+def make_call(parts: Parts) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    """A function that calls ECS operations through the frame, as an agent or a user would."""
     execute = make_execute(parts.store, parts.settings, parts.secrets, ReportDesk(parts.store, parts.clock))
     arn = f"arn:aws:iam::{parts.settings.account}:user/fleet"
     caller = Caller(access_key_id="AKIASIMULATEDFLEET00", principal_arn=arn, account=parts.settings.account)
