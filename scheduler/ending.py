@@ -1,6 +1,6 @@
 """Ending tasks: asking them to stop, and giving back what they had when they have.
 
-Whoever wants a task gone calls ``stop_tasks``; whoever learns that nothing of it runs calls ``end_task``. Room is
+Whoever wants a task gone calls ``stop_tasks``; whoever learns that nothing of it runs calls ``end_tasks``. Room is
 released exactly once: with the move that ends the task.
 """
 
@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from state.capacities import Capacity
 from state.container_instances import mark_hosts
-from state.reservations import release
+from state.reservations import Holding, give_back
 from state.store import Session
 from state.tasks import Task
 
@@ -42,24 +42,28 @@ def stop_tasks(session: Session, tasks: Iterable[Task], *, now: datetime, code: 
 
     Repeating it changes nothing: the first asker's code and reason stay.
     """
-    hosts = set()
-    for task in tasks:
-        if not task.ask_to_stop(at=now, code=code, because=because):
-            continue
-        if task.container_instance_id is None:
-            end_task(session, task, now=now, because=because)
-        else:
-            hosts.add(task.container_instance_id)
-            session.wake(f"agent:{task.container_instance_id}")
+    asked = [task for task in tasks if task.ask_to_stop(at=now, code=code, because=because)]
+    end_tasks(session, [task for task in asked if task.container_instance_id is None], now=now, because=because)
+    hosts = {task.container_instance_id for task in asked if task.container_instance_id is not None}
     # Placement counts on a host only what is to run on.
     mark_hosts(session, hosts)
+    session.wake(*(f"agent:{host}" for host in hosts))
 
 
 def end_task(session: Session, task: Task, *, now: datetime, because: str) -> None:
     """Nothing of the task runs any more: release its room; STOPPED, or DEPROVISIONING while its host goes away."""
-    if task.last_status in OVER:
-        return
-    release(session, task.container_instance_id, task.id, cpu=task.cpu, memory=task.memory)
+    end_tasks(session, [task], now=now, because=because)
+
+
+def end_tasks(session: Session, tasks: Iterable[Task], *, now: datetime, because: str) -> None:
+    """Nothing of the tasks runs any more: their room is released together, by host."""
+    ending = [task for task in tasks if task.last_status not in OVER]
+    give_back(session, [Holding(task.id, task.container_instance_id, task.cpu, task.memory) for task in ending])
+    for task in ending:
+        _end(session, task, now=now, because=because)
+
+
+def _end(session: Session, task: Task, *, now: datetime, because: str) -> None:
     values = ended(task, now=now, because=because)
     after = values.pop("last_status")
     for name, value in values.items():

@@ -17,7 +17,6 @@ from state.base import some
 from state.container_instances import ContainerInstance, HostPort, new_revision
 from state.devices import release_devices
 from state.given import GIVEN, as_given, given
-from state.store import Conflict
 
 _HOSTS = ContainerInstance.metadata.tables[ContainerInstance.__tablename__]
 
@@ -77,31 +76,13 @@ def give_back(session: Session, holdings: Iterable[Holding]) -> None:
         hold_hosts(session, back)
         rows = as_given((host, room["cpu"], room["memory"]) for host, room in back.items())
         connection.execute(_give(connection.dialect.name), {GIVEN: rows, "mark": new_revision()})
+    if not ids:
+        return
     ids.sort()
     for few in some(ids):
         session.execute(delete(HostPort).where(HostPort.task_id.in_(few)).execution_options(synchronize_session=False))
     release_addresses(session, ids)
     release_devices(session, ids)
-
-
-def reserve(
-    session: Session,
-    container_instance_id: str,
-    task_id: str,
-    *,
-    cpu: int,
-    memory: int,
-    ports: Iterable[tuple[int, str]],
-) -> None:
-    """Take room and host ports for one task; raise Conflict when there is no room."""
-    if not take_room(session, {container_instance_id: Room(cpu, memory)}):
-        raise Conflict(f"no room left on {container_instance_id}")
-    take_ports(session, [TakenPort(container_instance_id, port, protocol, task_id) for port, protocol in ports])
-
-
-def release(session: Session, container_instance_id: str | None, task_id: str, *, cpu: int, memory: int) -> None:
-    """Give back everything one task had taken."""
-    give_back(session, [Holding(task_id, container_instance_id, cpu, memory)])
 
 
 def hold_hosts(session: Session, container_instances: Collection[str]) -> None:

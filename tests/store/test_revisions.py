@@ -12,7 +12,7 @@ from orchestrator.agents.presence import Presence
 from state.base import Base
 from state.clusters import Cluster
 from state.container_instances import ContainerInstance, mark_hosts
-from state.reservations import release, reserve
+from state.reservations import Holding, Room, give_back, take_room
 from state.store import Session, Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,8 +45,8 @@ def drain(session: Session) -> None:
 
 WRITES: dict[str, Callable[[Session], object]] = {
     "drain": drain,
-    "reserve": lambda session: reserve(session, HOST, "t", cpu=1, memory=1, ports=[(80, "tcp")]),
-    "release": lambda session: release(session, HOST, "t", cpu=0, memory=0),
+    "reserve": lambda session: take_room(session, {HOST: Room(1, 1)}),
+    "release": lambda session: give_back(session, [Holding("t", HOST, 0, 0)]),
     "attributes": lambda session: setattr(
         session.get_one(ContainerInstance, HOST), "attributes", [{"name": "rack", "value": "7"}]
     ),

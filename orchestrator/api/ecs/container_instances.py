@@ -17,7 +17,7 @@ from orchestrator.api.ecs.pages import page
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
 from scheduler.capacity import capacity_arrived, expected_capacity
-from scheduler.ending import end_task
+from scheduler.ending import end_tasks
 from state.base import Event
 from state.client_tokens import ClientToken, get_client_token
 from state.clusters import Cluster, lock_cluster
@@ -79,7 +79,7 @@ def deregister_container_instance(call: Call, request: dict[str, Any]) -> dict[s
         raise InvalidParameterException("Found running tasks on the instance.")
     for task in tasks:
         task.ask_to_stop(at=call.now, code="TerminationNotice", because="The container instance was deregistered.")
-        end_task(call.session, task, now=call.now, because="The container instance was deregistered.")
+    end_tasks(call.session, tasks, now=call.now, because="The container instance was deregistered.")
     if instance.status != "INACTIVE":
         instance.advance("INACTIVE", at=call.now, because="deregistered by a user")
     call.session.flush()
