@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from kit.garbage import calm_collector
 from kit.secrets import Undecipherable
 from kit.settings import BadSetting, Settings
 from orchestrator.app import (
@@ -53,6 +54,7 @@ def serve_embedded(
 
 def open_parts(settings: Settings) -> Parts:
     """The parts of a process; raises CommandFailed where the store cannot be used."""
+    calm_collector()
     try:
         return build_parts(settings)
     except (StoreUnavailable, Undecipherable) as trouble:
