@@ -33,7 +33,7 @@ CAPABILITIES = (
     "ecs.capability.execution-role-ecr-pull",
     "ecs.capability.container-health-check",
     "ecs.capability.container-ordering",
-    "ecs.capability.container-port-range",
+    "ecs.capability.network.container-port-range",
     "ecs.capability.docker-plugin.local",
     "ecs.capability.logging-driver.awslogs.log-driver-buffer-size",
     "ecs.capability.task-cpu-mem-limit",

@@ -1,15 +1,21 @@
 """Devices and named resources: no two tasks ever hold the same, and what is given back is given back once."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
+from kit.settings import Settings
+from scheduler.launch import Launch, launch_tasks
 from state.base import Base
 from state.clusters import Cluster
 from state.container_instances import ContainerInstance
 from state.devices import (
+    HostDevice,
+    HostResource,
     ResourceHeld,
     TakenAmount,
     TakenDevice,
@@ -21,6 +27,8 @@ from state.devices import (
     take_resources,
 )
 from state.store import Conflict, Session, Store, StoreBusy
+from state.task_definitions import TaskDefinition
+from state.tasks import Task
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 RESOURCES = [
@@ -132,3 +140,32 @@ def test_a_host_that_registers_again_keeps_what_its_tasks_hold(store: Store) -> 
     store.transact(lambda session: release_devices(session, ["one"]))
     store.transact(lambda session: register_resources(session, "host", {}))
     assert left(store)[1] == {}
+
+
+def test_launches_that_race_each_get_devices_of_their_own(store: Store) -> None:
+    def register(session: Session) -> None:
+        session.get_one(ContainerInstance, "host").agent_connected = True
+        needs = [{"type": "GPU", "value": "1"}]
+        container = {"name": "c", "image": "i", "memory": 16, "resourceRequirements": needs}
+        body = {"containerDefinitions": [container]}
+        session.add(TaskDefinition(family="t", revision=1, body=body, registered_at=NOW, registered_by="me"))
+
+    def launch(session: Session) -> int:
+        definition = session.get_one(TaskDefinition, ("t", 1))
+        asked = Launch(cluster="default", task_definition=definition, launch_type="EC2")
+        return launch_tasks(session, asked, 1, now=NOW, seed=1, settings=Settings()).missing
+
+    store.transact(register)
+    with ThreadPoolExecutor(4) as pool:
+        missing = list(pool.map(lambda _: store.transact(launch), range(5)))
+    assert sum(missing) == 2
+    held = store.read(lambda session: session.execute(select(HostDevice.device, HostDevice.task_id)).all())
+    assert {device for device, _ in held} == {"gpu-a", "gpu-b", "gpu-c"}
+    assert len({task for _, task in held}) == 3
+    told = store.read(lambda session: [(t.containers[0]["gpuIds"], t.id) for t in session.scalars(select(Task))])
+    assert sorted(told) == sorted(([device], task) for device, task in held)
+
+
+def test_a_host_that_is_forgotten_takes_its_resources_along(store: Store) -> None:
+    store.transact(lambda session: session.execute(delete(ContainerInstance).where(ContainerInstance.id == "host")))
+    assert store.read(lambda session: session.scalars(select(HostResource)).all()) == []

@@ -32,11 +32,11 @@ def test_a_range_is_kept_as_it_was_registered_and_needs_an_agent_that_knows_rang
         {"containerPortRange": "8000-8010", "protocol": "udp"},
         {"containerPort": 80, "hostPort": 0, "protocol": "tcp"},
     ]
-    assert {"name": "ecs.capability.container-port-range"} in found["requiresAttributes"]
+    assert {"name": "ecs.capability.network.container-port-range"} in found["requiresAttributes"]
     plane.add_host()
     refused = plane.ecs.run_task(taskDefinition="t")["failures"]
     assert [failure["reason"] for failure in refused] == ["ATTRIBUTE"]
-    plane.add_host(**{"ecs.capability.container-port-range": "yes"})
+    plane.add_host(**{"ecs.capability.network.container-port-range": "yes"})
     assert plane.run()["lastStatus"] == "PENDING"
 
 
@@ -79,7 +79,7 @@ def test_a_range_of_the_host_itself_is_reserved_port_by_port(plane: TasksPlane) 
     with pytest.raises(plane.ecs.exceptions.ClientException, match="asks for 101 host ports"):
         register(plane, span("8000-8100"), networkMode="host")
     register(plane, span("8000-8002"), span("8001-8002", protocol="udp"), networkMode="host")
-    host = plane.add_host(**{"ecs.capability.container-port-range": "yes"})
+    host = plane.add_host(**{"ecs.capability.network.container-port-range": "yes"})
     task = plane.run()
     again = plane.ecs.run_task(taskDefinition="t")["failures"]
     assert [failure["reason"] for failure in again] == ["RESOURCE:PORTS"]

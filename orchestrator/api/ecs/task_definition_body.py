@@ -73,7 +73,7 @@ def required_attributes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
         if container.get("dependsOn"):
             names["ecs.capability.container-ordering"] = None
         if any(mapping.get("containerPortRange") for mapping in container["portMappings"]):
-            names["ecs.capability.container-port-range"] = None
+            names["ecs.capability.network.container-port-range"] = None
     if body.get("networkMode") == "awsvpc":
         names["ecs.capability.task-eni"] = None
     names[f"{_CAPABILITY}docker-remote-api.1.18"] = None
