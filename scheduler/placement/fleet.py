@@ -194,8 +194,6 @@ class Fleet:
         self.members.grow(size)
         self.ports.grow(size)
         self.fields.grow()
-        self.tallies.recount_all()
-        self.standing.clear()
 
     def _stand(self, slot: int, host: Host) -> None:
         """Whether the host takes tasks, and what is asked of its profile, may be other than before."""

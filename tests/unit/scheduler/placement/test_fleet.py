@@ -8,69 +8,73 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.placement import Fleet, Placed, RequiredAttribute, Strategy, parse, place, place_group
+from scheduler.placement import Fleet, Host, RequiredAttribute, Strategy, parse, place, place_group
 from scheduler.placement import members as members_module
 from scheduler.placement.membership import members_of
 from tests.unit.scheduler.placement.worlds import (
     ASK,
     EXPRESSIONS,
+    HOSTS,
     ZONE,
     asks,
     calm_batches,
     clusters,
     host,
-    some_asks,
-    some_hosts,
-    without_chance,
+    roomy_hosts,
+    small_asks,
+    towns,
 )
 
 seeds = st.integers(0, 2**32)
-names = st.sampled_from(["a", "b", "c", "d"])
-changes = st.lists(
-    st.one_of(
-        st.tuples(st.just("put"), st.builds(lambda one, name: replace(one, id=name), some_hosts, names)),
-        st.tuples(st.just("drop"), names),
-        st.tuples(st.just("place"), some_asks.map(without_chance)),
-        st.tuples(st.just("group"), some_asks.map(without_chance)),
-    ),
-    max_size=20,
-)
 
 
-def apply(fleet: Fleet, change, seed: int) -> None:
-    match change:
-        case "put", given_host:
-            fleet.put(given_host)
-        case "drop", name:
-            fleet.drop(name)
-        case "place", ask:
-            place(fleet, [ask], seed=seed)
-        case "group", ask:
-            place_group(fleet, ask, 3, seed=seed)
+@st.composite
+def histories(draw):
+    """What befalls a fleet: hosts put and dropped, and a few kinds of asks placed again and again."""
+    kinds = draw(st.lists(small_asks, min_size=1, max_size=3))
+    step = st.one_of(
+        st.tuples(st.just("put"), roomy_hosts),
+        st.tuples(st.just("drop"), st.sampled_from(HOSTS)),
+        st.tuples(st.just("place"), st.sampled_from(kinds)),
+        st.tuples(st.just("place"), st.sampled_from(kinds)),
+        st.tuples(st.just("group"), st.sampled_from(kinds), st.integers(2, 9)),
+    )
+    return draw(towns), draw(st.lists(step, min_size=3, max_size=14))
 
 
-@settings(max_examples=80)
-@given(history=changes, after=calm_batches, seed=seeds)
-def test_a_fleet_with_a_history_decides_as_one_made_of_its_hosts(history, after, seed) -> None:
-    fleet = Fleet()
-    for change in history:
-        apply(fleet, change, seed)
-    fresh = Fleet(fleet.host(name) for name in fleet.ids())
-    assert sorted(fleet.ids()) == sorted(fresh.ids())
-    for ask in after:
-        ours, theirs = (place(one, [ask], seed=seed).results[0] for one in (fleet, fresh))
-        if isinstance(ours, Placed) or isinstance(theirs, Placed):
-            assert ours == theirs
-        else:
-            assert sorted(reason.text() for reason in without_names(ours)) == sorted(
-                reason.text() for reason in without_names(theirs)
-            )
-    assert {name: fleet.host(name) for name in fleet.ids()} == {name: fresh.host(name) for name in fresh.ids()}
+@settings(max_examples=250)
+@given(history=histories(), seed=seeds)
+def test_a_fleet_with_a_history_decides_as_one_made_of_its_hosts(history, seed) -> None:
+    hosts, steps = history
+    fleet = Fleet(hosts)
+    for step in steps:
+        fresh = Fleet(fleet.host(name) for name in fleet.ids())
+        match step:
+            case "put", given_host:
+                fleet.put(given_host)
+                assert fleet.host(given_host.id) == given_host
+            case "drop", name:
+                fleet.drop(name)
+                assert name not in fleet
+            case "place", ask:
+                ours, theirs = (place(one, [ask], seed=seed) for one in (fleet, fresh))
+                assert ours.placed == theirs.placed
+                assert [reasons(one) for one in ours.refused] == [reasons(one) for one in theirs.refused]
+                assert everything(fleet) == everything(fresh)
+            case "group", ask, count:
+                mine, other = (place_group(one, ask, count, seed=seed) for one in (fleet, fresh))
+                assert {on.host: on for on in mine.on} == {on.host: on for on in other.on}
+                assert mine.missing == other.missing
+                assert everything(fleet) == everything(fresh)
 
 
-def without_names(refused) -> Iterator:
+def everything(fleet: Fleet) -> dict[str, Host]:
+    return {name: fleet.host(name) for name in fleet.ids()}
+
+
+def reasons(refused) -> list[str]:
     """Its reasons without the one of several equally near hosts that is named."""
-    return (replace(reason, closest="") for reason in refused.reasons)
+    return sorted(replace(reason, closest="").text() for reason in refused.reasons)
 
 
 @settings(max_examples=100)
@@ -84,8 +88,8 @@ def test_putting_what_a_host_says_of_itself_changes_nothing(hosts, before, after
     assert place(left, after, seed=seed) == place(right, after, seed=seed)
 
 
-@settings(max_examples=60)
-@given(hosts=clusters, expression=st.sampled_from(EXPRESSIONS), change=some_hosts)
+@settings(max_examples=150)
+@given(hosts=towns, expression=st.sampled_from(EXPRESSIONS), change=roomy_hosts)
 def test_an_expression_of_all_hosts_at_once_says_what_it_says_of_each(hosts, expression, change) -> None:
     query = parse(expression)
     fleet = Fleet(hosts)
@@ -93,7 +97,7 @@ def test_an_expression_of_all_hosts_at_once_says_what_it_says_of_each(hosts, exp
         mask = members_of(fleet, query.tree)
         known = {fleet.id_at(slot) for slot in mask.nonzero()[0] if fleet.columns.used[slot]}
         assert known == {name for name in fleet.ids() if query.matches(fleet.host(name))}
-        fleet.put(replace(change, id=hosts[0].id) if hosts else change)
+        fleet.put(replace(change, id=hosts[0].id))
 
 
 def test_hosts_come_and_go() -> None:
@@ -139,6 +143,42 @@ def test_a_changed_attribute_is_seen_by_requirements_and_spreads() -> None:
     fleet.put(host("h3", attributes={ZONE: "c"}))
     assert place(fleet, [needs], seed=1).placed[0].host == "h1"
     assert place(fleet, [over_zones], seed=1).placed[0].host == "h3"
+
+
+def test_what_a_host_is_put_again_without_is_gone() -> None:
+    taken = host("h1", ports=frozenset({(80, "tcp")}), resources={"disk": 5}, gpus=("a",), registered_gpus=1)
+    fleet = Fleet([taken])
+    wants_port, wants_disk, wants_gpu = (
+        replace(ASK, ports=((80, "tcp"),)),
+        replace(ASK, resources=(("disk", 1),)),
+        replace(ASK, gpus=1),
+    )
+    assert place(fleet, [wants_port], seed=1).refused
+    assert place(fleet, [wants_disk], seed=1).placed and place(fleet, [wants_gpu], seed=1).placed
+    fleet.put(host("h1", registered_gpus=1))
+    assert place(fleet, [wants_port], seed=1).placed
+    assert place(fleet, [wants_disk], seed=1).refused[0].failures()[0]["reason"] == "RESOURCE:disk"
+    assert place(fleet, [wants_gpu], seed=1).refused[0].failures()[0]["reason"] == "RESOURCE:GPU"
+
+
+def test_tasks_that_come_and_go_elsewhere_count_for_spread() -> None:
+    fleet = Fleet([host("a1"), host("b1", attributes={ZONE: "b"})])
+    ask = replace(ASK, strategy=(Strategy(type="spread", field=f"attribute:{ZONE}"),))
+    place(fleet, [ask, replace(ask, id="t2")], seed=1)
+    for name, zone in (("a1", "a"), ("b1", "b")):
+        full = {ASK.group: 9}
+        fleet.put(host(name, attributes={ZONE: zone}, groups=full, tasks=9))
+        assert place(fleet, [ask], seed=1).placed[0].host != name
+        fleet.put(host(name, attributes={ZONE: zone}))
+    assert place(fleet, [ask], seed=1).placed[0].host == "b1"
+
+
+def test_ties_see_what_was_taken_from_a_host() -> None:
+    fleet = Fleet([host("h1"), host("h2")])
+    spread = (Strategy(type="spread", field="instanceId"),)
+    first = place(fleet, [replace(ASK, cpu=2000, memory=8, group="one", strategy=spread)], seed=1).placed[0].host
+    memory_alone = replace(ASK, cpu=8, memory=3000, group="two", strategy=spread)
+    assert place(fleet, [memory_alone], seed=1).placed[0].host == first
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.placement import Ask, Constraint, Fleet, Strategy, place, place_group
-from tests.unit.scheduler.placement.worlds import ASK, ZONE, clusters, host, some_asks
+from scheduler.placement.draft import Draft
+from tests.unit.scheduler.placement.worlds import ASK, ZONE, clusters, host, small_asks, some_asks, towns
 
 OVER_HOSTS = Strategy(type="spread", field="instanceId")
 OVER_ZONES = Strategy(type="spread", field=f"attribute:{ZONE}")
@@ -40,8 +42,8 @@ def test_as_many_find_a_host_in_a_group_as_one_by_one(hosts, ask, count, seed) -
     assert grouped(hosts, ask, count, seed).total() == one_by_one(hosts, ask, count, seed).total()
 
 
-@settings(max_examples=60)
-@given(hosts=clusters, ask=some_asks, count=st.integers(1, 25), seed=seeds)
+@settings(max_examples=150)
+@given(hosts=towns, ask=small_asks, count=st.integers(1, 25), seed=seeds)
 def test_spread_reaches_the_same_levels_in_a_group_as_one_by_one(hosts, ask, count, seed) -> None:
     ask = replace(ask, strategy=(OVER_HOSTS,), constraints=())
     groups = [way(hosts, ask, count, seed) for way in (grouped, one_by_one)]
@@ -49,8 +51,8 @@ def test_spread_reaches_the_same_levels_in_a_group_as_one_by_one(hosts, ask, cou
     assert levels[0] == levels[1]
 
 
-@settings(max_examples=60)
-@given(hosts=clusters, ask=some_asks, count=st.integers(1, 25), seed=seeds)
+@settings(max_examples=150)
+@given(hosts=towns, ask=small_asks, count=st.integers(1, 25), seed=seeds)
 def test_zones_reach_the_same_levels_in_a_group_as_one_by_one(hosts, ask, count, seed) -> None:
     ask = replace(ask, strategy=(OVER_ZONES, OVER_HOSTS), constraints=())
     zones = {one.id: one.attributes.get(ZONE) for one in hosts}
@@ -123,6 +125,33 @@ def test_ties_go_where_the_least_capacity_is_stranded() -> None:
     for ask, best in ((replace(ASK, cpu=400, memory=8), "much-cpu"), (replace(ASK, cpu=8, memory=800), "much-memory")):
         assert one_by_one(hosts, replace(ask, strategy=(OVER_HOSTS,)), 1) == {best: 1}
         assert grouped(hosts, replace(ask, strategy=(OVER_HOSTS,)), 1) == {best: 1}
+
+
+def test_ties_of_ties_go_to_the_host_with_the_fewest_tasks() -> None:
+    hosts = [host(f"h{number}", tasks=9) for number in range(6)] + [host("idle", tasks=1)]
+    ask = replace(ASK, strategy=(ON_MEMORY,))
+    assert one_by_one(hosts, ask, 1) == grouped(hosts, ask, 1) == {"idle": 1}
+
+
+def test_best_fit_leaves_a_host_as_soon_as_another_fits_better(monkeypatch) -> None:
+    """Whatever a score says of a host as it fills: this one prefers rests of CPU that three tasks divide."""
+    hosts = [host(f"h{number}", free_cpu=101 * number) for number in range(4, 12)]
+
+    def score(free: int) -> float:
+        return free // 100 % 3 + free / 1e6
+
+    def misfits(draft, slots, steps=0):
+        return np.vectorize(score, otypes=[float])(draft.left(slots, "cpu") - steps * 100)
+
+    monkeypatch.setattr(Draft, "misfits", misfits)
+    free = {one.id: one.free_cpu for one in hosts}
+    expected: Counter = Counter()
+    ask = replace(ASK, cpu=100, memory=1, strategy=(ON_BOTH,))
+    for count in range(1, 30):
+        best = min((name for name in free if free[name] >= 100), key=lambda name: score(free[name]))
+        free[best] -= 100
+        expected[best] += 1
+        assert grouped(hosts, ask, count) == expected
 
 
 def test_no_tasks_are_no_trouble() -> None:

@@ -39,6 +39,9 @@ EXPRESSIONS = (
     f"attribute:{ZONE} != a and attribute:gpu !exists",
     "runningTasksCount < 3",
     "task:group == service:db or not (attribute:gpu exists)",
+    "task:group != service:db",
+    "task:group =~ service:w.*",
+    "not (attribute:gpu exists) and runningTasksCount >= 2",
 )
 gpus = st.sampled_from([(), (), ("gpu-0",), ("gpu-1", "gpu-0", "gpu-2")])
 some_hosts = st.builds(
@@ -73,6 +76,39 @@ some_asks = st.builds(
     gpus=st.sampled_from([0, 0, 0, 1, 2]),
     resources=st.sampled_from([(), (), (("licence", 1),), (("disk", 2), ("licence", 2))]),
 )
+HOSTS = ("a", "b", "c", "d", "e", "f")
+roomy_hosts = st.builds(
+    lambda **members: Host(**members, registered_gpus=2 if members["gpus"] else 0),
+    id=st.sampled_from(HOSTS),
+    registered_cpu=st.sampled_from([2048, 4096]),
+    registered_memory=st.sampled_from([2048, 4096]),
+    free_cpu=st.sampled_from([700, 1024, 2048]),
+    free_memory=st.sampled_from([700, 1024, 2048]),
+    ports=st.frozensets(ports, max_size=1),
+    attributes=st.sampled_from([{ZONE: "a"}, {ZONE: "a"}, {ZONE: "b"}, {ZONE: "c", "gpu": None}, {}]),
+    status=st.sampled_from(["ACTIVE", "ACTIVE", "ACTIVE", "ACTIVE", "DRAINING"]),
+    tasks=st.integers(0, 4),
+    groups=st.dictionaries(st.sampled_from(["service:web", "service:db"]), st.integers(0, 3)),
+    free_addresses=st.sampled_from([None, 3]),
+    gpus=st.sampled_from([(), (), ("gpu-0", "gpu-1")]),
+    resources=st.dictionaries(st.just("disk"), st.integers(1, 5)),
+)
+"""Hosts of a few names that take most of ``small_asks``, so that what is remembered of them matters."""
+small_asks = st.builds(
+    Ask,
+    id=st.just("small"),
+    cpu=st.sampled_from([1, 100, 150]),
+    memory=st.sampled_from([1, 100, 150]),
+    ports=st.sampled_from([(), (), (), ((80, "tcp"),)]),
+    attributes=st.sampled_from([(), (), (), (RequiredAttribute(name=ZONE, value="a"),)]),
+    constraints=st.sampled_from([(), (), (Constraint(type="distinctInstance"),)])
+    | st.sampled_from(EXPRESSIONS).map(lambda one: (Constraint(type="memberOf", expression=one),)),
+    strategy=st.lists(links.filter(lambda link: link.type != "random"), max_size=3).map(tuple),
+    group=st.sampled_from(["service:web", "service:db"]),
+    gpus=st.sampled_from([0, 0, 0, 0, 1]),
+    resources=st.sampled_from([(), (), (), (("disk", 1),)]),
+)
+towns = st.lists(roomy_hosts, min_size=2, max_size=6, unique_by=lambda one: one.id)
 clusters = st.lists(some_hosts, max_size=6, unique_by=lambda one: one.id)
 batches = st.lists(some_asks, max_size=12)
 
