@@ -25,6 +25,7 @@ from agent.tasks import messages as m
 from agent.tasks.actions import Actions
 from agent.tasks.engine import Engine
 from agent.tasks.files import TaskFiles
+from agent.tasks.host_ports import HostPorts
 from agent.tasks.model import Task
 from agent.tasks.render import AGENT_LABEL, CONTAINER_LABEL, TASK_LABEL, Host
 from agent.tasks.spec import ContainerSpec, TaskSpec
@@ -219,6 +220,7 @@ class AgentProcess:
                 surroundings=TaskSurroundings(runtime=machine, host=host, network_cidr=CIDR, logs=logs),
                 logs=logs,
                 clock=clock,
+                ports=HostPorts(seed=1),
             ),
             executor=self.executor,
             files=DyingFiles(data, at),
@@ -315,7 +317,13 @@ class HostMachine:
         attributes = {"berth.awsvpc-cidr": CIDR, "berth.host": name}
         if capacity:
             attributes["berth.capacity"] = capacity
-        self._offer = Offer(cpu=size.cpu, memory=size.memory, attributes=attributes)
+        self._offer = Offer(
+            cpu=size.cpu,
+            memory=size.memory,
+            attributes=attributes,
+            gpus=() if capacity else (f"{name}-gpu-0", f"{name}-gpu-1"),
+            resources={} if capacity else {"licence": 2},
+        )
 
     def boot(self, life: Life, at: At, answers: At, exchange: Exchange) -> None:
         """Start the agent's process; without its engine it comes no further, and is to be started again."""

@@ -13,6 +13,7 @@ from kit.ids import last_part
 from kit.lifecycle import Lifecycle
 from state.base import Base, Event, Moves
 from state.container_instances import ContainerInstance, HostPort
+from state.devices import HostDevice, HostResource, TakenResource
 from state.store import Session, Store
 from state.tasks import Task
 from tests.support.counts import counts_amiss
@@ -58,10 +59,12 @@ class Invariants:
         ).all()
         return [
             *_over_commitment(session, tasks),
+            *_devices(session, {task.id for task in tasks if task.last_status not in OVER}),
             *counts_amiss(session),
             *self._moves(session),
             *self.promises.amiss(session, tasks),
             *_ghosts(tasks, hosts),
+            *_shared_devices({task.id for task in tasks if task.last_status not in OVER}, hosts),
         ]
 
     def _moves(self, session: Session) -> Iterator[str]:
@@ -109,6 +112,40 @@ def _over_commitment(session: Session, tasks: Sequence[Row[Any]]) -> Iterator[st
     for port in session.execute(select(HostPort.port, HostPort.container_instance_id, HostPort.task_id)):
         if port.task_id not in live:
             yield f"port {port.port} of {port.container_instance_id} is kept for {port.task_id}, which is over"
+
+
+def _devices(session: Session, live: set[str]) -> Iterator[str]:
+    """Devices and named resources are held by live tasks alone, each as it was told, and what is left adds up."""
+    held: defaultdict[str, set[str]] = defaultdict(set)
+    for device in session.scalars(select(HostDevice)):
+        held[device.task_id].add(device.device)
+    told = {
+        task.id: {gpu for container in task.containers for gpu in container.get("gpuIds", ())}
+        for task in session.execute(select(Task.id, Task.containers).where(Task.family.startswith("gpu-")))
+        if task.id in live
+    }
+    for task_id in held.keys() | told.keys():
+        if held.get(task_id, set()) != told.get(task_id, set()):
+            yield f"task {task_id} was told of {told.get(task_id)} and holds {held.get(task_id)}"
+    taken: Counter[tuple[str, str]] = Counter()
+    for row in session.scalars(select(TakenResource)):
+        taken[row.container_instance_id, row.name] += row.amount
+        if row.task_id not in live:
+            yield f"{row.amount} of {row.name} are kept for {row.task_id}, which is over"
+    for resource in session.scalars(select(HostResource)):
+        if resource.free + taken[resource.container_instance_id, resource.name] != resource.registered:
+            yield f"{resource.name} of {resource.container_instance_id} do not add up: {resource.free} are free"
+
+
+def _shared_devices(live: set[str], hosts: Sequence[HostMachine]) -> Iterator[str]:
+    """No two running containers of live tasks have one GPU."""
+    for host in hosts:
+        used: Counter[str] = Counter()
+        for state in host.machine.containers():
+            if state.status is Status.RUNNING and last_part(state.labels[TASK_LABEL]) in live:
+                requests = host.machine.body_of(state.id)["HostConfig"].get("DeviceRequests", ())
+                used.update(device for request in requests for device in request["DeviceIDs"])
+        yield from (f"GPU {device} of {host.name} is used {n} times" for device, n in used.items() if n > 1)
 
 
 def _ghosts(tasks: Sequence[Row[Any]], hosts: Sequence[HostMachine]) -> Iterator[str]:

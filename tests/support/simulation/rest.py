@@ -12,6 +12,7 @@ from kit.ids import last_part
 from state.addresses import NetworkAddress
 from state.capacities import Capacity
 from state.container_instances import HostPort
+from state.devices import HostDevice, TakenResource
 from state.firings import Firing
 from state.jobs import FINISHED, Job
 from state.schedules import Schedule
@@ -67,7 +68,7 @@ def _leftovers(session: Session) -> Iterator[str]:
     for capacity in session.scalars(select(Capacity).where(Capacity.status != "TERMINATED")):
         if capacity.task_id not in live:
             yield f"capacity {capacity.id} of {capacity.task_id or capacity.compute_environment} is {capacity.status}"
-    for table in (HostPort, NetworkAddress):
+    for table in (HostPort, NetworkAddress, HostDevice, TakenResource):
         for row in session.scalars(select(table)):
             if row.task_id not in live:
                 yield f"{table.__name__} of {row.task_id} is kept"

@@ -9,6 +9,16 @@ SIZES: dict[str, dict[str, Any]] = {
     "small": {"cpu": 128, "memory": 128},
     "large": {"cpu": 512, "memory": 700},
     "port": {"cpu": 64, "memory": 64, "portMappings": [{"containerPort": 80, "hostPort": 8080}]},
+    "range": {"cpu": 64, "memory": 64, "portMappings": [{"containerPortRange": "80-89"}]},
+    "gpu": {"cpu": 64, "memory": 64, "resourceRequirements": [{"type": "GPU", "value": "1"}]},
+    "licence": {
+        "cpu": 64,
+        "memory": 64,
+        "resourceRequirements": [{"type": "InferenceAccelerator", "value": "device_1"}],
+    },
+}
+MORE: dict[str, dict[str, Any]] = {
+    "licence": {"inferenceAccelerators": [{"deviceName": "device_1", "deviceType": "licence"}]}
 }
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 
@@ -18,7 +28,9 @@ def prepare(user: User) -> None:
     for image in PROGRAMS:
         for size, members in SIZES.items():
             container = {"name": "main", "image": image, **members}
-            user.call("ecs", "RegisterTaskDefinition", family=f"{size}-{image}", containerDefinitions=[container])
+            more = MORE.get(size, {})
+            family = f"{size}-{image}"
+            user.call("ecs", "RegisterTaskDefinition", family=family, containerDefinitions=[container], **more)
         user.call(
             "ecs",
             "RegisterTaskDefinition",
