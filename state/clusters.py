@@ -46,7 +46,7 @@ def ensure_cluster(session: Session, name: str, *, now: datetime) -> None:
 def lock_cluster(session: Session, name: str) -> None:
     """Hold the cluster until the transaction ends: placement in a cluster is serial.
 
-    Nobody else can then reserve room there between the snapshot and the reservation. SQLite's one writer
+    Nobody else can then reserve room there between the look and the reservation. SQLite's one writer
     holds everything anyway; there the lock costs one key look-up.
     """
     session.execute(select(Cluster.name).where(Cluster.name == name).with_for_update())
