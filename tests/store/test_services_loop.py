@@ -335,6 +335,16 @@ def test_a_daemon_runs_once_on_every_host(plane: ServicesPlane) -> None:
     assert plane.tasks() == []
 
 
+def test_daemons_take_their_room_before_replicas(plane: ServicesPlane) -> None:
+    plane.create(9, serviceName="aaa")
+    plane.create(None, serviceName="zzz", schedulingStrategy="DAEMON")
+    for _ in range(2):
+        host = plane.add_host(memory=128)
+        plane.step()
+        there = [task.service_name for task in plane.tasks() if task.container_instance_id == host]
+        assert sorted(str(name) for name in there) == ["aaa", "zzz"]
+
+
 def test_tags_reach_the_tasks_as_asked_for(plane: ServicesPlane) -> None:
     plane.add_host()
     plane.create(1, tags=[{"key": "team", "value": "blue"}], propagateTags="SERVICE", enableECSManagedTags=True)
