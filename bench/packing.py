@@ -26,7 +26,7 @@ TASKS = 2000
 RUNNING = 1000
 TURNS = 3
 BATCH = 100
-SEEDS = 5
+SEEDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ def hosts_of(ecs: Any, cluster: str, ask: Ask) -> list[Host]:
     arns = list(pages(ecs, "list_container_instances", "containerInstanceArns", cluster=cluster))
     groups = _groups(ecs, cluster) if any(_looks_at_tasks(rule) for rule in ask.constraints) else {}
     return [
-        _host(said, groups.get(last_part(said["containerInstanceArn"]), {}))
+        host_of(said, groups.get(last_part(said["containerInstanceArn"]), {}))
         for chunk in chunks(arns)
         for said in ecs.describe_container_instances(cluster=cluster, containerInstances=chunk)["containerInstances"]
     ]
@@ -88,7 +88,8 @@ def _groups(ecs: Any, cluster: str) -> Mapping[str, Mapping[str, int]]:
     return groups
 
 
-def _host(said: Mapping[str, Any], groups: Mapping[str, int]) -> Host:
+def host_of(said: Mapping[str, Any], groups: Mapping[str, int]) -> Host:
+    """A host as DescribeContainerInstances shows it, with the tasks on it by group."""
     has, left = said["registeredResources"], said["remainingResources"]
     sizes, free = sizes_of(has), sizes_of(left)
     attributes = {attribute["name"]: attribute.get("value") for attribute in said["attributes"]}
