@@ -3,11 +3,13 @@
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 
 from kit.settings import Settings
 from scheduler.ending import end_task
 from scheduler.launch import Launch, Launched, launch_tasks
 from scheduler.wiring import interface_of
+from state.addresses import addresses_left, release_addresses, take_addresses
 from state.base import Base
 from state.clusters import Cluster
 from state.container_instances import ContainerInstance
@@ -71,3 +73,42 @@ def test_an_ended_task_gives_its_address_back(store: Store) -> None:
         return launch(session, 1)
 
     assert len(store.transact(end_one_and_launch_another).ids) == 1
+
+
+def test_hosts_that_share_a_network_share_its_addresses(store: Store) -> None:
+    def join(session: Session) -> None:
+        room = {"registered_cpu": 4096, "registered_memory": 4096, "free_cpu": 4096, "free_memory": 4096}
+        attributes = [{"name": "berth.awsvpc-cidr", "value": "10.9.0.0/29"}]
+        session.add(
+            ContainerInstance(
+                id="twin", cluster="default", agent_connected=True, attributes=attributes, registered_at=NOW, **room
+            )
+        )
+
+    store.transact(join)
+    launched = store.transact(lambda session: launch(session, 8))
+    assert (len(launched.ids), launched.missing) == (5, 3)
+    assert launched.refused is not None
+    assert "addresses: 1 asked, 0 free on" in launched.refused.text()
+    left = store.read(lambda session: session.scalars(select(ContainerInstance.free_memory)).all())
+    assert sum(left) == 2 * 4096 - 5 * 16
+
+
+def test_the_lowest_free_address_is_next_whoever_gave_it_back(store: Store) -> None:
+    network = "10.9.0.0/22"
+
+    def take(*ids: str) -> list[str]:
+        return list(store.transact(lambda session: take_addresses(session, network, ids)).values())
+
+    assert take(*(f"t{number}" for number in range(600)))[-1] == "10.9.2.89"
+    assert store.read(lambda session: addresses_left(session, [network, "10.8.0.0/30"])) == {
+        network: 1021 - 600,
+        "10.8.0.0/30": 1,
+    }
+    store.transact(lambda session: release_addresses(session, ["t7", "t300", "nobody"]))
+    assert take("a", "b", "c") == ["10.9.0.9", "10.9.1.46", "10.9.2.90"]
+    assert take("b") == ["10.9.1.46"]
+    assert len(take(*(f"u{number}" for number in range(500)))) == 1021 - 601
+    assert take("late") == []
+    store.transact(lambda session: release_addresses(session, ["u0"]))
+    assert take("late") == ["10.9.2.91"]
