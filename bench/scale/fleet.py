@@ -55,6 +55,7 @@ def report(plane: Plane, flight: Flight, bare: float) -> None:
     first = rate_between(flight.samples, 0, percent)
     last = rate_between(flight.samples, flight.tasks - percent, flight.tasks)
     million = flight.memory_at(1_000_000)
+    size = plane.size()
     ours, agents = (f"{seconds / flight.tasks * 1e6:.0f} µs" for seconds in flight.processor)
     rows = [
         ("from the first desired count to the last RUNNING", _minutes(flight.seconds), "Nomad C2M: 22 min 14 s"),
@@ -63,6 +64,7 @@ def report(plane: Plane, flight: Flight, bare: float) -> None:
         ("the last 1 %", f"{last:,.0f}/s" if last else "-", ""),
         (f"{plane.database} alone, same rows, one thread", f"{bare:,.0f}/s", f"Berth: {rate / bare:.2f} of it"),
         ("processor time per task", ours, f"simulated agents: {agents}"),
+        ("the database on disk", f"{size / flight.tasks:,.0f} B per task", f"{size / GIB:.2f} GiB"),
         ("hosts used", f"{flight.hosts_used:,}", f"of {flight.hosts:,}"),
         ("control plane's memory with 1,000,000 running", _mib(million), "≤ 2 GB"),
         ("control plane's memory, most", _mib(max(sample.memory for sample in flight.samples)), ""),

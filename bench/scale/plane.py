@@ -38,6 +38,13 @@ class Plane:
         self.database = "SQLite, synchronous=FULL" if parts.store.embedded else "PostgreSQL"
         self._gateway = create_gateway(parts)
 
+    def size(self) -> int:
+        """Bytes that the database takes on disk, SQLite's log included."""
+        if self.store.embedded:
+            return sum(path.stat().st_size for path in self.folder.glob("berth.db*"))
+        with self.store.engine.connect() as connection:
+            return int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+
     def call(self, operation: str, **request: Any) -> dict[str, Any]:
         """One signed request; raises RuntimeError for anything but 200."""
         body = json.dumps(request).encode()

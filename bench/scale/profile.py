@@ -2,6 +2,7 @@
 
 Each sample is weighed with the processor time that its thread has used since the one before, by the thread's own
 account (/proc); so a thread that waits weighs nothing, and one inside C code (SQLite) weighs at the line that called.
+What a thread did just before it began to wait may be counted where it waits.
 """
 
 import os
@@ -16,7 +17,7 @@ from typing import TypeVar
 from bench.table import print_table
 
 T = TypeVar("T")
-EVERY = 0.004
+EVERY = 0.01
 SHOWN = 40
 ROOT = str(Path(__file__).resolve().parents[2])
 
