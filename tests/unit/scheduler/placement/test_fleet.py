@@ -42,7 +42,7 @@ def histories(draw):
     return draw(towns), draw(st.lists(step, min_size=3, max_size=14))
 
 
-@settings(max_examples=250)
+@settings(max_examples=120)
 @given(history=histories(), seed=seeds)
 def test_a_fleet_with_a_history_decides_as_one_made_of_its_hosts(history, seed) -> None:
     hosts, steps = history
@@ -88,7 +88,7 @@ def test_putting_what_a_host_says_of_itself_changes_nothing(hosts, before, after
     assert place(left, after, seed=seed) == place(right, after, seed=seed)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(hosts=towns, expression=st.sampled_from(EXPRESSIONS), change=roomy_hosts)
 def test_an_expression_of_all_hosts_at_once_says_what_it_says_of_each(hosts, expression, change) -> None:
     query = parse(expression)

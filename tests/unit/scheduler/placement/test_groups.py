@@ -42,7 +42,7 @@ def test_as_many_find_a_host_in_a_group_as_one_by_one(hosts, ask, count, seed) -
     assert grouped(hosts, ask, count, seed).total() == one_by_one(hosts, ask, count, seed).total()
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(hosts=towns, ask=small_asks, count=st.integers(1, 25), seed=seeds)
 def test_spread_reaches_the_same_levels_in_a_group_as_one_by_one(hosts, ask, count, seed) -> None:
     ask = replace(ask, strategy=(OVER_HOSTS,), constraints=())
@@ -51,7 +51,7 @@ def test_spread_reaches_the_same_levels_in_a_group_as_one_by_one(hosts, ask, cou
     assert levels[0] == levels[1]
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(hosts=towns, ask=small_asks, count=st.integers(1, 25), seed=seeds)
 def test_zones_reach_the_same_levels_in_a_group_as_one_by_one(hosts, ask, count, seed) -> None:
     ask = replace(ask, strategy=(OVER_ZONES, OVER_HOSTS), constraints=())
