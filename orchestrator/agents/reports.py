@@ -22,7 +22,6 @@ FAILURES_TO_START = (
 TOLD = ("runtimeId", "imageDigest", "reason", "networkBindings")
 ESSENTIAL_EXITED = "Essential container in task exited"
 ALL_RUN = "all essential containers run"
-PULLS = (("pull_started_at", "pullStartedAt"), ("pull_stopped_at", "pullStoppedAt"))
 NOTHING = Change({}, ())
 
 
@@ -33,11 +32,11 @@ def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime
     """
     if task.last_status in OVER:
         return NOTHING
-    values: dict[str, Any] = {
-        column: _instant(report[member])
-        for column, member in PULLS
-        if report.get(member) and getattr(task, column) is None
-    }
+    values: dict[str, Any] = {}
+    if task.pull_started_at is None and report.get("pullStartedAt"):
+        values["pull_started_at"] = _instant(report["pullStartedAt"])
+    if task.pull_stopped_at is None and report.get("pullStoppedAt"):
+        values["pull_stopped_at"] = _instant(report["pullStoppedAt"])
     containers = merge_containers(task.containers, report.get("containers") or ())
     if containers is not task.containers:
         values["containers"] = containers
@@ -51,15 +50,13 @@ def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime
 
 def merge_containers(containers: list[dict[str, Any]], reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The containers brought up to what is reported, or the very same list; a container never moves back."""
-    by_name = {report.get("containerName"): report for report in reports}
-    news = {
-        place: new
-        for place, container in enumerate(containers)
-        if (report := by_name.get(container["name"])) is not None and (new := _news(container, report))
-    }
-    if not news:
-        return containers
-    return [{**container, **news.get(place, {})} for place, container in enumerate(containers)]
+    merged = containers
+    for report in reports:
+        name = report.get("containerName")
+        for place, container in enumerate(merged):
+            if container["name"] == name and (news := _news(container, report)):
+                merged = [*merged[:place], {**container, **news}, *merged[place + 1 :]]
+    return merged
 
 
 def apply_health(session: Session, task: Task, health: Mapping[str, str]) -> None:
@@ -117,7 +114,11 @@ def _news(container: Mapping[str, Any], report: Mapping[str, Any]) -> dict[str, 
     stands, reported = ORDER[container["lastStatus"]], ORDER.get(report.get("status") or "", 0)
     if reported < stands:
         return {}
-    news = {member: said for member in TOLD if (said := report.get(member)) and said != container.get(member)}
+    news: dict[str, Any] = {}
+    for member in TOLD:
+        said = report.get(member)
+        if said and said != container.get(member):
+            news[member] = said
     if reported > stands:
         news["lastStatus"] = "RUNNING" if reported == 1 else "STOPPED"
     exit_code = report.get("exitCode")
