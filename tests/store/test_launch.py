@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from kit.settings import Settings
-from scheduler.ending import end_task
+from scheduler.ending import end_task, end_tasks
 from scheduler.fleets import Fleets, View
 from scheduler.launch import Launch, Launched, TaskExtra, launch_on, launch_tasks
 from state.base import Base, Event
@@ -286,6 +286,34 @@ def test_processes_that_launch_at_once_fill_the_hosts_and_no_more(store: Store, 
     assert set(free(store).values()) == {(0, 0)}
     for other in stores[1:]:
         other.close()
+
+
+def test_room_adds_up_while_some_launch_and_others_end(store: Store, store_url: str) -> None:
+    stores = [store, Store(store_url)]
+    spread = ({"type": "spread", "field": "instanceId"},)
+
+    def end(session: Session, *, ids: Sequence[str]) -> None:
+        end_tasks(session, list_tasks(session, ids), now=NOW, because="enough")
+
+    def come_and_go(number: int) -> int:
+        ours, fleets = stores[number % 2], Fleets()
+        count = 0
+        for _ in range(4):
+            ids = ours.transact(lambda session: launch(session, 5, fleets=fleets, strategy=spread)).ids
+            ours.transact(partial(end, ids=ids))
+            count += len(ids)
+        return count
+
+    with ThreadPoolExecutor(6) as pool:
+        launched = sum(pool.map(come_and_go, range(6)))
+    # Together they never hold more than there is, so nobody is turned away.
+    assert launched == 6 * 4 * 5
+    assert free(store) == dict.fromkeys(HOSTS, (1000, 1000))
+    assert store.read(lambda session: session.scalar(select(func.sum(TaskCount.tasks)))) == 0
+    assert store.read(lambda session: session.scalar(select(func.count()).where(Task.last_status == "STOPPED"))) == (
+        launched
+    )
+    stores[1].close()
 
 
 def test_exactly_the_agents_that_got_tasks_are_woken(store: Store) -> None:
