@@ -15,6 +15,7 @@ from bench.fleet.behaviour import Behaviour, Between
 from bench.fleet.tasks import RUNNING, STOPPED, TOLD, SimulatedTask, not_pulled, running, stopped
 
 Frame = tuple[str, str]
+MOST_REPORTS = 8_000
 
 
 @dataclass(slots=True)
@@ -64,7 +65,8 @@ class Agents:
             self._due_at(0.0, "dial", host_id)
 
     def step(self, now: float, frames: Sequence[Frame], connected: Sequence[str] = ()) -> Said:
-        """Take connections that opened and frames that came, let time come to ``now``, and say what follows."""
+        """Take connections that opened and frames that came, let time come to ``now``, and say what follows; of many
+        reports the first only, since agents keep theirs until the control plane takes them."""
         for host_id in connected:
             self._connected(self._hosts[host_id], now)
         for host_id, text in frames:
@@ -72,7 +74,7 @@ class Agents:
             # What was on its way when a connection broke is lost.
             if host.connected:
                 self._hear(host, json.loads(text), now)
-        while self._due and self._due[0][0] <= now:
+        while self._due and self._due[0][0] <= now and len(self._said.reports) < MOST_REPORTS:
             _, _, what, host_id, arn = heapq.heappop(self._due)
             self._happen(self._hosts[host_id], what, arn, now)
         said, self._said = self._said, Said()
