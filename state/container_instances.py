@@ -108,8 +108,25 @@ def get_container_instance(session: Session, instance_id: str) -> ContainerInsta
     return session.get(ContainerInstance, instance_id)
 
 
+def hold_hosts(session: Session, container_instances: Collection[str]) -> None:
+    """Hold the rows of hosts, in one order for all writers, so that none waits for another in a circle.
+
+    SQLite's one writer holds them anyway.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    for few in some(sorted(container_instances)):
+        session.execute(
+            select(ContainerInstance.id)
+            .where(ContainerInstance.id.in_(few))
+            .order_by(ContainerInstance.id)
+            .with_for_update()
+        )
+
+
 def mark_hosts(session: Session, instance_ids: Collection[str]) -> None:
     """Say that something placement counts on these hosts has changed, though not in their own rows."""
+    hold_hosts(session, instance_ids)
     for ids in some(sorted(set(instance_ids))):
         session.execute(
             update(ContainerInstance)

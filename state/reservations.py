@@ -5,16 +5,16 @@ and unique keys, so two schedulers that decided on the same view cannot both suc
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, String, Update, bindparam, delete, insert, select, update
+from sqlalchemy import BigInteger, String, Update, bindparam, delete, insert, update
 from sqlalchemy.orm import Session
 
 from state.addresses import release_addresses
 from state.base import some
-from state.container_instances import ContainerInstance, HostPort, new_revision
+from state.container_instances import ContainerInstance, HostPort, hold_hosts, new_revision
 from state.devices import release_devices
 from state.given import GIVEN, as_given, given
 
@@ -83,22 +83,6 @@ def give_back(session: Session, holdings: Iterable[Holding]) -> None:
         session.execute(delete(HostPort).where(HostPort.task_id.in_(few)).execution_options(synchronize_session=False))
     release_addresses(session, ids)
     release_devices(session, ids)
-
-
-def hold_hosts(session: Session, container_instances: Collection[str]) -> None:
-    """Hold the rows of hosts, in one order for all writers, so that none waits for another in a circle.
-
-    SQLite's one writer holds them anyway.
-    """
-    if session.get_bind().dialect.name == "sqlite":
-        return
-    for few in some(sorted(container_instances)):
-        session.execute(
-            select(ContainerInstance.id)
-            .where(ContainerInstance.id.in_(few))
-            .order_by(ContainerInstance.id)
-            .with_for_update()
-        )
 
 
 @cache
