@@ -68,7 +68,16 @@ class Draft:
         used = columns.tasks[slots] + self.given[slots] + steps > 0
         per_cpu, per_memory = columns.per_cpu[slots], columns.per_memory[slots]
         return best_fit_scores(
-            self.fleet.leftovers(), ask.cpu, ask.memory, cpu, memory, per_cpu, per_memory, used, alone=self.alone
+            self.fleet.leftovers(),
+            ask.cpu,
+            ask.memory,
+            cpu,
+            memory,
+            per_cpu,
+            per_memory,
+            used,
+            alone=self.alone,
+            one=self.alone,
         )
 
     def arrange(self, slots: Slots, links: tuple[Strategy, ...]) -> Slots:

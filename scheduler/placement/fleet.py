@@ -12,7 +12,7 @@ from hashlib import blake2b
 from scheduler.placement.arrays import Ints, Mask, Slots
 from scheduler.placement.columns import Columns
 from scheduler.placement.fields import Fields
-from scheduler.placement.leftovers import Leftovers, survey
+from scheduler.placement.leftovers import Leftovers
 from scheduler.placement.members import Members
 from scheduler.placement.ports import Ports
 from scheduler.placement.refusal import Why
@@ -39,7 +39,8 @@ class Fleet:
         """Masks of who is open and has what an ask requires, by what it requires; emptied when either changes."""
         self.with_gpus = 0
         """How many hosts registered GPUs."""
-        self._surveyed: tuple[int, Leftovers] | None = None
+        self._leftovers = Leftovers()
+        self._surveyed = -1
         self._slots: dict[str, int] = {}
         self._ids = [""] * len(known)
         self._gpus: list[tuple[str, ...]] = [()] * len(known)
@@ -139,11 +140,12 @@ class Fleet:
         return [self._pin(slot, ask.gpus, count) for slot, count in zip(slots.tolist(), counts.tolist(), strict=True)]
 
     def leftovers(self) -> Leftovers:
-        """What is left over on the hosts that take tasks; drawn anew after a change."""
-        if self._surveyed is None or self._surveyed[0] != self.version:
+        """What is left over on the hosts that take tasks, as they stand."""
+        if self._surveyed != self.version:
             c = self.columns
-            self._surveyed = (self.version, survey(c.cpu, c.memory, c.per_cpu, c.per_memory, c.tasks * c.open))
-        return self._surveyed[1]
+            self._leftovers.update(c.cpu, c.memory, c.per_cpu, c.per_memory, c.tasks * c.open)
+            self._surveyed = self.version
+        return self._leftovers
 
     def host_at(self, slot: int) -> Host | None:
         """The host of a slot as it stands."""

@@ -10,11 +10,9 @@ With many small tasks a host, leftovers find takers anyhow; then the tightest fi
 that did best, and none worse than ECS, on the workloads of ``bench.packing``.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from scheduler.placement.arrays import Floats, Ints, Mask
+from scheduler.placement.arrays import Floats, Ints, Mask, Slots
 
 GRID = 12
 """Points of the map along each side."""
@@ -31,30 +29,55 @@ LEANING = 0.25
 """How much worse a tight fit is that leaves more of the one than of the other."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+CANDIDATES = 512
+"""Hosts in use that are scored: of more, those with the tightest fit."""
+_UNIT = 1 << 20
+
+
 class Leftovers:
     """The map: hosts in use by what is left of them, each counted at the four points around it; and its say, 0 to 1,
-    against the tightest fit."""
+    against the tightest fit. Counted in whole units, so that a map kept up to date is exactly one drawn anew."""
 
-    counts: Floats
-    say: float
+    def __init__(self) -> None:
+        self.counts: Floats = np.zeros(GRID * GRID)
+        self.say = 1.0
+        self._units: Ints = np.zeros(GRID * GRID, dtype=np.int64)
+        self._seen: tuple[Ints | Floats, ...] = ()
+
+    def update(self, cpu: Ints, memory: Ints, per_cpu: Floats, per_memory: Floats, tasks: Ints) -> None:
+        """Make it the map of these hosts, of which those without a task are passed over. ``cpu`` and ``memory`` are
+        free, ``per_*`` are one over what the host registered. Costs by what has changed since the last time."""
+        told = (cpu, memory, per_cpu, per_memory, tasks)
+        if not self._seen or len(self._seen[0]) != len(cpu):
+            self._units[:] = 0
+            self._deposit(told, tasks.nonzero()[0], 1)
+        else:
+            changed = np.zeros(len(cpu), dtype=np.bool_)
+            for before, after in zip(self._seen, told, strict=True):
+                changed |= before != after
+            slots = changed.nonzero()[0]
+            self._deposit(self._seen, slots[self._seen[-1][slots] > 0], -1)
+            self._deposit(told, slots[tasks[slots] > 0], 1)
+        self._seen = tuple(column.copy() for column in told)
+        self.counts = self._units / _UNIT
+        mean = int(tasks.sum()) / max(1, int((tasks > 0).sum()))
+        self.say = min(1.0, max(0.0, (MANY_TASKS - mean) / (MANY_TASKS - FEW_TASKS)))
+
+    def _deposit(self, told: tuple[Ints | Floats, ...], slots: Slots, sign: int) -> None:
+        if not len(slots):
+            return
+        cpu, memory, per_cpu, per_memory = (column[slots] for column in told[:4])
+        at, right, up = _locate(_share(cpu, per_cpu), _share(memory, per_memory))
+        corners = np.concatenate((at, at + GRID, at + 1, at + GRID + 1))
+        weights = np.concatenate(((1 - right) * (1 - up), right * (1 - up), (1 - right) * up, right * up))
+        np.add.at(self._units, corners, sign * np.rint(weights * _UNIT).astype(np.int64))
 
 
 def survey(cpu: Ints, memory: Ints, per_cpu: Floats, per_memory: Floats, tasks: Ints) -> Leftovers:
-    """Draw the map of these hosts, of which those without a task are passed over. ``cpu`` and ``memory`` are free,
-    ``per_*`` are one over what the host registered."""
-    used = tasks.nonzero()[0]
-    if not len(used):
-        return Leftovers(counts=np.zeros(GRID * GRID), say=1.0)
-    mean = float(tasks[used].sum()) / len(used)
-    say = min(1.0, max(0.0, (MANY_TASKS - mean) / (MANY_TASKS - FEW_TASKS)))
-    if say == 0:
-        return Leftovers(counts=np.zeros(GRID * GRID), say=say)
-    at, right, up = _locate(_share(cpu[used], per_cpu[used]), _share(memory[used], per_memory[used]))
-    corners = np.concatenate((at, at + GRID, at + 1, at + GRID + 1))
-    weights = np.concatenate(((1 - right) * (1 - up), right * (1 - up), (1 - right) * up, right * up))
-    counts: Floats = np.bincount(corners, weights=weights, minlength=GRID * GRID).astype(np.float64)
-    return Leftovers(counts=counts, say=say)
+    """The map of these hosts; see ``Leftovers.update``."""
+    drawn = Leftovers()
+    drawn.update(cpu, memory, per_cpu, per_memory, tasks)
+    return drawn
 
 
 def best_fit_scores(
@@ -68,21 +91,38 @@ def best_fit_scores(
     used: Mask,
     *,
     alone: bool = True,
+    one: bool = True,
 ) -> Floats:
     """How good each host is for a task; the least is the best. All must have room for it.
 
     ``used`` says which hosts have a task; one without is begun before they are full only for a task that is
     ``alone``: of many alike each would begin another, and those of a queue have been put into order already.
+    When ``one`` host is wanted, those that will hardly be it are not looked at closely, and score infinity.
     """
+    per_cpu, per_memory = np.broadcast_to(per_cpu, cpu.shape), np.broadcast_to(per_memory, cpu.shape)
     share_cpu, share_memory = _share(cpu - asked_cpu, per_cpu), _share(memory - asked_memory, per_memory)
     tight = (share_cpu + share_memory) / 2 + LEANING * np.abs(share_cpu - share_memory)
     if leftovers.say == 0:
         return np.where(used, tight, 2 + tight)
-    before = np.where(used, _waste(leftovers, _share(cpu, per_cpu), _share(memory, per_memory)), 0.0)
-    moved = _waste(leftovers, share_cpu, share_memory) - before
-    moved -= np.where(used, 0.0, BEGINNING)
-    scores = leftovers.say * moved + (1 - leftovers.say) * tight
-    return scores if alone else np.where(used, scores, 1e6 + scores)
+    scores = np.full(len(tight), np.inf)
+    begun = _tightest(tight, used, CANDIDATES if one else len(tight))
+    before = _waste(leftovers, _share(cpu[begun], per_cpu[begun]), _share(memory[begun], per_memory[begun]))
+    moved = _waste(leftovers, share_cpu[begun], share_memory[begun]) - before
+    scores[begun] = leftovers.say * moved + (1 - leftovers.say) * tight[begun]
+    others = _tightest(tight, ~used, 1 if one else len(tight))
+    moved = _waste(leftovers, share_cpu[others], share_memory[others]) - BEGINNING
+    scores[others] = leftovers.say * moved + (1 - leftovers.say) * tight[others] + (0.0 if alone else 1e6)
+    return scores
+
+
+def _tightest(tight: Floats, of: Mask, count: int) -> Slots:
+    """The ``count`` of these hosts with the tightest fit, and all that fit as tightly as the last of them."""
+    slots = of.nonzero()[0]
+    if len(slots) <= count:
+        return slots
+    fits = tight[slots]
+    tightest: Slots = slots[fits <= np.partition(fits, count - 1)[count - 1]]
+    return tightest
 
 
 def _waste(leftovers: Leftovers, share_cpu: Floats, share_memory: Floats) -> Floats:
@@ -105,6 +145,6 @@ def _locate(share_cpu: Floats, share_memory: Floats) -> tuple[Ints, Floats, Floa
     return left * GRID + below, column - left, row - below
 
 
-def _share(free: Ints, per: Floats) -> Floats:
+def _share(free: Ints | Floats, per: Ints | Floats) -> Floats:
     shares: Floats = np.clip(free * per, 0.0, 1.0)
     return shares

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.placement import Fleet, Strategy, place, place_group
-from scheduler.placement.leftovers import best_fit_scores, survey
+from scheduler.placement.leftovers import CANDIDATES, Leftovers, best_fit_scores, survey
 from tests.unit.scheduler.placement.worlds import ASK, batches, clusters, host
 
 BOTH = (Strategy(type="binpack", field="cpu+memory"),)
@@ -65,3 +65,26 @@ def test_the_order_of_the_hosts_and_the_hour_change_nothing(hosts, asks, seed) -
     wanted = [replace(one, strategy=BOTH) for one in asks]
     plan = place(hosts, wanted, seed=seed)
     assert plan == place(list(reversed(hosts)), wanted, seed=seed)
+
+
+numbers = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 5)), min_size=3, max_size=3)
+
+
+@given(days=st.lists(numbers, min_size=1, max_size=4))
+@settings(max_examples=60)
+def test_a_map_that_is_kept_up_to_date_is_the_one_drawn_anew(days) -> None:
+    per = np.full(3, 1 / 1000)
+    kept = Leftovers()
+    for day in days:
+        cpu, memory, tasks = (np.array(column, dtype=np.int64) for column in zip(*day, strict=True))
+        kept.update(cpu, memory, per, per, tasks)
+        fresh = survey(cpu, memory, per, per, tasks)
+        assert (kept.counts == fresh.counts).all()
+        assert kept.say == fresh.say
+
+
+def test_of_very_many_hosts_those_with_the_tightest_fit_are_looked_at() -> None:
+    free = [(200 + number % 700, 210 + number % 700) for number in range(CANDIDATES * 3)]
+    found = scores([*free, (1000, 1000), (1000, 1000)], (200, 200), [2] * len(free) + [0, 0])
+    assert sum(score < float("inf") for score in found) < CANDIDATES * 1.1
+    assert found[-1] == found[-2] < float("inf")
