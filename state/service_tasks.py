@@ -75,6 +75,23 @@ def leaving_by_host(session: Session, deployments: Collection[str]) -> Iterator[
         )
 
 
+def tally_by_host(session: Session, deployments: Collection[str]) -> Iterator[tuple[str, str, int]]:
+    """Deployment, host and how many of its tasks there run or will; those without a host are left out."""
+    key = (TaskCount.deployment_id, TaskCount.container_instance_id)
+    for ids in some(sorted(deployments)):
+        rows = (
+            select(*key, func.sum(TaskCount.tasks))
+            .where(
+                TaskCount.deployment_id.in_(ids),
+                TaskCount.tasks != 0,
+                TaskCount.desired_status == "RUNNING",
+                TaskCount.container_instance_id != "",
+            )
+            .group_by(*key)
+        )
+        yield from ((row[0], row[1], row[2]) for row in session.execute(rows))
+
+
 def count_settling(
     session: Session, deployments: Collection[str], after: datetime, *, health: bool
 ) -> Mapping[str, Settling]:
@@ -152,8 +169,11 @@ def list_alike(session: Session, kind: Alike, limit: int) -> Sequence[Row[Any]]:
     return session.execute(rows.limit(limit)).all()
 
 
-def list_most_crowded(session: Session, deployment: str, count: int) -> Iterator[Row[Any]]:
-    """``count`` running tasks of the deployment whose end leaves the rest spread: the newest of the fullest hosts."""
+def list_most_crowded(
+    session: Session, deployment: str, count: int, *, among: Collection[str] | None = None
+) -> Iterator[Row[Any]]:
+    """``count`` running tasks of the deployment whose end leaves the rest spread: the newest of the fullest hosts,
+    ``among`` which they are where that is given."""
     rows = session.execute(
         select(TaskCount.container_instance_id, func.sum(TaskCount.tasks))
         .where(
@@ -164,7 +184,7 @@ def list_most_crowded(session: Session, deployment: str, count: int) -> Iterator
         )
         .group_by(TaskCount.container_instance_id)
     )
-    shares = _shares({host: tasks for host, tasks in rows if tasks > 0}, count)
+    shares = _shares({host: tasks for host, tasks in rows if tasks > 0 and (among is None or host in among)}, count)
     crowded = sorted(shares)
     for start in range(0, len(crowded), _HOSTS_AT_ONCE):
         newest = [

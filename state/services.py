@@ -42,6 +42,8 @@ class Service(Moves, Base):
     placement_strategy: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     network_configuration: Mapped[dict[str, Any] | None]
     health_check_grace_seconds: Mapped[int | None]
+    # ENABLED or DISABLED: whether the loop moves tasks to keep them even over availability zones.
+    availability_zone_rebalancing: Mapped[str] = mapped_column(String(20), default="DISABLED")
     propagate_tags: Mapped[str] = mapped_column(String(20), default="NONE")
     enable_ecs_managed_tags: Mapped[bool] = mapped_column(default=False)
     tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)

@@ -38,6 +38,8 @@ class Crowds:
         self._names: Counter[Alike] = Counter()
         self._named_settling: Counter[str] = Counter()
         self._settling: dict[str, Settling] = {}
+        self.zones: dict[str, str] = {}
+        """The availability zones of hosts, as far as they matter."""
 
     def kinds(self, deployment: str) -> Sequence[Alike]:
         """What there is of the deployment's tasks."""
@@ -135,6 +137,7 @@ class Crowds:
             started_at=row.started_at,
             stopped_at=row.stopped_at,
             host=row.container_instance_id,
+            zone=self.zones.get(row.container_instance_id or ""),
             draining=row.host_status == "DRAINING",
         )
 

@@ -15,6 +15,7 @@ from scheduler.ending import stop_tasks
 from scheduler.fleets import Fleets
 from scheduler.launch import Launch, launch_on, launch_tasks
 from scheduler.placement import Refused, Why
+from scheduler.placement.strategies import AVAILABILITY_ZONE
 from scheduler.rollout import DeploymentSeen, RolloutPlan, ServiceSeen, StartTasks, StopTask, TaskSeen, decide, events
 from state.services import Deployment, Service, list_deployments, tell
 from state.store import Session
@@ -70,9 +71,16 @@ def carry_out(
     for start in plan.start:
         deployment = deployments[start.deployment_id]
         _start(session, service, deployment, start, begun, now=now, seed=seed, settings=settings, fleets=fleets)
-    if begun.ids:
+    zone = next((start.zone for start in plan.start if start.zone), None)
+    if begun.ids and zone:
+        messages.append(events.started_to_rebalance(service.name, zone, begun.ids))
+    elif begun.ids:
         messages.append(events.started(service.name, begun.ids))
-    if begun.refused:
+    if begun.refused and zone:
+        # Nothing is wrong with the service: it said that it began, and now says what that waits for.
+        waits = events.no_room_to_rebalance(service.name, zone, begun.refused[0].text())
+        messages += _unless_said(service, messages, waits)
+    elif begun.refused:
         making_room = _make_room(session, seen, plan, begun, at=at, now=now)
         messages += making_room
         messages += _unless_said(service, messages, _unable_to_place(service, begun.refused))
@@ -159,6 +167,8 @@ def _start(
     if not start.hosts:
         count = min(start.count, MOST_STARTED)
         begun.waiting += start.count - count
+        if start.zone:
+            launch = replace(launch, constraints=[*launch.constraints, _only_in(start.zone)])
         for provider, share in _shares(session, deployment, count):
             wanted = replace(launch, capacity_provider=provider)
             launched = launch_tasks(session, wanted, share, now=now, seed=seed, settings=settings, fleets=fleets)
@@ -188,6 +198,10 @@ def _launch(service: Service, deployment: Deployment, definition: TaskDefinition
         strategy=service.placement_strategy,
         tags=_tags(service, definition),
     )
+
+
+def _only_in(zone: str) -> dict[str, str]:
+    return {"type": "memberOf", "expression": f"{AVAILABILITY_ZONE} == '{zone}'"}
 
 
 def _shares(session: Session, deployment: Deployment, count: int) -> Iterable[tuple[str | None, int]]:

@@ -55,6 +55,8 @@ class Choice:
     failing: bool
     """Tasks failed to start, so a healthy one must be found that forgives that."""
     chooses: bool
+    crowded: frozenset[str] | None = None
+    """The hosts of which some task is to be moved away from, where that is so."""
 
     @property
     def few(self) -> bool:
@@ -114,8 +116,10 @@ def _offer(session: Session, choice: Choice, settled_by: datetime) -> list[Row[A
     surplus = _staying(service, shrinking, healthy_only=not given_up) - service.desired
     if surplus > 0:
         for name in shrinking:
-            unready = _unready(session, name, choice, settled_by, min(surplus, BITE))
-            rows += [*unready, *list_most_crowded(session, name, min(surplus, BITE))]
+            rows += _unready(session, name, choice, settled_by, min(surplus, BITE))
+            rows += list_most_crowded(session, name, min(surplus, BITE))
+            if choice.crowded is not None:
+                rows += list_most_crowded(session, name, 1, among=choice.crowded)
     return rows
 
 

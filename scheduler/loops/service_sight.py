@@ -14,9 +14,12 @@ from sqlalchemy import select, tuple_
 
 from scheduler.loops.daemon_hosts import list_daemon_hosts, takes_daemon
 from scheduler.loops.service_crowds import Crowds
+from scheduler.loops.service_grounds import Grounds, Wish
 from scheduler.loops.service_names import Choice, Named, judge_unjudged, name_tasks
+from scheduler.loops.service_zones import Candidate, find_zones
 from scheduler.placement import Constraint, Host, check_constraints
-from scheduler.rollout import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen, chooses
+from scheduler.placement.constraints import MOST_CONSTRAINTS
+from scheduler.rollout import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen, chooses, may_rebalance, richest
 from state.service_tasks import tally_alike
 from state.services import Deployment, Service
 from state.store import Session
@@ -59,7 +62,9 @@ class Needs:
 _NOTHING = Needs(checked=False)
 
 
-def look(session: Session, known: dict[Revision, Needs], *, now: datetime, settle: timedelta) -> list[Sight]:
+def look(
+    session: Session, known: dict[Revision, Needs], grounds: Grounds, *, now: datetime, settle: timedelta
+) -> list[Sight]:
     """Every service that is not INACTIVE. ``known`` is filled with the task definitions met on the way; ``settle`` is
     how long a task without a health check must have run to count as healthy."""
     services = session.scalars(
@@ -80,6 +85,10 @@ def look(session: Session, known: dict[Revision, Needs], *, now: datetime, settl
         for service in services
         for key in ((service.cluster, service.name),)
     }
+    zoned = find_zones(session, grounds, _candidates(services, counted, known))
+    for key, found in zoned.items():
+        counted[key] = replace(counted[key], zones=found.zones)
+        crowds.zones.update(found.hosts)
     unjudged = judge_unjudged(session)
     named = name_tasks(session, _choices(counted.values(), crowds, unjudged), now - settle)
     crowds.name([*unjudged.rows, *named.rows])
@@ -104,6 +113,23 @@ def look(session: Session, known: dict[Revision, Needs], *, now: datetime, settl
     ]
 
 
+def _candidates(
+    services: Iterable[Service], counted: Mapping[Key, ServiceSeen], known: Mapping[Revision, Needs]
+) -> dict[Key, Candidate]:
+    """Services that may have a task to move to another zone."""
+    found: dict[Key, Candidate] = {}
+    for service in services:
+        key = (service.cluster, service.name)
+        needs = _needs(known, service)
+        rules = (*needs.constraints, *check_constraints(service.placement_constraints))
+        # Whoever moves a task names its zone by one more rule.
+        if may_rebalance(counted[key]) and service.launch_type == "EC2" and len(rules) < MOST_CONSTRAINTS:
+            expressions = tuple(rule.expression for rule in rules if rule.expression)
+            wish = Wish(attributes=needs.attributes, expressions=expressions)
+            found[key] = Candidate(cluster=service.cluster, wish=wish, service=counted[key])
+    return found
+
+
 def _choices(counted: Iterable[ServiceSeen], crowds: Crowds, unjudged: Named) -> Iterator[Choice]:
     ended = {row.deployment_id for row in unjudged.rows}
     for seen in counted:
@@ -116,7 +142,13 @@ def _choices(counted: Iterable[ServiceSeen], crowds: Crowds, unjudged: Named) ->
                 checked=frozenset(row.id for row in seen.deployments if row.id in crowds.checked),
                 failing=failing,
                 chooses=choosing,
+                crowded=_crowded(seen, crowds.zones),
             )
+
+
+def _crowded(seen: ServiceSeen, zones: Mapping[str, str]) -> frozenset[str] | None:
+    zone = richest(seen.zones)
+    return None if zone is None else frozenset(host for host, name in zones.items() if name == zone.name)
 
 
 def _needs(known: Mapping[Revision, Needs], row: Service | Deployment) -> Needs:
@@ -177,6 +209,7 @@ def _service(service: Service, deployments: Sequence[Deployment], tasks: Iterabl
         deployments=tuple(_deployment(row) for row in deployments),
         tasks=tuple(tasks),
         health_check_grace=timedelta(seconds=service.health_check_grace_seconds or 0),
+        rebalancing=service.availability_zone_rebalancing == "ENABLED",
         last_event=service.last_event,
     )
 

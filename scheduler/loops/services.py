@@ -16,6 +16,7 @@ from kit.clock import Clock
 from kit.settings import Settings
 from scheduler.fleets import Fleets
 from scheduler.loops.loop import Leases, Loop
+from scheduler.loops.service_grounds import Grounds
 from scheduler.loops.service_moves import carry_out
 from scheduler.loops.service_refusals import Refusals
 from scheduler.loops.service_sight import Needs, Revision, Sight, look
@@ -80,6 +81,7 @@ class ServicesLoop(Loop):
         self._known: dict[Revision, Needs] = {}
         self._settle = timedelta(seconds=settings.service_settle_seconds)
         self._refusals = Refusals()
+        self._grounds = Grounds(self._fleets)
 
     def step(self) -> datetime | None:
         """Look once. One service that cannot be carried out holds up no other."""
@@ -107,7 +109,7 @@ class ServicesLoop(Loop):
         if len(self._known) > MOST_KNOWN:
             self._known.clear()
         self._refusals.look(session, now)
-        return look(session, self._known, now=now, settle=self._settle)
+        return look(session, self._known, self._grounds, now=now, settle=self._settle)
 
     def decide(self, seen: Sequence[Sight], now: datetime) -> list[Move]:
         return [self._without_refused(decide_move(sight, now, settle=self._settle)) for sight in seen]

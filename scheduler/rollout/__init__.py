@@ -6,7 +6,8 @@ from scheduler.rollout.choosing import chooses
 from scheduler.rollout.decide import decide
 from scheduler.rollout.failures import Failures, count_failures, failed_start, pause, threshold
 from scheduler.rollout.plan import RolloutPlan, StartTasks, StopTask
-from scheduler.rollout.world import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen, count_tasks
+from scheduler.rollout.rebalance import may_rebalance, richest
+from scheduler.rollout.world import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen, ZoneSeen, count_tasks
 
 __all__ = [
     "CircuitBreaker",
@@ -17,6 +18,7 @@ __all__ = [
     "StartTasks",
     "StopTask",
     "TaskSeen",
+    "ZoneSeen",
     "chooses",
     "count_failures",
     "count_tasks",
@@ -24,6 +26,8 @@ __all__ = [
     "events",
     "failed_start",
     "is_healthy",
+    "may_rebalance",
     "pause",
+    "richest",
     "threshold",
 ]

@@ -11,6 +11,7 @@ from scheduler.rollout import events
 from scheduler.rollout.census import Census, is_leaving, take_census
 from scheduler.rollout.failures import REPEATED, opens, paused_until, rollback_target
 from scheduler.rollout.plan import RolloutPlan, StartTasks, StopTask
+from scheduler.rollout.rebalance import poorest, richest, step_begun, step_done, told_of
 from scheduler.rollout.stops import Stops, stop_replaced, stop_replaced_daemons, stop_surplus
 from scheduler.rollout.world import DeploymentSeen, ServiceSeen, count_tasks
 
@@ -67,9 +68,13 @@ def _hold_still(service: ServiceSeen, primary: DeploymentSeen, census: Census) -
 
 def _roll(service: ServiceSeen, primary: DeploymentSeen, census: Census, now: datetime) -> RolloutPlan:
     missing = max(0, census.target - census.kept)
-    paused = paused_until(primary, now) if missing else None
+    paused = paused_until(primary, now) if missing or poorest(service.zones) else None
     startable = 0 if paused else max(0, min(missing, census.ceiling - census.present))
-    stops = _choose_stops(service, primary, census, unmet=0 if paused else missing - startable)
+    moving = _moves_over(service, census)
+    if moving:
+        stops = _stop_richest(service, primary, census)
+    else:
+        stops = _choose_stops(service, primary, census, unmet=0 if paused else missing - startable)
     steady = (
         census.kept == census.target
         and all(task.id in census.healthy for task in census.keep)
@@ -86,18 +91,23 @@ def _roll(service: ServiceSeen, primary: DeploymentSeen, census: Census, now: da
     )
     stuck = not waits and not steady
     completed = (primary.id,) if steady and primary.rollout_state == "IN_PROGRESS" else ()
-    told = [*_stop_events(service, stops, sick=census.sick)]
+    told = [*_stop_events(service, stops, sick=census.sick, moved=moving)]
     told += [events.completed(service.name, done) for done in completed]
-    if steady:
+    begun = _begin_rebalancing(service, primary, census) if steady and not completed and not paused else ()
+    if begun and not told_of(service):
+        told.append(events.unbalanced(service.name, _by_zone(service)))
+    if steady and not begun:
+        if step_done(service):
+            told.append(events.balanced(service.name, _by_zone(service)))
         told += _unless_last(service, events.steady(service.name))
-    if paused and primary.failed_tasks >= REPEATED:
+    if paused and missing and primary.failed_tasks >= REPEATED:
         told += _unless_last(service, events.unable_to_start(service.name))
     if stuck:
         told += _unless_last(service, events.unable_to_move(service.name))
     finished = bool(completed) or primary.rollout_state == "COMPLETED"
     fallback = None if finished else rollback_target(service)
     return RolloutPlan(
-        start=_starts(service, primary, census, startable),
+        start=begun or _starts(service, primary, census, startable),
         stop=stops,
         completed=completed,
         superseded=_without_tasks(service, keep=fallback),
@@ -119,6 +129,33 @@ def _choose_stops(service: ServiceSeen, primary: DeploymentSeen, census: Census,
     else:
         stop_replaced(stops, wanting=wanting)
     return tuple(stops.chosen.values())
+
+
+def _moves_over(service: ServiceSeen, census: Census) -> bool:
+    """Is the one task too many the new one of a move to another zone?"""
+    return step_begun(service) and census.kept == census.target + 1 and not census.replace and not census.leaving
+
+
+def _stop_richest(service: ServiceSeen, primary: DeploymentSeen, census: Census) -> tuple[StopTask, ...]:
+    """The second half of a move: once every task is healthy, one less where most are."""
+    zone = richest(service.zones)
+    if zone is None or any(task.id not in census.healthy for task in census.keep):
+        return ()
+    stops = Stops(census, primary)
+    stop_surplus(stops, [task for task in census.keep if task.zone == zone.name], 1)
+    return tuple(stops.chosen.values())
+
+
+def _begin_rebalancing(service: ServiceSeen, primary: DeploymentSeen, census: Census) -> tuple[StartTasks, ...]:
+    """The first half of a move, where there is one to make and room for one more task."""
+    zone = poorest(service.zones)
+    if zone is None or census.ceiling <= census.present:
+        return ()
+    return (StartTasks(deployment_id=primary.id, count=1, zone=zone.name),)
+
+
+def _by_zone(service: ServiceSeen) -> dict[str, int]:
+    return {zone.name: zone.tasks for zone in service.zones}
 
 
 def _starts(service: ServiceSeen, primary: DeploymentSeen, census: Census, count: int) -> tuple[StartTasks, ...]:
@@ -152,10 +189,13 @@ def _without_tasks(service: ServiceSeen, *, keep: DeploymentSeen | None) -> tupl
 
 
 def _stop_events(
-    service: ServiceSeen, stops: tuple[StopTask, ...], *, sick: frozenset[str] = frozenset()
+    service: ServiceSeen, stops: tuple[StopTask, ...], *, sick: frozenset[str] = frozenset(), moved: bool = False
 ) -> tuple[str, ...]:
     if not stops:
         return ()
+    zone = richest(service.zones) if moved else None
+    if zone is not None:
+        return (events.stopped_to_rebalance(service.name, zone.name, [stop.id for stop in stops]),)
     unhealthy = [stop.id for stop in stops if stop.id in sick]
     told = [events.unhealthy(service.name, name) for name in unhealthy[: events.MOST_NAMED]]
     return (*told, events.stopped(service.name, [stop.id for stop in stops]))

@@ -4,7 +4,9 @@ Source: ECS developer guide, "Service event messages". Clients take an event tha
 so that word stands only where one is told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from scheduler.rollout.rebalance import STARTED, STOPPED
 
 MOST_NAMED = 10
 """So many tasks an event names; of more it says how many they are."""
@@ -27,6 +29,31 @@ def started(service: str, task_ids: Sequence[str]) -> str:
 def stopped(service: str, task_ids: Sequence[str]) -> str:
     """The scheduler stopped these tasks."""
     return f"(service {service}) has stopped {len(task_ids)} running tasks: {_tasks(task_ids)}."
+
+
+def unbalanced(service: str, tasks: Mapping[str, int]) -> str:
+    """Rebalancing begins; ``tasks`` are the tasks by availability zone."""
+    return f"(service {service}) is not AZ balanced with {_by_zone(tasks)}. AZ Rebalancing in progress."
+
+
+def balanced(service: str, tasks: Mapping[str, int]) -> str:
+    """Rebalancing is done; ``tasks`` are the tasks by availability zone."""
+    return f"(service {service}) is AZ balanced with {_by_zone(tasks)}."
+
+
+def started_to_rebalance(service: str, zone: str, task_ids: Sequence[str]) -> str:
+    """Told by the caller, once the started task has an id."""
+    return f"(service {service}) has started {len(task_ids)} tasks in {zone} {STARTED}: {_tasks(task_ids)}."
+
+
+def stopped_to_rebalance(service: str, zone: str, task_ids: Sequence[str]) -> str:
+    """A task too many in its zone was stopped, as another runs elsewhere."""
+    return f"(service {service}) has stopped {len(task_ids)} running tasks in {zone} {STOPPED}: {_tasks(task_ids)}."
+
+
+def no_room_to_rebalance(service: str, zone: str, why: str) -> str:
+    """Nothing is wrong with the service, so that it says nothing that clients take for an error."""
+    return f"(service {service}) AZ Rebalancing waits for room in {zone}.{WHY}{why}."
 
 
 def steady(service: str) -> str:
@@ -103,6 +130,11 @@ def rollout_reason(deployment_id: str, rollout_state: str, *, rollback_to: str |
             return "ECS deployment circuit breaker: tasks failed to start."
         case _:
             return f"ECS deployment {deployment_id} in progress."
+
+
+def _by_zone(tasks: Mapping[str, int]) -> str:
+    told = [f"{count} tasks in {zone}" for zone, count in sorted(tasks.items())]
+    return " and ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else "".join(told)
 
 
 def _tasks(task_ids: Sequence[str]) -> str:

@@ -9,11 +9,12 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartTasks:
-    """Start ``count`` tasks of a deployment; for a DAEMON one on each of ``hosts``."""
+    """Start ``count`` tasks of a deployment; for a DAEMON one on each of ``hosts``, to rebalance in ``zone`` only."""
 
     deployment_id: str
     count: int
     hosts: tuple[str, ...] = ()
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,8 @@ class TaskSeen:
     stopped_at: datetime | None = None
     host: str | None = None
     """For a DAEMON also set while the task is still on its way to the host."""
+    zone: str | None = None
+    """The availability zone of its host; told only where zones are."""
     draining: bool = False
     """Its host is DRAINING, so it needs a replacement elsewhere."""
     unplaceable: bool = False
@@ -58,6 +60,16 @@ class TaskSeen:
     named: bool = True
     """``id`` is a task's. Otherwise it stands for tasks that were counted, not read: they can be counted on, but
     none of them can be chosen to stop. Its ``id`` then only tells it from others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneSeen:
+    """One availability zone of the cluster, and the service's tasks there that run or will."""
+
+    name: str
+    tasks: int
+    open: bool = True
+    """It has a host that the service's tasks may be placed on, had it room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +91,10 @@ class ServiceSeen:
     """How long after its start a task may fail its checks before that counts."""
     settle: timedelta = timedelta(seconds=40)
     """How long a task without a health check must have been RUNNING to count as healthy; ECS waits 40 s."""
+    rebalancing: bool = False
+    """Its tasks are to be kept even over availability zones."""
+    zones: tuple[ZoneSeen, ...] = ()
+    """Where its tasks are; told only where that can matter (``may_rebalance``)."""
     last_event: str | None = None
     """The message of the service's latest event, so that the same is not said twice in a row."""
 

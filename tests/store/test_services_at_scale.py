@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, select, update
 
+from scheduler.fleets import Fleets
 from scheduler.launch import Launch, Launched, launch_tasks
 from scheduler.loops import service_moves, service_names
+from scheduler.loops.service_grounds import Grounds
 from scheduler.loops.service_sight import Sight, look
 from scheduler.rollout import count_tasks
 from state.base import Base
@@ -68,7 +70,7 @@ def fill(plane: ServicesPlane, count: int, hosts: Sequence[str], *, ago: float =
 
 def see(plane: ServicesPlane) -> Sight:
     now = plane.loop_clock.now()
-    [sight] = plane.store.read(lambda session: look(session, {}, now=now, settle=_settle(plane)))
+    [sight] = plane.store.read(lambda session: look(session, {}, Grounds(Fleets()), now=now, settle=_settle(plane)))
     return sight
 
 
@@ -93,7 +95,7 @@ def effort(plane: ServicesPlane) -> tuple[int, int]:
         assert driver is not None
         driver.set_progress_handler(count_step, 10)
         try:
-            look(session, {}, now=now, settle=_settle(plane))
+            look(session, {}, Grounds(Fleets()), now=now, settle=_settle(plane))
         finally:
             driver.set_progress_handler(None, 0)
 
@@ -112,9 +114,10 @@ def test_a_look_at_healthy_tasks_takes_as_much_for_many_as_for_few(sqlite_url: s
     plane = ServicesPlane(sqlite_url)
     plane.register()
     hosts = [plane.add_host() for _ in range(3)]
-    plane.create(4020)
+    plane.create(20)
     fill(plane, 20, hosts)
     few = effort(plane)
+    plane.update(desiredCount=4020)
     fill(plane, 4000, hosts, ago=7200)
     many = effort(plane)
     assert many[0] == few[0]

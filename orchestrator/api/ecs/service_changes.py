@@ -7,6 +7,7 @@ from typing import Any
 from kit.ids import new_deployment_id
 from orchestrator.api.ecs.deployment_configuration import read_deployment_configuration
 from orchestrator.api.ecs.lookup import find_task_definition
+from orchestrator.api.ecs.service_rebalancing import choose_rebalancing
 from orchestrator.api.ecs.service_rules import check_count, check_grace, where_to_run
 from orchestrator.call import Call
 from scheduler.rollout import events
@@ -34,6 +35,14 @@ _PLAIN = {
     "propagateTags": "propagate_tags",
     "enableECSManagedTags": "enable_ecs_managed_tags",
 }
+# What decides whether its tasks can be kept even over availability zones.
+_DECIDING = (
+    "scheduling_strategy",
+    "launch_type",
+    "deployment_configuration",
+    "placement_strategy",
+    "placement_constraints",
+)
 KEEP_OLD = timedelta(days=1)
 
 
@@ -51,6 +60,13 @@ def read_changes(call: Call, request: Mapping[str, Any], cluster: Cluster, servi
         )
     if request.get("healthCheckGracePeriodSeconds") is not None:
         changes["health_check_grace_seconds"] = check_grace(request["healthCheckGracePeriodSeconds"])
+    merged = {column: changes.get(column, getattr(service, column)) for column in _DECIDING}
+    changes["availability_zone_rebalancing"] = choose_rebalancing(
+        request.get("availabilityZoneRebalancing"),
+        merged,
+        definition,
+        otherwise=service.availability_zone_rebalancing,
+    )
     for member, column in _PLAIN.items():
         if request.get(member) is not None:
             changes[column] = request[member]

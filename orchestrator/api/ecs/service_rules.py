@@ -42,8 +42,6 @@ def refuse_unbuilt(request: Mapping[str, Any]) -> None:
     controller = (request.get("deploymentController") or {}).get("type") or "ECS"
     if controller != "ECS":
         raise InvalidParameterException(f"Deployment controller {controller} is not supported by Berth: ECS.")
-    if request.get("availabilityZoneRebalancing") == "ENABLED":
-        raise InvalidParameterException("availabilityZoneRebalancing ENABLED is not supported by Berth yet.")
 
 
 def check_count(count: int | None, strategy: str) -> int:

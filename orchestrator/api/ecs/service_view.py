@@ -63,7 +63,7 @@ def render_service(
         "enableECSManagedTags": service.enable_ecs_managed_tags,
         "propagateTags": service.propagate_tags,
         "enableExecuteCommand": False,
-        "availabilityZoneRebalancing": "DISABLED",
+        "availabilityZoneRebalancing": service.availability_zone_rebalancing,
         **_where(service, service.capacity_provider_strategy),
     }
     if service.health_check_grace_seconds is not None:

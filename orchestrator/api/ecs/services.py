@@ -13,6 +13,7 @@ from orchestrator.api.ecs.lookup import find_cluster, find_service, find_task_de
 from orchestrator.api.ecs.names import check_name
 from orchestrator.api.ecs.pages import page
 from orchestrator.api.ecs.service_changes import RENEWING, begin_deployment, read_changes, rescale
+from orchestrator.api.ecs.service_rebalancing import ENABLED, choose_rebalancing
 from orchestrator.api.ecs.service_rules import check_count, check_grace, refuse_unbuilt, where_to_run
 from orchestrator.api.ecs.service_view import render_services
 from orchestrator.api.ecs.wire import ecs
@@ -34,7 +35,7 @@ def create_service(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     scheduling = request.get("schedulingStrategy") or "REPLICA"
     cluster = find_cluster(call, request.get("cluster"), lock=True)
     definition = find_task_definition(call, request["taskDefinition"], active=True)
-    wishes = {
+    wishes: dict[str, Any] = {
         "family": definition.family,
         "revision": definition.revision,
         "desired_count": check_count(request.get("desiredCount"), scheduling),
@@ -46,6 +47,9 @@ def create_service(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         "enable_ecs_managed_tags": bool(request.get("enableECSManagedTags")),
         "tags": tags,
     }
+    wishes["availability_zone_rebalancing"] = choose_rebalancing(
+        request.get("availabilityZoneRebalancing"), wishes, definition, otherwise=ENABLED
+    )
     service = _born_again(call, get_service(call.session, cluster.name, name)) or Service(
         cluster=cluster.name, name=name, status="ACTIVE"
     )

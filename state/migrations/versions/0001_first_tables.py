@@ -580,6 +580,7 @@ def upgrade() -> None:
         sa.Column("placement_strategy", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("network_configuration", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("health_check_grace_seconds", sa.Integer(), nullable=True),
+        sa.Column("availability_zone_rebalancing", sa.String(length=20), nullable=False),
         sa.Column("propagate_tags", sa.String(length=20), nullable=False),
         sa.Column("enable_ecs_managed_tags", sa.Boolean(), nullable=False),
         sa.Column("tags", sa.JSON(none_as_null=True), nullable=False),
