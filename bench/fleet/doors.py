@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench.fleet.agents import Frame
 from kit.clock import Clock
@@ -48,17 +49,23 @@ class Doors:
     def __len__(self) -> int:
         return len(self._doors)
 
-    def open(self, host_id: str) -> str:
-        """An agent dials; answers its opening frame."""
-        door = Door(Conversation(self._store, self._clock, self._settings, host_id, self._texts), new_uuid())
-        self._doors[host_id] = door
-        door.stop_listening = self._store.wakes.listen(f"agent:{host_id}", lambda: self.wake(host_id))
-        self.presence.arrived(host_id, door.connection_id)
-        opening = door.conversation.opening()
+    def open(self, host_ids: Sequence[str]) -> list[Frame]:
+        """Agents dial; answers their opening frames."""
+        arrived = {}
+        for host_id in host_ids:
+            talk = Conversation(self._store, self._clock, self._settings, host_id, self._texts)
+            door = self._doors[host_id] = Door(talk, new_uuid())
+            door.stop_listening = self._store.wakes.listen(f"agent:{host_id}", partial(self.wake, host_id))
+            arrived[door.connection_id] = host_id
+        self.presence.arrived_together(arrived)
+        now = self._clock.now().timestamp()
+        openings = [(host_id, self._doors[host_id].conversation.opening()) for host_id in host_ids]
         with self._lock:
-            self._looked_at[host_id] = self._clock.now().timestamp()
-        self.wake(host_id)
-        return opening
+            for host_id in host_ids:
+                self._looked_at[host_id] = now
+                self._woken[host_id] = None
+        self._on_wake()
+        return openings
 
     def close(self, host_id: str) -> None:
         """A connection is broken."""

@@ -147,9 +147,9 @@ class SimulatedFleet:
         self._next_at = said.next_at
         for host_id in said.broken:
             self._doors.close(host_id)
-        for host_id in said.dialling:
-            self._opened.append(host_id)
-            self._send([(host_id, self._doors.open(host_id))])
+        if said.dialling:
+            self._opened += said.dialling
+            self._send(self._doors.open(said.dialling))
         self._send(self._doors.answers(said.frames))
         self._reports += said.reports
         self._submit()

@@ -5,12 +5,18 @@ loop marks hosts nobody has seen for a while as away.
 """
 
 import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import case, update
+from sqlalchemy import Update, case, update
 
 from kit.clock import Clock
+from orchestrator.agents.gathering import Gathering
 from state.container_instances import ContainerInstance, new_revision
 from state.store import Session, Store
+
+MOST_TOGETHER = 1_000
 
 
 class Presence:
@@ -21,37 +27,37 @@ class Presence:
         self._clock = clock
         self._lock = threading.Lock()
         self._here: dict[str, str] = {}
+        self._gathering: Gathering[_Step, None] = Gathering(self._write, most=MOST_TOGETHER)
 
     def arrived(self, instance_id: str, connection_id: str) -> None:
         """An agent's socket is open: placement may use its host."""
+        self.arrived_together({connection_id: instance_id})
+
+    def arrived_together(self, connections: Mapping[str, str]) -> None:
+        """The sockets of many agents are open; the hosts by connection."""
         with self._lock:
-            self._here[connection_id] = instance_id
-        now = self._clock.now()
-
-        def write(session: Session) -> None:
-            session.execute(
-                update(ContainerInstance)
-                .where(ContainerInstance.id == instance_id)
-                .values(agent_connected=True, connection_id=connection_id, seen_at=now, revision=new_revision())
-            )
-            session.wake("services", "jobs")
-
-        self._store.transact(write)
+            self._here |= connections
+        self._gathering.submit([_Step(instance, connection, True) for connection, instance in connections.items()])
 
     def left(self, instance_id: str, connection_id: str) -> None:
         """The socket is closed; the host is away unless its agent has another one already."""
         with self._lock:
             self._here.pop(connection_id, None)
+        self._gathering.submit([_Step(instance_id, connection_id, False)])
 
-        def write(session: Session) -> None:
-            session.execute(
-                update(ContainerInstance)
-                .where(ContainerInstance.id == instance_id, ContainerInstance.connection_id == connection_id)
-                .values(agent_connected=False, connection_id=None, revision=new_revision())
-            )
-            session.wake("services")
+    def _write(self, take: Callable[[], Sequence["_Step"]]) -> Sequence[None]:
+        """When a control plane comes back, all its agents dial at once: one transaction for those that wait."""
 
-        self._store.transact(write)
+        def write(session: Session) -> Sequence[None]:
+            steps = take()
+            now = self._clock.now()
+            # Every writer in the order of hosts; what happened to one host stays in its own order.
+            for step in sorted(steps, key=lambda step: step.instance_id):
+                session.connection().execute(_arrival(step, now) if step.here else _departure(step))
+            session.wake("services", *(("jobs",) if any(step.here for step in steps) else ()))
+            return [None] * len(steps)
+
+        return self._store.transact(write)
 
     def refresh(self) -> None:
         """Say that the connected agents are still here: one write for all of them."""
@@ -69,3 +75,27 @@ class Presence:
                 .values(seen_at=now, agent_connected=True, revision=revision)
             )
         )
+
+
+class _Step(NamedTuple):
+    """One connection that opened or closed."""
+
+    instance_id: str
+    connection_id: str
+    here: bool
+
+
+def _arrival(step: _Step, now: datetime) -> Update:
+    return (
+        update(ContainerInstance)
+        .where(ContainerInstance.id == step.instance_id)
+        .values(agent_connected=True, connection_id=step.connection_id, seen_at=now, revision=new_revision())
+    )
+
+
+def _departure(step: _Step) -> Update:
+    return (
+        update(ContainerInstance)
+        .where(ContainerInstance.id == step.instance_id, ContainerInstance.connection_id == step.connection_id)
+        .values(agent_connected=False, connection_id=None, revision=new_revision())
+    )
