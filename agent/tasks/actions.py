@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from agent.images import Images
 from agent.log import facts
-from agent.runtime import ContainerState, NotFound, Refused, Runtime, RuntimeTrouble, Temporary
+from agent.runtime import ContainerState, NotFound, Refused, Runtime, RuntimeTrouble, Status, Temporary
 from agent.tasks.host_ports import HostPorts
-from agent.tasks.launch import Later, Prepares, launch
+from agent.tasks.launch import Later, NotLaunched, Prepares, launch
 from agent.tasks.model import Container, Task
 from agent.tasks.render import AGENT_LABEL, Host, container_name, log_group
 from agent.tasks.spec import ContainerSpec, TaskSpec
@@ -88,6 +88,8 @@ class Actions:
     def stop(self, task: Task, container: Container) -> Callable[[], Any]:
         """Answers the state after the stop, None when the container is gone, or Later."""
         runtime_id, grace = container.runtime_id, container.spec.stop_timeout
+        if not runtime_id:
+            return lambda: self._stop_unseen(container_name(task.spec, container.name), grace)
         return lambda: self._stop(runtime_id, grace)
 
     def examine(self, task: Task, container: Container) -> Callable[[], Any]:
@@ -142,6 +144,17 @@ class Actions:
             log.warning("stop refused", id=runtime_id[:12], because=str(error))
             return self._kill(runtime_id)
         return self._examine(runtime_id)
+
+    def _stop_unseen(self, name: str, grace: timedelta) -> Any:
+        """Stop a container of which nobody knows whether it was made, or ever ran."""
+        outcome = self._stop(name, grace)
+        match outcome:
+            case None:
+                return NotLaunched(reason="")
+            case ContainerState(status=Status.CREATED):
+                return NotLaunched(reason="", runtime_id=outcome.id)
+            case _:
+                return outcome
 
     def _kill(self, runtime_id: str) -> Any:
         try:

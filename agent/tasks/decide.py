@@ -84,7 +84,8 @@ def _ending(task: Task, now: datetime) -> list[Decision]:
 
 
 def _stopping(task: Task, container: Container) -> list[Decision]:
-    if container.phase is Phase.PENDING and not container.runtime_id:
+    # After an attempt that got no answer the container may run all the same: then it is stopped by its name.
+    if container.phase is Phase.PENDING and not container.runtime_id and not container.attempts:
         return [GiveUp(container.name, "")]
     for name in task.dependents.get(container.name, ()):
         if task.containers[name].phase is not Phase.STOPPED:

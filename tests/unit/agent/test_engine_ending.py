@@ -1,5 +1,7 @@
 """Ending tasks: exits, stops in reverse order, what is reported when, and that nothing is left."""
 
+import pytest
+
 from agent.runtime import Refused, Temporary
 from agent.tasks import messages as m
 from agent.tasks.model import Phase
@@ -147,3 +149,35 @@ def test_a_container_removed_behind_the_agents_back_ends_its_task(host: MemoryHo
     report = host.last("t1")
     assert report
     assert report.status is Phase.STOPPED
+
+
+def test_a_start_whose_answer_was_lost_is_stopped_before_the_task_is_over(
+    host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = host.runtime.start
+
+    def start_and_lose_the_answer(name: str) -> None:
+        start(name)
+        raise Temporary("no answer")
+
+    monkeypatch.setattr(host.runtime, "start", start_and_lose_the_answer)
+    web = container("web", "server")
+    host.run("t1", web)
+    assert host.status("t1") is None
+    host.runtime.go_away()
+    host.stop("t1")
+    assert host.status("t1") is None
+    host.runtime.come_back()
+    host.tick(60)
+    assert host.status("t1") is Phase.STOPPED
+    assert host.seen("t1", "web").exit_code == 143
+
+
+def test_a_container_that_was_never_made_ends_with_its_task(host: MemoryHost) -> None:
+    host.runtime.fail_next("create", Temporary("connection refused"))
+    web = container("web", "server")
+    host.run("t1", web)
+    host.stop("t1")
+    host.tick(60)
+    assert host.status("t1") is Phase.STOPPED
+    assert host.seen("t1", "web").reason == ""
