@@ -72,14 +72,15 @@ class Base(DeclarativeBase):
 
 
 class Event(Base):
-    """One move of one entity: who moved what, from where, to where, when and why. Append-only."""
+    """One move of one entity: who moved what, from where, to where, when and why. Append-only, and indexed by nothing
+    but its number, since every move of every task appends here."""
 
     __tablename__ = "events"
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
-    at: Mapped[datetime] = mapped_column(index=True)
+    at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(String(40))
-    entity: Mapped[str] = mapped_column(String(400), index=True)
+    entity: Mapped[str] = mapped_column(String(400))
     before: Mapped[str | None] = mapped_column(String(40))
     after: Mapped[str] = mapped_column(String(40))
     because: Mapped[str]

@@ -76,16 +76,17 @@ def _forget_capacities(session: Session, now: datetime) -> None:
 
 def _forget_hosts(session: Session, now: datetime) -> None:
     """Hosts that were launched for one task, once that task is forgotten too."""
-    used = select(Task.container_instance_id).where(Task.container_instance_id.is_not(None))
+    used = select(Task.id).where(Task.container_instance_id == ContainerInstance.id).exists()
     session.execute(
         delete(ContainerInstance).where(
             ContainerInstance.status == "INACTIVE",
             ContainerInstance.shared.is_(False),
-            ContainerInstance.id.not_in(used),
+            ~used,
         )
     )
 
 
 def _forget_events(session: Session, now: datetime) -> None:
-    old = select(Event.id).where(Event.at < now - EVENTS_KEPT).order_by(Event.at).limit(BITE)
-    session.execute(delete(Event).where(Event.id.in_(session.scalars(old).all())))
+    # They are appended, so the lowest numbers are the oldest.
+    first = select(Event.id).order_by(Event.id).limit(BITE).subquery()
+    session.execute(delete(Event).where(Event.id.in_(select(first.c.id)), Event.at < now - EVENTS_KEPT))

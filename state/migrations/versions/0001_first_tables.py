@@ -160,10 +160,6 @@ def upgrade() -> None:
         sa.Column("because", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
-    with op.batch_alter_table("events", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_events_at"), ["at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_events_entity"), ["entity"], unique=False)
-
     op.create_table(
         "firings",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -968,10 +964,6 @@ def downgrade() -> None:
         batch_op.drop_index("ix_firings_attempt")
 
     op.drop_table("firings")
-    with op.batch_alter_table("events", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_events_entity"))
-        batch_op.drop_index(batch_op.f("ix_events_at"))
-
     op.drop_table("events")
     with op.batch_alter_table("deployments", schema=None) as batch_op:
         batch_op.drop_index("ix_deployments_service")
