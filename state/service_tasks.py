@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from state.base import some
@@ -21,8 +21,6 @@ from state.tasks import UNJUDGED, WANTED, Task
 
 # A look that has to name tasks by their hosts looks at so many hosts at most.
 _HOSTS = 500
-# So many hosts' newest tasks are asked for in one statement.
-_HOSTS_AT_ONCE = 100
 
 
 class Alike(NamedTuple):
@@ -185,25 +183,8 @@ def list_most_crowded(
         .group_by(TaskCount.container_instance_id)
     )
     shares = _shares({host: tasks for host, tasks in rows if tasks > 0 and (among is None or host in among)}, count)
-    crowded = sorted(shares)
-    for start in range(0, len(crowded), _HOSTS_AT_ONCE):
-        newest = [
-            select(
-                select(Task.id)
-                .where(
-                    Task.container_instance_id == host,
-                    Task.last_status == "RUNNING",
-                    Task.desired_status == "RUNNING",
-                    _by_host(deployment),
-                )
-                .order_by(Task.created_at.desc(), Task.id)
-                .limit(shares[host])
-                .subquery()
-                .c.id
-            )
-            for host in crowded[start : start + _HOSTS_AT_ONCE]
-        ]
-        yield from session.execute(_rows().where(Task.id.in_(union_all(*newest))))
+    for host in sorted(shares):
+        yield from session.execute(_NEWEST_ON, {"host": host, "deployment": deployment, "most": shares[host]})
 
 
 def list_latest_healthy(session: Session, deployment: str, *, checked: bool, before: datetime) -> Sequence[Row[Any]]:
@@ -240,6 +221,19 @@ def _of(deployment: str) -> Select[*tuple[Any, ...]]:
 def _by_host(deployment: str) -> ColumnElement[bool]:
     """The condition in words that no index answers: the hosts' tasks are few, the deployment's may be all there are."""
     return Task.deployment_id.concat("") == deployment
+
+
+_NEWEST_ON = (
+    _rows()
+    .where(
+        Task.container_instance_id == bindparam("host"),
+        Task.last_status == "RUNNING",
+        Task.desired_status == "RUNNING",
+        Task.deployment_id.concat("") == bindparam("deployment"),
+    )
+    .order_by(Task.created_at.desc(), Task.id)
+    .limit(bindparam("most"))
+)
 
 
 def _shares(tasks: Mapping[str, int], count: int) -> dict[str, int]:

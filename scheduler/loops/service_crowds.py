@@ -38,7 +38,7 @@ class Crowds:
         self._names: Counter[Alike] = Counter()
         self._named_settling: Counter[str] = Counter()
         self._settling: dict[str, Settling] = {}
-        self.zones: dict[str, str] = {}
+        self.zones: Mapping[str, str] = {}
         """The availability zones of hosts, as far as they matter."""
 
     def kinds(self, deployment: str) -> Sequence[Alike]:

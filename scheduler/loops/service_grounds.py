@@ -44,9 +44,9 @@ class Grounds:
         self._fleets = fleets
         self._known: OrderedDict[tuple[str, Wish], dict[str, tuple[int, Ground | None]]] = OrderedDict()
 
-    def find(self, session: Session, cluster: str, wish: Wish) -> Mapping[str, Ground]:
-        """The cluster's ACTIVE hosts that have what is wished, by id."""
-        marks = dict(
+    def marks(self, session: Session, cluster: str) -> Mapping[str, int]:
+        """The marks of the cluster's ACTIVE hosts."""
+        return dict(
             session.execute(
                 select(ContainerInstance.id, ContainerInstance.revision).where(
                     ContainerInstance.cluster == cluster,
@@ -55,6 +55,9 @@ class Grounds:
                 )
             ).all()
         )
+
+    def find(self, session: Session, cluster: str, wish: Wish, marks: Mapping[str, int]) -> Mapping[str, Ground]:
+        """The hosts of these marks that have what is wished, by id."""
         known = self._known.setdefault((cluster, wish), {})
         self._known.move_to_end((cluster, wish))
         if len(self._known) > MOST_KNOWN:

@@ -86,9 +86,9 @@ def look(
         for key in ((service.cluster, service.name),)
     }
     zoned = find_zones(session, grounds, _candidates(services, counted, known))
-    for key, found in zoned.items():
-        counted[key] = replace(counted[key], zones=found.zones)
-        crowds.zones.update(found.hosts)
+    for key, zones in zoned.services.items():
+        counted[key] = replace(counted[key], zones=zones)
+    crowds.zones = zoned.hosts
     unjudged = judge_unjudged(session)
     named = name_tasks(session, _choices(counted.values(), crowds, unjudged), now - settle)
     crowds.name([*unjudged.rows, *named.rows])
@@ -142,7 +142,7 @@ def _choices(counted: Iterable[ServiceSeen], crowds: Crowds, unjudged: Named) ->
                 checked=frozenset(row.id for row in seen.deployments if row.id in crowds.checked),
                 failing=failing,
                 chooses=choosing,
-                crowded=_crowded(seen, crowds.zones),
+                crowded=_crowded(seen, crowds.zones) if choosing else None,
             )
 
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scheduler.loops.service_grounds import Grounds, Wish
+from scheduler.loops.service_grounds import Ground, Grounds, Wish
 from scheduler.rollout import ServiceSeen, ZoneSeen, count_tasks
 from state.service_tasks import tally_by_host
 from state.store import Session
@@ -24,37 +24,40 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zoned:
-    """The zones of one service, and of every host of its cluster."""
+    """The zones of services, and of every host of their clusters."""
 
-    zones: tuple[ZoneSeen, ...]
+    services: Mapping[Key, tuple[ZoneSeen, ...]]
     hosts: Mapping[str, str]
 
 
-def find_zones(session: Session, grounds: Grounds, candidates: Mapping[Key, Candidate]) -> dict[Key, Zoned]:
+def find_zones(session: Session, grounds: Grounds, candidates: Mapping[Key, Candidate]) -> Zoned:
     """The zones of those of the services whose clusters have more than one, and all of whose tasks are in one."""
-    everywhere = {one.cluster: grounds.find(session, one.cluster, Wish()) for one in candidates.values()}
-    split = {
-        key: one
-        for key, one in candidates.items()
-        if len({ground.zone for ground in everywhere[one.cluster].values() if ground.zone}) > 1
+    marks = {cluster: grounds.marks(session, cluster) for cluster in {one.cluster for one in candidates.values()}}
+    everywhere = {cluster: grounds.find(session, cluster, Wish(), own) for cluster, own in marks.items()}
+    zones = {cluster: {host: ground.zone for host, ground in own.items()} for cluster, own in everywhere.items()}
+    split = {key: one for key, one in candidates.items() if len(set(zones[one.cluster].values()) - {""}) > 1}
+    # Many services wish for the same.
+    usable = {
+        (cluster, wish): _open_zones(grounds.find(session, cluster, wish, marks[cluster]))
+        for cluster, wish in {(one.cluster, one.wish) for one in split.values()}
     }
     deployments = {row.id: key for key, one in split.items() for row in one.service.deployments}
     tasks: defaultdict[Key, Counter[str]] = defaultdict(Counter)
     for name, host, count in tally_by_host(session, deployments):
         key = deployments[name]
-        ground = everywhere[split[key].cluster].get(host)
-        tasks[key][ground.zone if ground else ""] += count
-    found: dict[Key, Zoned] = {}
+        tasks[key][zones[split[key].cluster].get(host, "")] += count
+    found: dict[Key, tuple[ZoneSeen, ...]] = {}
     for key, one in split.items():
         if tasks[key][""] or tasks[key].total() != count_tasks(one.service.tasks):
             continue
-        usable = grounds.find(session, one.cluster, one.wish).values()
-        open_zones = {ground.zone for ground in usable if ground.connected and ground.zone}
-        found[key] = Zoned(
-            zones=tuple(
-                ZoneSeen(name=zone, tasks=tasks[key][zone], open=zone in open_zones)
-                for zone in sorted(open_zones | {zone for zone, count in tasks[key].items() if count})
-            ),
-            hosts={host: ground.zone for host, ground in everywhere[one.cluster].items()},
+        open_zones = usable[one.cluster, one.wish]
+        found[key] = tuple(
+            ZoneSeen(name=zone, tasks=tasks[key][zone], open=zone in open_zones)
+            for zone in sorted(open_zones | {zone for zone, count in tasks[key].items() if count})
         )
-    return found
+    clusters = {cluster for cluster, _ in usable} if found else ()
+    return Zoned(services=found, hosts={host: zone for cluster in clusters for host, zone in zones[cluster].items()})
+
+
+def _open_zones(hosts: Mapping[str, Ground]) -> frozenset[str]:
+    return frozenset(ground.zone for ground in hosts.values() if ground.connected and ground.zone)
