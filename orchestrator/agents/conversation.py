@@ -41,6 +41,8 @@ class Conversation:
         self._texts = texts or PayloadTexts(settings)
         # Which wishes were sent: a number for each instead of its texts, since there are as many as tasks run.
         self._sent = array("q")
+        # The host's mark when its tasks were last looked at: it changes with every task that comes and every wish.
+        self._mark: int | None = None
 
     def opening(self) -> str:
         """The first frame: every task that the host should know of, and what is wished of it."""
@@ -66,26 +68,29 @@ class Conversation:
 
     def news(self) -> list[str]:
         """Frames of the tasks whose wish this connection has not sent yet; none when there is nothing to say."""
-        known = set(self._sent)
 
-        def read(session: Session) -> "tuple[str, array[int], dict[str, str | None]] | None":
-            cluster = session.execute(
-                select(ContainerInstance.cluster).where(
+        def read(session: Session) -> "tuple[str, int, array[int], dict[str, str | None]] | None":
+            host = session.execute(
+                select(ContainerInstance.cluster, ContainerInstance.revision).where(
                     ContainerInstance.id == self.instance_id, ContainerInstance.status != "INACTIVE"
                 )
-            ).scalar()
-            if cluster is None:
+            ).one_or_none()
+            if host is None:
                 return None
+            cluster, mark = host
+            if mark == self._mark:
+                return cluster, mark, self._sent, {}
+            known = set(self._sent)
             wishes = wishes_on(session, self.instance_id)
             marks = _marks(wishes)
             unsent = [task_id for task_id, mark in zip(wishes, marks, strict=True) if mark not in known]
-            return cluster, marks, {task.id: self._render(session, task) for task in list_told(session, unsent)}
+            return cluster, mark, marks, {task.id: self._render(session, task) for task in list_told(session, unsent)}
 
         seen = self._store.read(read)
         if seen is None:
             self.closed = True
             return []
-        cluster, self._sent, rendered = seen
+        cluster, self._mark, self._sent, rendered = seen
         self._give_up([task_id for task_id, text in rendered.items() if text is None])
         return [self._payload(cluster, texts) for texts in _fitting(text for text in rendered.values() if text)]
 

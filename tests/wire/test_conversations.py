@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from orchestrator.agents import conversation
 from orchestrator.agents.conversation import Conversation
@@ -46,6 +47,23 @@ def test_each_wish_is_told_once_a_connection(plane: TasksPlane) -> None:
     assert line.news() == []
 
     assert told(talk(plane, host).news()) == {first: "STOPPED", second: "RUNNING", third: "RUNNING"}
+
+
+def test_tasks_are_read_only_when_something_of_the_host_has_changed(plane: TasksPlane) -> None:
+    host = plane.add_host()
+    plane.register()
+    task = plane.run()["taskArn"]
+    line = talk(plane, host)
+    assert told(line.news()) == {task: "RUNNING"}
+    statements: list[str] = []
+    event.listen(plane.store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+
+    assert line.news() == []
+    assert statements
+    assert not any("FROM tasks" in statement for statement in statements)
+
+    plane.ecs.stop_task(task=task)
+    assert told(line.news()) == {task: "STOPPED"}
 
 
 def test_what_is_over_is_told_no_more(plane: TasksPlane) -> None:
