@@ -230,7 +230,7 @@ def test_list_filters_and_pages(ecs: Any) -> None:
         ({"serviceName": "a b"}, "InvalidParameterException", "Service name must be"),
         ({"desiredCount": None}, "InvalidParameterException", "DesiredCount can not be blank"),
         ({"desiredCount": -1}, "InvalidParameterException", "Invalid desiredCount -1"),
-        ({"desiredCount": 5001}, "InvalidParameterException", "Invalid desiredCount 5001"),
+        ({"desiredCount": 10_000_001}, "InvalidParameterException", "Invalid desiredCount 10000001"),
         ({"schedulingStrategy": "DAEMON"}, "InvalidParameterException", "does not support a desired count"),
         ({"networkConfiguration": NETWORK}, "InvalidParameterException", "Network Configuration is not valid"),
         ({"taskDefinition": "far"}, "InvalidParameterException", "Network Configuration must be provided"),
