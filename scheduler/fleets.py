@@ -118,9 +118,10 @@ class View:
         return self._ids, _listed(marks)
 
     def _read(self, session: Session, cluster: str, ids: Sequence[str]) -> None:
-        rows = session.execute(_HOSTS, {"ids": ids, "cluster": cluster}).all()
+        connection = session.connection()
+        rows = connection.execute(_HOSTS, {"ids": ids, "cluster": cluster}).all()
         ports: defaultdict[str, set[Port]] = defaultdict(set)
-        for owner, port, protocol in session.execute(_PORTS, {"ids": ids}):
+        for owner, port, protocol in connection.execute(_PORTS, {"ids": ids}):
             ports[owner].add((port, protocol))
         groups = groups_by_host(session, cluster, ids)
         gpus, resources = free_gpus(session, rows), free_resources(session, rows)

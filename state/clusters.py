@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, select
+from sqlalchemy import String, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
@@ -32,6 +32,9 @@ class Cluster(Moves, Base):
         return f"cluster/{self.name}"
 
 
+_LOCK = select(Cluster.name).where(Cluster.name == bindparam("name")).with_for_update()
+
+
 def get_cluster(session: Session, name: str) -> Cluster | None:
     """The cluster, also an INACTIVE one, or None."""
     return session.get(Cluster, name)
@@ -49,7 +52,7 @@ def lock_cluster(session: Session, name: str) -> None:
     Nobody else can then reserve room there between the look and the reservation. SQLite's one writer
     holds everything anyway; there the lock costs one key look-up.
     """
-    session.execute(select(Cluster.name).where(Cluster.name == name).with_for_update())
+    session.connection().execute(_LOCK, {"name": name})
 
 
 def get_clusters(session: Session, names: Collection[str]) -> Mapping[str, Cluster]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Index, Insert, Select, String, delete, event, func, inspect, select
+from sqlalchemy import Index, Insert, Select, String, bindparam, delete, event, func, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -137,13 +137,12 @@ def groups_by_host(
     session: Session, cluster: str, container_instances: Collection[str] | None = None
 ) -> Mapping[str, dict[str, int]]:
     """How many tasks of each group are wanted to run on each host, on all of the cluster's hosts or on those named."""
-    rows = _sums(TaskCount.container_instance_id, TaskCount.group_name).where(
-        TaskCount.cluster == cluster, TaskCount.desired_status == "RUNNING", TaskCount.container_instance_id != ""
-    )
+    given: dict[str, Any] = {"cluster": cluster}
     if container_instances is not None:
-        rows = rows.where(TaskCount.container_instance_id.in_(container_instances))
+        given["ids"] = list(container_instances)
     groups: dict[str, dict[str, int]] = {}
-    for host, group, count in session.execute(rows):
+    # Asked at every placement: the statement is made once, and the session's own ways are gone round.
+    for host, group, count in session.connection().execute(_groups(some="ids" in given), given):
         groups.setdefault(host, {})[group] = count
     return groups
 
@@ -198,6 +197,16 @@ def _by_status(session: Session, owner: Any, names: Collection[str]) -> Mapping[
     for name, status, count in session.execute(_sums(owner, TaskCount.last_status).where(owner.in_(names))):
         counts.setdefault(name, Counter())[status] = count
     return counts
+
+
+@cache
+def _groups(*, some: bool) -> Select[Any]:
+    rows = _sums(_TABLE.c.container_instance_id, _TABLE.c.group_name).where(
+        _TABLE.c.cluster == bindparam("cluster"),
+        _TABLE.c.desired_status == "RUNNING",
+        _TABLE.c.container_instance_id != "",
+    )
+    return rows.where(_TABLE.c.container_instance_id.in_(bindparam("ids", expanding=True))) if some else rows
 
 
 @cache
