@@ -1,7 +1,7 @@
 """Scheduling delay: from the moment a task is asked for until its placement is committed, on a busy cluster.
 
-30,000 tasks run on 1,000 hosts whose simulated agents are connected. New tasks are asked for at random moments, a
-hundred a second, and as many running ones end meanwhile. The delay counts from the moment that was drawn, so whoever
+30,000 tasks run on 1,000 hosts whose simulated agents are connected. New tasks are asked for at random moments, fifty
+a second, and as many running ones end meanwhile. The delay counts from the moment that was drawn, so whoever
 had to wait for the one before has waited. Beside it: the same rows committed one by one by the database's own driver.
 """
 
@@ -31,7 +31,7 @@ from state.tasks import Task
 HOSTS, RUNNING = 1_000, 30_000
 LAUNCHES = 2_000
 CHUNK = 5_000
-RATE = 100.0
+RATE = 50.0
 ENDS_EVERY = 0.1
 
 

@@ -51,7 +51,7 @@ def test_delay_is_told_for_launches_and_requests(
     monkeypatch.setattr(delay, "LAUNCHES", 20)
     delay.run(Namespace(tasks=60, hosts=3, store="", seed=7))
     told = capsys.readouterr().out
-    assert "20 launches, 100/s, on 3 hosts with 60 tasks running" in told
+    assert "20 launches, 50/s, on 3 hosts with 60 tasks running" in told
     assert "RunTask, signed and validated" in told
 
 
