@@ -1,7 +1,9 @@
 """Attributes, tags and account settings through boto3."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -55,6 +57,22 @@ def test_attributes_are_put_listed_changed_and_deleted(plane: ServicesPlane, ecs
     for _ in range(2):
         ecs.delete_attributes(attributes=[{"name": "stack", "targetId": arn}])
         assert listed(attributeName="stack") == []
+
+
+def test_attributes_put_at_the_same_time_are_all_kept(store_url: str) -> None:
+    plane = ServicesPlane(store_url)
+    host, start = plane.add_host(), Barrier(8)
+
+    def put(name: str) -> None:
+        start.wait()
+        plane.ecs.put_attributes(attributes=[{"name": name, "value": "1", "targetId": host}])
+
+    names = [f"name-{number}" for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, names))
+    found = {row["name"] for row in plane.ecs.list_attributes(targetType="container-instance")["attributes"]}
+    assert found.issuperset(names)
+    plane.close()
 
 
 def test_an_attribute_shows_on_its_host(plane: ServicesPlane, ecs: Any) -> None:

@@ -15,7 +15,7 @@ from orchestrator.api.ecs.pages import page
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
 from state.clusters import Cluster
-from state.container_instances import ContainerInstance, get_container_instance, list_hosts
+from state.container_instances import ContainerInstance, get_container_instance, hold_hosts, list_hosts
 
 MOST_AT_ONCE = 10
 MOST_CUSTOM = 10
@@ -30,6 +30,7 @@ def put_attributes(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Create the attributes, or give those that exist their new values."""
     cluster = find_cluster(call, request.get("cluster"))
     given = _given(request)
+    _hold_targets(call, given)
     for attribute in given:
         _check(attribute)
         host = _find_target(call, cluster, attribute)
@@ -46,6 +47,7 @@ def delete_attributes(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Attributes that are gone already are deleted, too; with a value, only that value."""
     cluster = find_cluster(call, request.get("cluster"))
     given = _given(request)
+    _hold_targets(call, given)
     for attribute in given:
         _check(attribute)
         host = _find_target(call, cluster, attribute)
@@ -102,6 +104,11 @@ def _check(attribute: dict[str, Any]) -> None:
 
 def _reserved(name: str) -> bool:
     return name.startswith(RESERVED)
+
+
+def _hold_targets(call: Call, given: Sequence[dict[str, Any]]) -> None:
+    """A host's attributes are one document, so whoever writes one of them must know the others."""
+    hold_hosts(call.session, {_target_id(call, attribute) for attribute in given})
 
 
 def _target_id(call: Call, attribute: dict[str, Any]) -> str:
