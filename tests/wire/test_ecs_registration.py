@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from sqlalchemy import select
 
 from kit.clock import SystemClock
@@ -73,3 +74,16 @@ def test_the_host_of_a_capacity_that_registers_twice_is_given_its_task_once(bert
     [instance] = instances(berth)
     capacity = berth.store.read(lambda session: session.get_one(Capacity, "c1"))
     assert (capacity.status, capacity.container_instance_id) == ("ACTIVE", instance.id)
+
+
+@pytest.mark.parametrize("network", ["nonsense", "10.0.0.1/24", "10.0.0.0/33"])
+def test_a_network_that_is_none_is_refused(berth: Loopback, network: str) -> None:
+    with pytest.raises(ClientError, match="must be a network"):
+        register(berth, "token", **{"berth.awsvpc-cidr": network})
+    assert instances(berth) == []
+
+
+def test_a_host_name_that_no_column_holds_is_refused(berth: Loopback) -> None:
+    with pytest.raises(ClientError, match="at most 255 characters"):
+        register(berth, "token", **{"berth.host": "h" * 256})
+    assert instances(berth) == []

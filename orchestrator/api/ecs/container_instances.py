@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 from sqlalchemy import select
@@ -18,16 +19,19 @@ from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
 from scheduler.capacity import capacity_arrived, expected_capacity
 from scheduler.ending import end_tasks
+from scheduler.fleets import NETWORK
 from state.base import Event
 from state.client_tokens import ClientToken, get_client_token
 from state.clusters import Cluster, lock_cluster
-from state.container_instances import ContainerInstance
+from state.container_instances import ContainerInstance, hold_hosts
 from state.devices import ResourceHeld, register_resources
 from state.tasks import list_tasks_on
 
 MOST_DESCRIBED = 100
 MOST_UPDATED = 10
 CAPACITY_ATTRIBUTE = "berth.capacity"
+HOST_ATTRIBUTE = "berth.host"
+LONGEST_HOST = 255
 REGISTRATION = "ecs:RegisterContainerInstance"
 REGISTRATION_ATTRIBUTE = "berth.registration"
 TOKEN_LIFE = timedelta(hours=24)
@@ -138,6 +142,8 @@ def update_container_instances_state(call: Call, request: dict[str, Any]) -> dic
     if wanted not in ("ACTIVE", "DRAINING"):
         raise InvalidParameterException("Container instance status should be one of [ACTIVE, DRAINING]")
     lock_cluster(call.session, cluster.name)
+    # Whoever takes a host away for good does not wait for the cluster.
+    hold_hosts(call.session, [last_part(ref) for ref in refs])
     found = _found(call, cluster, refs)
     for instance in found.values():
         if instance.status not in (wanted, "INACTIVE"):
@@ -199,7 +205,7 @@ def _new_instance(
         id=new_id(),
         cluster=cluster.name,
         status="ACTIVE",
-        ec2_instance_id=by_name.get("berth.host") or "",
+        ec2_instance_id=by_name.get(HOST_ATTRIBUTE) or "",
         capacity_id=capacity.id if capacity else None,
         shared=capacity is None or capacity.purpose != "task",
         registered_cpu=offered.cpu,
@@ -226,9 +232,22 @@ def _new_instance(
 def _attributes(call: Call, given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What the agent sent, unchanged, and the availability zone where it named none."""
     attributes = [{name: attribute[name] for name in ("name", "value") if name in attribute} for attribute in given]
+    for attribute in attributes:
+        _check_attribute(attribute["name"], attribute.get("value") or "")
     if not any(attribute["name"] == "ecs.availability-zone" for attribute in attributes):
         attributes.append({"name": "ecs.availability-zone", "value": call.settings.zone})
     return attributes
+
+
+def _check_attribute(name: str, value: str) -> None:
+    """Raise ClientException for what placement could not read: it would look at no host of the cluster any more."""
+    if name == HOST_ATTRIBUTE and len(value) > LONGEST_HOST:
+        raise ClientException(f"The attribute {name} can have at most {LONGEST_HOST} characters.")
+    if name == NETWORK and value:
+        try:
+            ip_network(value)
+        except ValueError as error:
+            raise ClientException(f"The attribute {name} must be a network, as 172.31.0.0/16: {error}.") from error
 
 
 def _find(call: Call, cluster: Cluster, ref: str, *, lock: bool = False) -> ContainerInstance:
