@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.asking import connect, last_part, plain_table, short, short_cluster, word
+from orchestrator.cli.asking import connect, last_part, pages, plain_table, short, short_cluster, word
 from orchestrator.cli.explain_answer import Answer, advise, asks_text, lacking, weigh
 from orchestrator.cli.explain_find import ENDED, Found, find
 from orchestrator.cli.explain_world import ask_of, ask_of_job, hosts_of
@@ -22,6 +22,9 @@ from orchestrator.cli.status import why_job_waits, why_service_waits, why_task_w
 from scheduler.placement import Ask
 
 MOST_ROWS = 10
+AT_ONCE = 100
+"""Tasks that DescribeTasks takes."""
+FAILURES = ("TaskFailedToStart", "EssentialContainerExited")
 OWN = "on capacity of its own (Fargate): Berth provisions a host for each task"
 
 
@@ -110,12 +113,27 @@ def _service(ecs: Any, found: Found) -> Iterator[RenderableType]:
         failed = f", {deployment['failedTasks']} tasks failed" if deployment.get("failedTasks") else ""
         facts.append(("rollout", f"{last_part(deployment['taskDefinition'])}: {state}{failed}"))
     facts.append(("said", why_service_waits(dict(said)) or "nothing yet"))
+    facts += _last_failure(ecs, cluster, said)
     fargate = said.get("launchType") == "FARGATE" or bool(said.get("capacityProviderStrategy"))
     if fargate:
         facts.append(("on", OWN))
     yield _facts(facts)
     if not fargate and said["status"] == "ACTIVE":
         yield from _room(ecs, cluster, ask, "One more task now")
+
+
+def _last_failure(ecs: Any, cluster: str, service: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Of a service whose newest tasks fail, what ended the last of them."""
+    if not any(deployment.get("failedTasks") for deployment in service["deployments"]):
+        return
+    which = {"cluster": cluster, "serviceName": service["serviceName"], "desiredStatus": "STOPPED"}
+    # They are listed in the order in which they were made.
+    newest = list(pages(ecs, "list_tasks", "taskArns", **which))[-AT_ONCE:]
+    tasks = ecs.describe_tasks(cluster=cluster, tasks=newest)["tasks"] if newest else []
+    failed = [task for task in tasks if task.get("stopCode") in FAILURES and task.get("stoppedAt")]
+    if failed:
+        last = max(failed, key=lambda task: task["stoppedAt"])
+        yield "failed", word(f"task {short(last['taskArn'])}, {last['stopCode']}: {last.get('stoppedReason', '')}")
 
 
 def _job(ecs: Any, batch: Any, found: Found) -> Iterator[RenderableType]:

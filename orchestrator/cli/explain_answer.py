@@ -10,6 +10,7 @@ MOST_TRIED = 1000
 """Hosts tried one by one; in a larger cluster the rest is only counted."""
 
 UNITS = {Why.MEMORY: "MiB", Why.CPU: "CPU units", Why.GPUS: "GPUs", Why.ADDRESSES: "addresses"}
+ONE = {Why.GPUS: "GPU", Why.ADDRESSES: "address"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ def lacking(one: Objection | Reason) -> str:
         return f"{one.asked - one.free} {UNITS[one.why]} short{' of memory' if one.why is Why.MEMORY else ''}"
     match one.why:
         case Why.GPUS | Why.ADDRESSES:
-            return f"{one.asked} {UNITS[one.why]} asked, {one.free} free"
+            return f"{one.asked} {ONE[one.why] if one.asked == 1 else UNITS[one.why]} asked, {one.free} free"
         case Why.RESOURCE:
             return f"{one.asked} {one.what} asked, {one.free} free"
         case Why.PORTS:
@@ -99,8 +100,7 @@ def _advice(reason: Reason, answer: Answer, cluster: str, join: str) -> str:
         case Why.MEMORY | Why.CPU:
             return _smaller(reason, answer, join)
         case Why.GPUS | Why.RESOURCE:
-            what = "GPUs" if reason.why is Why.GPUS else reason.what
-            return f"Ask for at most {reason.free} {what}, stop what holds them on {host}, or join a host: {join}"
+            return _fewer(reason, answer, join)
         case Why.PORTS:
             return f"Let the agent pick a port (hostPort 0), stop what has {reason.what}, or join a host: {join}"
         case Why.ADDRESSES:
@@ -126,6 +126,20 @@ def _advice(reason: Reason, answer: Answer, cluster: str, join: str) -> str:
             return f"Join a host: {join}"
 
 
+def _fewer(reason: Reason, answer: Answer, join: str) -> str:
+    hosts = answer.hosts.values()
+    if reason.why is Why.GPUS:
+        what, option, largest = "GPUs", "--gpu ID", max(host.registered_gpus for host in hosts)
+    else:
+        what, option = reason.what, f"--resource {reason.what}=N"
+        largest = max(host.registered_resources.get(reason.what, 0) for host in hosts)
+    if not largest:
+        return f"No host has any {what}: join one that does: {join} {option}"
+    if reason.asked is not None and reason.asked > largest:
+        return f"No host has more than {largest} {what}: ask for fewer, or join one that has: {join} {option}"
+    return f"{_at_most(reason, what)} what holds them on {short(reason.closest)}, or join a host: {join} {option}"
+
+
 def _smaller(reason: Reason, answer: Answer, join: str) -> str:
     memory = reason.why is Why.MEMORY
     unit = UNITS[reason.why] if not memory else "MiB of memory"
@@ -135,7 +149,11 @@ def _smaller(reason: Reason, answer: Answer, join: str) -> str:
             f"No host is that large even when empty (the largest has {largest} {unit}): ask for less, or join one "
             f"that is: {join}"
         )
-    return f"Ask for at most {reason.free} {unit}, stop tasks on {short(reason.closest)}, or join a host: {join}"
+    return f"{_at_most(reason, unit)} tasks on {short(reason.closest)}, or join a host: {join}"
+
+
+def _at_most(reason: Reason, unit: str) -> str:
+    return f"Ask for at most {reason.free} {unit}, stop" if reason.free else "Stop"
 
 
 def _objection(host: Host, ask: Ask) -> Objection | None:

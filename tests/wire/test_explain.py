@@ -158,6 +158,19 @@ def test_a_stopped_task_says_why_and_whether_it_would_find_room_again(plane: Ser
     assert "Started again now: fits, on 1 of 1 hosts" in told
 
 
+def test_a_service_whose_tasks_fail_says_what_ended_the_last_of_them(plane: ServicesPlane) -> None:
+    host_of(plane)
+    plane.register()
+    plane.create(1)
+    plane.step(2)
+    assert "failed" not in said(plane, "web")
+    failed = plane.tasks()
+    plane.crash(failed)
+    plane.step(2)
+    told = said(plane, "web")
+    assert f"failed task {failed[0].id[-8:]}, TaskFailedToStart: Essential container in task exited" in told
+
+
 def test_a_job_that_waits_is_told_environment_by_environment(jobs: BatchPlane) -> None:
     jobs.environment("mine")
     cluster = jobs.batch.describe_compute_environments()["computeEnvironments"][0]["ecsClusterArn"].rsplit("/", 1)[-1]
