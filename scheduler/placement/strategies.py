@@ -61,7 +61,7 @@ def _read(kind: str, field: str | None) -> Strategy:
             return Strategy(type="random")
         case "binpack":
             if field is None or field.lower() not in BINPACK_FIELDS:
-                raise BadStrategy(f"The binpack strategy takes the field cpu or memory, not {field!r}.")
+                raise BadStrategy(f"The binpack strategy takes the field cpu, memory or cpu+memory, {_not(field)}.")
             return Strategy(type="binpack", field=field.lower())
         case "spread":
             name = field or ""
@@ -69,6 +69,10 @@ def _read(kind: str, field: str | None) -> Strategy:
                 return Strategy(type="spread", field="instanceId")
             if name.startswith("attribute:") and len(name) > len("attribute:"):
                 return Strategy(type="spread", field=name)
-            raise BadStrategy(f"The spread strategy takes the field instanceId, host or attribute:NAME, not {field!r}.")
+            raise BadStrategy(f"The spread strategy takes the field instanceId, host or attribute:NAME, {_not(field)}.")
         case _:
             raise BadStrategy(f"Unknown placement strategy type {kind!r}: random, spread or binpack.")
+
+
+def _not(field: str | None) -> str:
+    return "and none was given" if field is None else f"not {field!r}"

@@ -53,6 +53,13 @@ def test_bad_strategies_are_refused(given) -> None:
         check_strategies(given)
 
 
+def test_a_field_that_is_missing_is_told_in_words() -> None:
+    with pytest.raises(BadStrategy, match="cpu, memory or cpu\\+memory, and none was given"):
+        check_strategies([{"type": "binpack"}])
+    with pytest.raises(BadStrategy, match="attribute:NAME, not 'zone'"):
+        check_strategies([{"type": "spread", "field": "zone"}])
+
+
 def test_constraints_are_read() -> None:
     assert check_constraints([{"type": "distinctInstance"}]) == (Constraint(type="distinctInstance"),)
     assert check_constraints(None) == ()
