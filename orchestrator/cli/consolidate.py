@@ -30,7 +30,8 @@ def add_parser(commands: Any) -> None:
         "consolidate",
         help="say which hosts could be emptied by moving services' tasks",
         description="Say which tasks of services to move so that the most hosts stand empty, within the services' "
-        "minimumHealthyPercent. Nothing is moved. Exit code 1 when there is no such cluster or no Berth is up.",
+        "minimumHealthyPercent and maximumPercent. Nothing is moved. Exit code 1 when there is no such cluster or no "
+        "Berth is up.",
     )
     add_data(parser)
     parser.add_argument("cluster", nargs="?", default="default", help="its name or ARN (default)")
@@ -73,18 +74,39 @@ def consolidate(ecs: Any, cluster: str, moves: int) -> Iterator[RenderableType]:
         for chunk in chunks(list(pages(ecs, "list_container_instances", "containerInstanceArns", cluster=cluster)))
         for said in ecs.describe_container_instances(cluster=cluster, containerInstances=chunk)["containerInstances"]
     ]
-    plan = plan_consolidation(hosts, residents, Budget(moves=moves, spare=_spare(services)))
+    spare = _spare(services)
+    plan = plan_consolidation(hosts, residents, Budget(moves=moves, spare=spare))
     in_use = sum(1 for host in hosts if host.tasks)
-    yield from _say(plan, {task["taskArn"]: task for task in tasks}, last_part(cluster), in_use, moves)
+    where = short_cluster(last_part(cluster))
+    if in_use < 2:
+        yield Text(
+            f"{'No' if not in_use else 'Only one'} host is in use in {where}: there is nothing to move together."
+        )
+    elif not plan.moves:
+        yield Text(f"None of the {in_use} hosts in use in {where} can be emptied by up to {moves} moves.")
+        yield Text(_why_none([resident.ask.group for resident in residents], services, spare))
+    else:
+        yield from _say(plan, {task["taskArn"]: task for task in tasks}, last_part(cluster), in_use)
+
+
+def _why_none(groups: Sequence[str], services: Mapping[str, Any], spare: Mapping[str, int]) -> str:
+    """What holds hosts that cannot be emptied, as far as their tasks tell."""
+    alone = sum(group not in services for group in groups)
+    bound = sum(group in services and not spare.get(group) for group in groups)
+    held = [
+        f"{alone} of their {len(groups)} tasks are of no service" if alone else "",
+        f"{bound} {'' if alone else f'of their {len(groups)} tasks '}are of services that spare none now "
+        "(daemons, rollouts, and what their percentages hold)"
+        if bound
+        else "",
+    ]
+    return f"{'; '.join(filter(None, held)) or 'Their tasks do not fit on the others, may not go there, or are too many to move'}."
 
 
 def _say(
-    plan: Consolidation, tasks: Mapping[str, Mapping[str, Any]], cluster: str, in_use: int, moves: int
+    plan: Consolidation, tasks: Mapping[str, Mapping[str, Any]], cluster: str, in_use: int
 ) -> Iterator[RenderableType]:
     of = f"of the {in_use} hosts in use in {short_cluster(cluster)}"
-    if not plan.moves:
-        yield Text(f"None {of} can be emptied by up to {moves} moves.")
-        return
     count = len(plan.moves)
     yield Text(f"{count} move{'s' if count > 1 else ''} would empty {len(plan.emptied)} {of}.", style="bold")
     table = plain_table(None, "task", "of", "from", "to")
@@ -128,12 +150,13 @@ def _ask(task: Mapping[str, Any], definition: Mapping[str, Any], services: Mappi
 def _spare(services: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """How many tasks of each service may be moved at once: none of a DAEMON's, nor while a deployment is rolled out."""
     return {
-        group: spare_tasks(said["runningCount"], said["desiredCount"], _minimum(said))
+        group: spare_tasks(said["runningCount"], said["desiredCount"], *_percents(said))
         for group, said in services.items()
         if said.get("schedulingStrategy", "REPLICA") == "REPLICA" and len(said["deployments"]) == 1
     }
 
 
-def _minimum(service: Mapping[str, Any]) -> int:
-    minimum = (service.get("deploymentConfiguration") or {}).get("minimumHealthyPercent")
-    return 100 if minimum is None else int(minimum)
+def _percents(service: Mapping[str, Any]) -> tuple[int, int]:
+    said = service.get("deploymentConfiguration") or {}
+    least, most = said.get("minimumHealthyPercent"), said.get("maximumPercent")
+    return 100 if least is None else int(least), 200 if most is None else int(most)

@@ -102,7 +102,9 @@ def _in_use(host: Host) -> tuple[float, int, str]:
     return max(cpu, memory), host.tasks, host.id
 
 
-def spare_tasks(running: int, desired: int, minimum_healthy_percent: int) -> int:
-    """Of a service's running tasks, how many may be away at once. Source: ECS API, DeploymentConfiguration."""
-    least = -(-desired * minimum_healthy_percent // 100)
-    return max(0, running - least)
+def spare_tasks(running: int, desired: int, minimum_healthy_percent: int, maximum_percent: int) -> int:
+    """Of a service's running tasks, how many may be moved at once: those that may be away, and those whose successors
+    may run beside them. Source: ECS API, DeploymentConfiguration."""
+    away = max(0, running - -(-desired * minimum_healthy_percent // 100))
+    beside = max(0, desired * maximum_percent // 100 - running) if running >= desired else 0
+    return min(running, away + beside)

@@ -10,7 +10,8 @@ from orchestrator.agents.presence import Presence
 from orchestrator.cli.consolidate import consolidate
 from tests.support.services import NEEDED, ServicesPlane
 
-HALF = {"minimumHealthyPercent": 50, "maximumPercent": 200}
+HALF = {"minimumHealthyPercent": 50, "maximumPercent": 149}
+WHOLE = {"minimumHealthyPercent": 100, "maximumPercent": 200}
 
 
 @pytest.fixture
@@ -59,21 +60,42 @@ def test_a_host_whose_tasks_fit_elsewhere_is_named_with_its_moves_and_how_to_dra
     assert told.endswith(f"--status DRAINING --cluster default --container-instances {source}")
 
 
-def test_draining_the_named_host_empties_it_onto_the_other(plane: ServicesPlane) -> None:
-    hosts = spread_out(plane, deploymentConfiguration=HALF)
+@pytest.mark.parametrize("configuration", [HALF, WHOLE])
+def test_draining_the_named_host_empties_it_onto_the_other(plane: ServicesPlane, configuration: dict[str, int]) -> None:
+    hosts = spread_out(plane, deploymentConfiguration=configuration)
+    assert f"--container-instances {min(hosts)}" in shown(plane)
     plane.ecs.update_container_instances_state(containerInstances=[min(hosts)], status="DRAINING")
     for _ in range(4):
         plane.come_to_rest()
     assert [task.container_instance_id for task in plane.tasks()] == [max(hosts)] * 2
 
 
-def test_nothing_is_moved_below_the_minimum_that_a_service_keeps_healthy(plane: ServicesPlane) -> None:
-    spread_out(plane, deploymentConfiguration={"minimumHealthyPercent": 100, "maximumPercent": 200})
-    assert shown(plane) == "None of the 2 hosts in use in default can be emptied by up to 20 moves."
+def test_nothing_is_moved_that_a_service_does_not_spare(plane: ServicesPlane) -> None:
+    spread_out(plane, deploymentConfiguration={"minimumHealthyPercent": 100, "maximumPercent": 149})
+    assert shown(plane) == (
+        "None of the 2 hosts in use in default can be emptied by up to 20 moves. 2 of their 2 tasks are of services "
+        "that spare none now (daemons, rollouts, and what their percentages hold)."
+    )
 
 
 def test_a_task_that_nobody_would_start_anew_holds_its_host(plane: ServicesPlane) -> None:
     hosts = spread_out(plane, deploymentConfiguration=HALF)
     plane.ecs.start_task(taskDefinition="web", containerInstances=hosts)
     plane.run()
-    assert shown(plane, 5) == "None of the 2 hosts in use in default can be emptied by up to 5 moves."
+    assert shown(plane, 5) == (
+        "None of the 2 hosts in use in default can be emptied by up to 5 moves. 2 of their 4 tasks are of no service."
+    )
+
+
+def test_tasks_that_find_no_place_elsewhere_hold_their_hosts(plane: ServicesPlane) -> None:
+    spread_out(plane, deploymentConfiguration=WHOLE, placementConstraints=[{"type": "distinctInstance"}])
+    assert "Their tasks do not fit on the others, may not go there, or are too many to move." in shown(plane)
+
+
+def test_where_there_is_nothing_to_move_together_that_is_told(plane: ServicesPlane) -> None:
+    host_of(plane)
+    assert shown(plane).startswith("No host is in use in default")
+    plane.register()
+    plane.create(1)
+    plane.come_to_rest()
+    assert shown(plane).startswith("Only one host is in use in default")

@@ -88,11 +88,15 @@ def test_a_draining_host_takes_nothing_and_is_not_counted() -> None:
     assert plan_consolidation(hosts, residents, PLENTY).moves == ()
 
 
-def test_spare_tasks_are_those_above_the_minimum() -> None:
-    assert spare_tasks(4, 4, 50) == 2
-    assert spare_tasks(3, 3, 50) == 1
-    assert spare_tasks(4, 4, 100) == 0
-    assert spare_tasks(2, 4, 50) == 0
+def test_spare_tasks_are_those_above_the_minimum_or_with_room_for_a_successor() -> None:
+    assert spare_tasks(4, 4, 50, 100) == 2
+    assert spare_tasks(3, 3, 50, 100) == 1
+    assert spare_tasks(4, 4, 100, 149) == 1
+    assert spare_tasks(4, 4, 100, 124) == 0
+    assert spare_tasks(4, 4, 75, 125) == 2
+    assert spare_tasks(4, 4, 100, 400) == 4
+    assert spare_tasks(2, 4, 50, 200) == 0
+    assert spare_tasks(3, 4, 50, 200) == 1
 
 
 tasks = st.builds(
