@@ -23,6 +23,7 @@ from scheduler.placement.consolidation import Budget, Consolidation, Resident, p
 
 MOST_MOVES = 20
 SERVICES_AT_ONCE = 10
+NO_PLACE = "Their tasks do not fit on the others, may not go there, or are too many to move"
 
 
 def add_parser(commands: Any) -> None:
@@ -100,7 +101,7 @@ def _why_none(groups: Sequence[str], services: Mapping[str, Any], spare: Mapping
         if bound
         else "",
     ]
-    return f"{'; '.join(filter(None, held)) or 'Their tasks do not fit on the others, may not go there, or are too many to move'}."
+    return f"{'; '.join(filter(None, held)) or NO_PLACE}."
 
 
 def _say(
