@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from scheduler.placement import Demand
 from state.addresses import release_addresses, take_addresses
+from state.container_instances import hold_hosts
 from state.devices import TakenAmount, TakenDevice, take_devices, take_resources
 from state.reservations import Room, TakenPort, take_ports, take_room
 from state.store import Session
@@ -36,6 +37,8 @@ class Claimed:
 
 def claim(session: Session, claims: Sequence[Claim], demand: Demand) -> Claimed:
     """Take room, ports, devices and addresses for tasks that each demand the same."""
+    # Of hosts and address pools every writer holds the hosts first.
+    hold_hosts(session, {one.host for one in claims} if demand.address else ())
     addresses = _addresses(session, claims) if demand.address else {}
     asking = [one for one in claims if one.task_id in addresses] if demand.address else claims
     counts = Counter(one.host for one in asking)

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from sqlalchemy import select
 
 from state.capacities import Capacity
-from state.container_instances import mark_hosts
+from state.container_instances import hold_hosts, mark_hosts
 from state.reservations import Holding, give_back
 from state.store import Session
-from state.tasks import Task
+from state.tasks import Task, hold_tasks
 
 # Nothing of such a task runs, and its room has been given back.
 OVER = ("DEPROVISIONING", "STOPPED")
@@ -42,7 +42,10 @@ def stop_tasks(session: Session, tasks: Iterable[Task], *, now: datetime, code: 
 
     Repeating it changes nothing: the first asker's code and reason stay.
     """
-    asked = [task for task in tasks if task.ask_to_stop(at=now, code=code, because=because)]
+    running = [task for task in tasks if task.desired_status != "STOPPED"]
+    hold_tasks(session, [task.id for task in running])
+    hold_hosts(session, {task.container_instance_id for task in running if task.container_instance_id is not None})
+    asked = [task for task in running if task.ask_to_stop(at=now, code=code, because=because)]
     end_tasks(session, [task for task in asked if task.container_instance_id is None], now=now, because=because)
     hosts = {task.container_instance_id for task in asked if task.container_instance_id is not None}
     # Placement counts on a host only what is to run on.
@@ -58,6 +61,7 @@ def end_task(session: Session, task: Task, *, now: datetime, because: str) -> No
 def end_tasks(session: Session, tasks: Iterable[Task], *, now: datetime, because: str) -> None:
     """Nothing of the tasks runs any more: their room is released together, by host."""
     ending = [task for task in tasks if task.last_status not in OVER]
+    hold_tasks(session, [task.id for task in ending])
     give_back(session, [Holding(task.id, task.container_instance_id, task.cpu, task.memory) for task in ending])
     for task in ending:
         _end(session, task, now=now, because=because)

@@ -111,12 +111,14 @@ def get_container_instance(session: Session, instance_id: str) -> ContainerInsta
 def hold_hosts(session: Session, container_instances: Collection[str]) -> None:
     """Hold the rows of hosts, in one order for all writers, so that none waits for another in a circle.
 
-    SQLite's one writer holds them anyway.
+    Whoever holds several things holds them in this order: the cluster, tasks, hosts, address pools, and counts of
+    tasks. So nothing is flushed here. SQLite's one writer holds everything anyway.
     """
-    if session.get_bind().dialect.name == "sqlite":
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
         return
-    for few in some(sorted(container_instances)):
-        session.execute(
+    for few in some(sorted(set(container_instances))):
+        connection.execute(
             select(ContainerInstance.id)
             .where(ContainerInstance.id.in_(few))
             .order_by(ContainerInstance.id)

@@ -64,7 +64,15 @@ def take_ports(session: Session, ports: Sequence[TakenPort]) -> None:
 
 
 def give_back(session: Session, holdings: Iterable[Holding]) -> None:
-    """Give back everything that tasks had taken. Call it exactly when they move to their end, once."""
+    """Give back everything that tasks had taken. Call it exactly when they move to their end, once.
+
+    Nothing is flushed here: the counts of tasks come last of what writers hold.
+    """
+    with session.no_autoflush:
+        _give_back(session, holdings)
+
+
+def _give_back(session: Session, holdings: Iterable[Holding]) -> None:
     back: defaultdict[str, Counter[str]] = defaultdict(Counter)
     ids = []
     for holding in holdings:

@@ -8,7 +8,7 @@ from sqlalchemy import ForeignKey, Index, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
-from state.base import Base, Moves
+from state.base import Base, Moves, some
 from state.task_counts import follow
 
 # ECS's ACTIVATING, DEACTIVATING and STOPPING are for load balancers and the like, which Berth has not built.
@@ -139,6 +139,18 @@ follow(Task)
 
 def get_task(session: Session, task_id: str) -> Task | None:
     return session.get(Task, task_id)
+
+
+def hold_tasks(session: Session, ids: Collection[str]) -> None:
+    """Hold the rows of tasks, in one order for all writers; of tasks and hosts the tasks first (``hold_hosts``).
+
+    Nothing is flushed here, or the counts would be held before the hosts.
+    """
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        return
+    for few in some(sorted(set(ids))):
+        connection.execute(select(Task.id).where(Task.id.in_(few)).order_by(Task.id).with_for_update())
 
 
 def list_tasks(session: Session, ids: Collection[str]) -> Sequence[Task]:

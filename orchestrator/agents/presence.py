@@ -13,7 +13,8 @@ from sqlalchemy import Update, case, update
 
 from kit.clock import Clock
 from orchestrator.agents.gathering import Gathering
-from state.container_instances import ContainerInstance, new_revision
+from state.base import some
+from state.container_instances import ContainerInstance, hold_hosts, new_revision
 from state.store import Session, Store
 
 MOST_TOGETHER = 1_000
@@ -62,19 +63,26 @@ class Presence:
     def refresh(self) -> None:
         """Say that the connected agents are still here: one write for all of them."""
         with self._lock:
-            connections = tuple(self._here)
-        if not connections:
+            here = dict(self._here)
+        if not here:
             return
         now = self._clock.now()
         # Of a host that was not taken for away, placement learns nothing new.
         revision = case((ContainerInstance.agent_connected, ContainerInstance.revision), else_=new_revision())
-        self._store.transact(
-            lambda session: session.execute(
-                update(ContainerInstance)
-                .where(ContainerInstance.connection_id.in_(connections))
-                .values(seen_at=now, agent_connected=True, revision=revision)
-            )
-        )
+
+        def write(session: Session) -> None:
+            hold_hosts(session, here.values())
+            for few in some(list(here)):
+                session.connection().execute(
+                    update(ContainerInstance)
+                    .where(
+                        ContainerInstance.id.in_([here[connection] for connection in few]),
+                        ContainerInstance.connection_id.in_(few),
+                    )
+                    .values(seen_at=now, agent_connected=True, revision=revision)
+                )
+
+        self._store.transact(write)
 
 
 class _Step(NamedTuple):

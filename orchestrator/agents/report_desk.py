@@ -83,9 +83,13 @@ def apply_reports(session: Session, reports: Sequence[Report], *, now: datetime)
         _merge(session, tasks.get(task_id), report, changes, now=now)
         for task_id, report in zip(ids, reports, strict=True)
     ]
-    write_observed(session, [(tasks[task_id], change) for task_id, change in changes.items()], at=now)
     over = [tasks[task_id] for task_id, change in changes.items() if change.values.get("last_status") in OVER]
-    _give_back(session, over, now=now)
+    # Before the counts, which every writer holds last.
+    give_back(session, [Holding(task.id, task.container_instance_id, task.cpu, task.memory) for task in over])
+    write_observed(session, [(tasks[task_id], change) for task_id, change in changes.items()], at=now)
+    for task in over:
+        if task.capacity_id is not None:
+            let_capacity_go(session, task.capacity_id, task.id, now=now)
     return answers
 
 
@@ -105,12 +109,3 @@ def _merge(
     if task.last_status not in OVER:
         session.wakes.update(owners(task))
     return None
-
-
-def _give_back(session: Session, over: Sequence[ObservedTask], *, now: datetime) -> None:
-    """Release the room of tasks that have ended, and the hosts that were theirs alone."""
-    if over:
-        give_back(session, [Holding(task.id, task.container_instance_id, task.cpu, task.memory) for task in over])
-    for task in over:
-        if task.capacity_id is not None:
-            let_capacity_go(session, task.capacity_id, task.id, now=now)

@@ -17,7 +17,7 @@ from orchestrator.agents.handshake import Handshake, refuse, request_of
 from orchestrator.agents.reports import apply_health
 from state.container_instances import ContainerInstance
 from state.store import Session, Store
-from state.tasks import Task
+from state.tasks import get_task, hold_tasks
 
 log = logging.getLogger(__name__)
 ACKNOWLEDGEMENTS = {
@@ -78,8 +78,9 @@ class TelemetrySockets:
         }
 
         def write(session: Session) -> None:
+            hold_tasks(session, reports)
             for task_id, health in reports.items():
-                task = session.get(Task, task_id, with_for_update=True)
+                task = get_task(session, task_id)
                 if task is not None and task.container_instance_id == instance_id and task.last_status != "STOPPED":
                     apply_health(session, task, health)
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 from sqlalchemy import or_, select, update
 
 from scheduler.loops.loop import Loop
-from state.container_instances import ContainerInstance, new_revision
+from state.base import some
+from state.container_instances import ContainerInstance, hold_hosts, new_revision
 from state.store import Session
 
 AWAY_AFTER = timedelta(seconds=60)
@@ -31,9 +32,14 @@ class HostsLoop(Loop):
         return seen or None
 
     def record(self, session: Session, outcome: Sequence[str], now: datetime) -> None:
-        session.execute(
-            update(ContainerInstance)
-            .where(ContainerInstance.id.in_(outcome), ContainerInstance.seen_at < now - AWAY_AFTER)
-            .values(agent_connected=False, connection_id=None, revision=new_revision())
-        )
+        hold_hosts(session, outcome)
+        for few in some(outcome):
+            session.execute(
+                update(ContainerInstance)
+                .where(
+                    ContainerInstance.id.in_(few),
+                    or_(ContainerInstance.seen_at.is_(None), ContainerInstance.seen_at < now - AWAY_AFTER),
+                )
+                .values(agent_connected=False, connection_id=None, revision=new_revision())
+            )
         session.wake("services")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from kit.settings import Settings
 from scheduler.capacity_split import split
@@ -17,11 +17,13 @@ from scheduler.launch import Launch, launch_on, launch_tasks
 from scheduler.placement import Refused, Why
 from scheduler.placement.strategies import AVAILABILITY_ZONE
 from scheduler.rollout import DeploymentSeen, RolloutPlan, ServiceSeen, StartTasks, StopTask, TaskSeen, decide, events
+from state.base import some
+from state.clusters import lock_cluster
 from state.services import Deployment, Service, list_deployments, tell
 from state.store import Session
 from state.task_counts import tally_providers
 from state.task_definitions import TaskDefinition, get_task_definition
-from state.tasks import Task
+from state.tasks import Task, list_tasks
 
 STOP_CODE = "ServiceSchedulerInitiated"
 # Refusals that the end of another task of the service can turn.
@@ -65,6 +67,9 @@ def carry_out(
         deployments[counted.id].last_failure_at = counted.last_failure_at
         deployments[counted.id].updated_at = now
     messages = list(plan.events)
+    if plan.start and plan.stop:
+        # Starting holds the cluster, which comes before the tasks and hosts that stopping holds.
+        lock_cluster(session, service.cluster)
     _stop(session, plan.stop, now)
     _move_deployments(service, deployments, plan, now)
     begun = Begun()
@@ -109,7 +114,7 @@ def _stop(session: Session, stops: Iterable[StopTask], now: datetime) -> None:
     for stop in stops:
         by_reason[stop.reason].append(stop.id)
     for reason, ids in by_reason.items():
-        tasks = session.scalars(select(Task).where(Task.id.in_(ids)).order_by(Task.id)).all()
+        tasks = [task for few in some(ids) for task in list_tasks(session, few)]
         stop_tasks(session, tasks, now=now, code=STOP_CODE, because=reason)
 
 

@@ -1,0 +1,141 @@
+"""Every writer holds what it needs in one order, so that on PostgreSQL none waits for another in a circle."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select
+
+from orchestrator.agents.handshake import Handshake
+from orchestrator.agents.presence import Presence
+from orchestrator.agents.tcs import TelemetrySockets
+from scheduler.ending import end_tasks, stop_tasks
+from state.store import Session
+from state.tasks import Task
+from tests.support.loopback import Loopback
+from tests.support.services import ServicesPlane
+from tests.support.tasks import TasksPlane
+
+ORDER = ("clusters", "tasks", "container_instances", "address_pools", "task_counts")
+AWSVPC = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": []}}
+_HELD = re.compile(r"(?:UPDATE|DELETE FROM|INSERT INTO) (\w+)|FROM (\w+)\b.* FOR UPDATE", re.DOTALL)
+
+
+class Held:
+    """What statements have held since ``clear``, in the order in which each table was first held."""
+
+    def __init__(self, plane: Loopback) -> None:
+        self.tables: list[str] = []
+        event.listen(plane.store.engine, "before_cursor_execute", self._note)
+
+    def _note(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        found = _HELD.match(statement) or _HELD.search(statement)
+        # New tasks are nobody else's yet.
+        if found is None or statement.startswith("INSERT INTO tasks"):
+            return
+        table = found[1] or found[2]
+        if table in ORDER and table not in self.tables:
+            self.tables.append(table)
+
+
+@pytest.fixture
+def plane(filled_postgresql_url: str) -> Iterator[TasksPlane]:
+    plane = TasksPlane(filled_postgresql_url)
+    plane.add_host(memory=4096)
+    plane.register("t", networkMode="awsvpc")
+    yield plane
+    plane.close()
+
+
+def run(plane: TasksPlane, count: int = 1) -> list[str]:
+    answer = plane.ecs.run_task(taskDefinition="t", count=count, networkConfiguration=AWSVPC)
+    return [task["taskArn"] for task in answer["tasks"]]
+
+
+def in_order(tables: list[str]) -> bool:
+    return tables == sorted(tables, key=ORDER.index)
+
+
+def test_a_launch(plane: TasksPlane) -> None:
+    held = Held(plane)
+    run(plane)
+    assert held.tables == ["clusters", "container_instances", "address_pools", "task_counts"]
+
+
+def test_a_wish_to_stop(plane: TasksPlane) -> None:
+    [arn] = run(plane)
+    held = Held(plane)
+    plane.ecs.stop_task(task=arn)
+    assert held.tables == ["tasks", "container_instances", "task_counts"]
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "STOPPED"])
+def test_a_report(plane: TasksPlane, status: str) -> None:
+    [arn] = run(plane)
+    held = Held(plane)
+    plane.report(arn, status)
+    assert in_order(held.tables) and {"tasks", "task_counts"} <= set(held.tables)
+
+
+def test_a_host_that_is_deregistered(plane: TasksPlane) -> None:
+    [arn] = run(plane)
+    host = plane.task(arn)["containerInstanceArn"]
+    held = Held(plane)
+    plane.ecs.deregister_container_instance(containerInstance=host, force=True)
+    assert held.tables == list(ORDER)
+
+
+def test_tasks_that_end_and_others_that_are_to_stop(plane: TasksPlane) -> None:
+    def end(session: Session) -> None:
+        one, other = session.scalars(select(Task)).all()
+        one.ask_to_stop(at=plane.clock.now(), code="TerminationNotice", because="a test")
+        end_tasks(session, [one], now=plane.clock.now(), because="a test")
+        stop_tasks(session, [other], now=plane.clock.now(), code="UserInitiated", because="a test")
+
+    run(plane, 2)
+    held = Held(plane)
+    plane.store.transact(end)
+    assert in_order(held.tables) and "address_pools" in held.tables
+
+
+def test_health(plane: TasksPlane) -> None:
+    [arn] = run(plane)
+    host = plane.task(arn)["containerInstanceArn"].rsplit("/", 1)[-1]
+    sockets = TelemetrySockets(plane.store, Handshake(plane.store, plane.clock, lambda _: None))
+    held = Held(plane)
+    health = {"taskArn": arn, "containers": [{"containerName": "main", "healthStatus": "HEALTHY"}]}
+    sockets.health(host, {"tasks": [health]})
+    assert held.tables == ["tasks", "task_counts"]
+
+
+def test_a_service_that_stops_tasks_and_starts_others(filled_postgresql_url: str) -> None:
+    plane = ServicesPlane(filled_postgresql_url)
+    plane.add_host()
+    plane.register()
+    plane.create(4, deploymentConfiguration={"minimumHealthyPercent": 50, "maximumPercent": 150})
+    plane.come_to_rest()
+    plane.register()
+    plane.update(taskDefinition="web")
+    held = Held(plane)
+    plane.step()
+    wishes = sorted(task.desired_status for task in plane.tasks())
+    plane.close()
+    assert wishes == ["RUNNING"] * 4 + ["STOPPED"] * 2
+    assert held.tables == ["clusters", "tasks", "container_instances", "task_counts"]
+
+
+@pytest.mark.parametrize("hosts", [1, 2500])
+def test_agents_that_are_still_here(plane: TasksPlane, hosts: int) -> None:
+    """However many there are, their hosts are held one after another in their order before any is written."""
+    presence = Presence(plane.store, plane.clock)
+    presence.arrived_together({f"connection-{number}": f"host-{number:05}" for number in range(hosts)})
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append("write" if statement.startswith("UPDATE") else "hold" if "FOR UPDATE" in statement else "")
+
+    event.listen(plane.store.engine, "before_cursor_execute", note)
+    presence.refresh()
+    told = [statement for statement in statements if statement]
+    assert told and told == sorted(told) and told.count("hold") == told.count("write") == -(-hosts // 1000)
