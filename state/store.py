@@ -9,7 +9,6 @@ import logging
 import os
 import random
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from state.base import encode_document
 from state.checkpoints import BACKSTOP, Checkpoints
+from state.turns import Turns
 from state.wakes import CHANNEL, Wakes, payloads
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Store:
         self.embedded = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite(url) if self.embedded else _postgresql(url, pool_size)
         # SQLite admits one writer; waiting for it here costs no polling, in its busy handler it would.
-        self._writer = threading.Lock() if self.embedded else None
+        self._writer = Turns() if self.embedded else None
         self._checkpoints = Checkpoints(self.url.database) if self.embedded and self.url.database else None
         self._write = sa_orm.sessionmaker(self.engine, class_=Session, expire_on_commit=False)
         view = (
