@@ -31,40 +31,43 @@ class Gathering(Generic[Asked, Answer]):
     """``work`` is called by one thread at a time, with ``take``: calling that closes the round and hands over what is
     asked for, in order, so it is best called late. Work must answer for each, or raise for all of them.
 
-    ``most`` bounds a round; what one caller asks for is never torn apart.
+    ``most`` bounds a round; what one caller asks for is never torn apart. A thread that asks again out of the work it
+    leads waits for nobody: that is a round of its own.
     """
 
     def __init__(self, work: Callable[[Callable[[], Sequence[Asked]]], Sequence[Answer]], *, most: int) -> None:
         self._work = work
         self._most = most
         self._waiting: list[_Place[Asked, Answer]] = []
-        self._led = False
+        self._leader: int | None = None
         self._changed = threading.Condition()
 
     def submit(self, asked: Sequence[Asked]) -> Sequence[Answer]:
         """Have it done, together with what others ask for; the answers to one's own, or what the round raised."""
         place: _Place[Asked, Answer] = _Place(asked)
+        own_thread = threading.get_ident()
         with self._changed:
             self._waiting.append(place)
-            while self._led and not place.settled:
+            while self._leader not in (None, own_thread) and not place.settled:
                 self._changed.wait()
-            leads = not place.settled
-            self._led = self._led or leads
+            leads, before = not place.settled, self._leader
+            if leads:
+                self._leader = own_thread
         if leads:
-            self._lead(place)
+            self._lead(place, before)
         if place.trouble is not None:
             raise place.trouble
         assert place.answers is not None, "whoever does not lead waits until it is told"
         return place.answers
 
-    def _lead(self, own: _Place[Asked, Answer]) -> None:
-        """Work until one's own place, which may be far behind, is settled."""
+    def _lead(self, own: _Place[Asked, Answer], before: int | None) -> None:
+        """Work until one's own place, which may be far behind, is settled; then let who led before lead on."""
         try:
             while not own.settled:
                 self._work_once()
         finally:
             with self._changed:
-                self._led = False
+                self._leader = before
                 self._changed.notify_all()
 
     def _work_once(self) -> None:

@@ -119,3 +119,18 @@ def test_a_leader_that_is_ended_leaves_nobody_waiting() -> None:
     for _ in range(2):
         with pytest.raises(Ended):
             gathering.submit([1])
+
+
+def test_whoever_asks_again_out_of_the_work_it_leads_has_a_round_of_its_own():
+    answers = []
+
+    def works(take: Take) -> Sequence[int]:
+        if not answers:
+            answers.append(None)
+            answers[0] = gathering.submit([7])
+        return [number * 2 for number in take()]
+
+    gathering = Gathering[int, int](works, most=10)
+    assert gathering.submit([1]) == [2]
+    assert answers == [[14]]
+    assert gathering.submit([3]) == [6]
