@@ -25,7 +25,7 @@ MOST_ROWS = 10
 AT_ONCE = 100
 """Tasks that DescribeTasks takes."""
 FAILURES = ("TaskFailedToStart", "EssentialContainerExited")
-OWN = "on capacity of its own (Fargate): Berth provisions a host for each task"
+OWN = "capacity of its own (Fargate): Berth provisions a host for each task"
 
 
 def add_parser(commands: Any) -> None:
@@ -181,7 +181,7 @@ def _environment(ecs: Any, environment: Mapping[str, Any], ask: Ask) -> Iterator
     elif most is not None and ask.cpu > most * 1024:
         yield f"  The job alone asks for more than its {most} vCPUs: raise maxvCpus, or ask for less"
     elif kind.startswith("FARGATE"):
-        yield f"  Jobs run {OWN}; what its vCPUs do not bound starts at once"
+        yield f"  Jobs run on {OWN}; what its vCPUs do not bound starts at once"
     else:
         yield from _room(ecs, last_part(environment["ecsClusterArn"]), ask, "One more job now")
 
