@@ -4,7 +4,7 @@ Whoever wants a task gone calls ``stop_tasks``; whoever learns that nothing of i
 released exactly once: with the move that ends the task.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -43,14 +43,19 @@ def stop_tasks(session: Session, tasks: Iterable[Task], *, now: datetime, code: 
     Repeating it changes nothing: the first asker's code and reason stay.
     """
     running = [task for task in tasks if task.desired_status != "STOPPED"]
-    hold_tasks(session, [task.id for task in running])
-    hold_hosts(session, {task.container_instance_id for task in running if task.container_instance_id is not None})
+    hold_for_stop(session, running)
     asked = [task for task in running if task.ask_to_stop(at=now, code=code, because=because)]
     end_tasks(session, [task for task in asked if task.container_instance_id is None], now=now, because=because)
     hosts = {task.container_instance_id for task in asked if task.container_instance_id is not None}
     # Placement counts on a host only what is to run on.
     mark_hosts(session, hosts)
     session.wake(*(f"agent:{host}" for host in hosts))
+
+
+def hold_for_stop(session: Session, tasks: Collection[Task]) -> None:
+    """Hold what stopping these tasks writes. Whoever stops several lots in one transaction holds them all first."""
+    hold_tasks(session, [task.id for task in tasks])
+    hold_hosts(session, {task.container_instance_id for task in tasks if task.container_instance_id is not None})
 
 
 def end_task(session: Session, task: Task, *, now: datetime, because: str) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from kit.clock import Clock
 from kit.ids import Arns
 from kit.settings import Settings
+from scheduler.ending import hold_for_stop
 from scheduler.fleets import Fleets
 from scheduler.jobs import environments as look
 from scheduler.jobs.admission import Settled, admit, awaited, settle
@@ -31,12 +32,12 @@ from scheduler.queueing import (
 )
 from scheduler.queueing import Job as Seen
 from state import job_work as work
+from state.clusters import lock_cluster
 from state.compute_environments import ComputeEnvironment, list_compute_environments
 from state.job_lists import tasks_of
 from state.job_queues import JobQueue, list_job_queues
 from state.jobs import FINISHED, Job, count_children, release_arrays
 from state.store import Session, Store
-from state.tasks import get_task
 
 # Jobs of one kind that one step handles; and jobs that it starts.
 CHUNK = 1000
@@ -139,8 +140,7 @@ class JobsLoop(Loop):
         for reason, arrays in plan.settled.arrays.items():
             release_arrays(session, arrays, reason)
             moved += len(arrays)
-        for job_id, reason in plan.stops:
-            _stop(session, job_id, reason, now=now)
+        _stop(session, plan, now=now)
         moved += self._follow(session, plan.news, now=now)
         moved += _finish_arrays(session, plan.arrays, now=now)
         moved += self._start(session, plan, now=now)
@@ -236,11 +236,21 @@ def _left(seen: Due) -> dict[str, int | None]:
     return left
 
 
-def _stop(session: Session, job_id: str, reason: str, *, now: datetime) -> None:
-    job = session.get(Job, job_id, with_for_update=True)
-    task = get_task(session, job.task_id) if job is not None and job.task_id else None
-    if job is not None and task is not None and job.status in work.UNDER_WAY:
-        stop_attempt(session, task, now=now, because=reason)
+def _stop(session: Session, plan: Plan, *, now: datetime) -> None:
+    """Ask the tasks of jobs under way to stop, for the first reason that is given for each."""
+    if not plan.stops:
+        return
+    if plan.dispatch.dispatched:
+        # Starting holds clusters, which come before the tasks and hosts that stopping holds.
+        for cluster in sorted({environment.cluster for environment in plan.due.environments}):
+            lock_cluster(session, cluster)
+    jobs = work.lock_jobs(session, [job_id for job_id, _ in plan.stops], work.UNDER_WAY)
+    tasks = tasks_of(session, jobs.values())
+    hold_for_stop(session, tasks.values())
+    for job_id, reason in plan.stops:
+        task = tasks.get(jobs[job_id].task_id or "") if job_id in jobs else None
+        if task is not None:
+            stop_attempt(session, task, now=now, because=reason)
 
 
 def _finish_arrays(session: Session, parents: Sequence[str], *, now: datetime) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from kit.settings import Settings
 from scheduler.capacity_split import split
-from scheduler.ending import stop_tasks
+from scheduler.ending import hold_for_stop, stop_tasks
 from scheduler.fleets import Fleets
 from scheduler.launch import Launch, launch_on, launch_tasks
 from scheduler.placement import Refused, Why
@@ -113,9 +113,12 @@ def _stop(session: Session, stops: Iterable[StopTask], now: datetime) -> None:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for stop in stops:
         by_reason[stop.reason].append(stop.id)
+    wanted = [task_id for ids in by_reason.values() for task_id in ids]
+    tasks = {task.id: task for few in some(wanted) for task in list_tasks(session, few)}
+    hold_for_stop(session, tasks.values())
     for reason, ids in by_reason.items():
-        tasks = [task for few in some(ids) for task in list_tasks(session, few)]
-        stop_tasks(session, tasks, now=now, code=STOP_CODE, because=reason)
+        stopping = [tasks[task_id] for task_id in ids if task_id in tasks]
+        stop_tasks(session, stopping, now=now, code=STOP_CODE, because=reason)
 
 
 def _move_deployments(

@@ -13,6 +13,7 @@ from orchestrator.agents.tcs import TelemetrySockets
 from scheduler.ending import end_tasks, stop_tasks
 from state.store import Session
 from state.tasks import Task
+from tests.support.batch import BatchPlane
 from tests.support.loopback import Loopback
 from tests.support.services import ServicesPlane
 from tests.support.tasks import TasksPlane
@@ -122,6 +123,26 @@ def test_a_service_that_stops_tasks_and_starts_others(filled_postgresql_url: str
     wishes = sorted(task.desired_status for task in plane.tasks())
     plane.close()
     assert wishes == ["RUNNING"] * 4 + ["STOPPED"] * 2
+    assert held.tables == ["clusters", "tasks", "container_instances", "task_counts"]
+
+
+def test_jobs_that_are_terminated_while_another_waits(filled_postgresql_url: str) -> None:
+    plane = BatchPlane(filled_postgresql_url)
+    plane.environment()
+    plane.add_host(cpu=2048)
+    plane.queue()
+    plane.definition()
+    running = [plane.submit(), plane.submit()]
+    plane.settle()
+    plane.submit()
+    plane.settle()
+    for job in running:
+        plane.batch.terminate_job(jobId=job, reason=f"the end of {job}")
+    held = Held(plane)
+    plane.loops["jobs"].step()
+    wishes = {task.desired_status for task in plane.tasks()}
+    plane.close()
+    assert wishes == {"STOPPED"}
     assert held.tables == ["clusters", "tasks", "container_instances", "task_counts"]
 
 
