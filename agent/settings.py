@@ -170,6 +170,8 @@ def _resources(given: Sequence[str]) -> dict[str, int]:
             raise BadSettings(f"--resource: {entry!r} is not NAME=N with a whole number N")
         if name in STANDARD:
             raise BadSettings(f"--resource: {name} has an option of its own")
+        if name in resources:
+            raise BadSettings(f"--resource: {name} is given twice")
         resources[name] = int(amount)
     return resources
 

@@ -62,6 +62,7 @@ def test_credentials_may_come_from_a_private_file(tmp_path: Path) -> None:
         (["--resource", "licence=1.5"], "--resource"),
         (["--resource", "two words=1"], "--resource"),
         (["--resource", "MEMORY=1"], "--resource: MEMORY"),
+        (["--resource", "licence=1", "--resource", "licence=2"], "--resource: licence is given twice"),
         (["--reserved-ports", "70000"], "--reserved-ports"),
     ],
 )
