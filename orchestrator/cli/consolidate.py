@@ -116,8 +116,10 @@ def _say(
     yield table
     yield Text("\nDrain a host, and its services start these tasks elsewhere, where their own strategies choose:")
     for host in plan.emptied:
-        command = "aws ecs update-container-instances-state --status DRAINING"
-        yield Text(f"  {command} --cluster {cluster} --container-instances {host}")
+        # Broken where the shell goes on reading, so that it can be copied from a narrow screen.
+        yield Text("  aws ecs update-container-instances-state --status DRAINING \\")
+        yield Text(f"    --cluster {cluster} \\")
+        yield Text(f"    --container-instances {host}")
 
 
 def _services(ecs: Any, cluster: str) -> dict[str, Mapping[str, Any]]:

@@ -57,7 +57,7 @@ def test_a_host_whose_tasks_fit_elsewhere_is_named_with_its_moves_and_how_to_dra
     source = min(hosts)
     task = next(task for task in plane.tasks() if task.container_instance_id == source)
     assert f"{task.id[-8:]} service:web {source[-8:]} {max(hosts)[-8:]}" in told
-    assert told.endswith(f"--status DRAINING --cluster default --container-instances {source}")
+    assert told.endswith(f"--status DRAINING \\ --cluster default \\ --container-instances {source}")
 
 
 @pytest.mark.parametrize("configuration", [HALF, WHOLE])
