@@ -5,33 +5,42 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
+from state.base import some
 from state.jobs import FINISHED, UNFINISHED, Job, JobDependency, Submission
 from state.tasks import Task
 
 
 def forget_jobs(session: Session, *, before: datetime, limit: int) -> int:
-    """Delete submissions that finished before then and that no unfinished job depends on; answer how many."""
-    needed = session.scalars(
-        select(JobDependency.depends_on)
-        .join(Job, Job.id == JobDependency.submission_id)
-        .where(Job.status.in_(UNFINISHED))
-    ).all()
-    old = session.scalars(
-        select(Job.id)
-        .where(
-            Job.array_id.is_(None),
-            Job.status.in_(FINISHED),
-            Job.stopped_at < before,
-            Job.id.not_in({on.partition(":")[0] for on in needed}),
+    """Delete submissions that finished before then and that no unfinished job depends on, the first to finish first,
+    until ``limit`` jobs are gone; answer how many are."""
+    needed = {
+        job_id.partition(":")[0]
+        for job_id in session.scalars(
+            select(JobDependency.depends_on)
+            .join(Job, Job.id == JobDependency.submission_id)
+            .where(Job.status.in_(UNFINISHED))
         )
+    }
+    finished = (
+        select(Job.id, Job.array_size)
+        .where(Job.array_id.is_(None), Job.status.in_(FINISHED), Job.stopped_at < before)
         .order_by(Job.stopped_at)
-        .limit(limit)
-    ).all()
-    if old:
-        session.execute(delete(Job).where(Job.submission_id.in_(old)))
-        session.execute(delete(JobDependency).where(JobDependency.submission_id.in_(old)))
-        session.execute(delete(Submission).where(Submission.id.in_(old)))
-    return len(old)
+        # Those that are needed may be all that come first, and too many to be named in the statement.
+        .limit(limit + len(needed))
+    )
+    old: list[str] = []
+    count = 0
+    for job_id, array_size in session.execute(finished):
+        if count >= limit:
+            break
+        if job_id not in needed:
+            old.append(job_id)
+            count += 1 + (array_size or 0)
+    for few in some(old):
+        session.execute(delete(Job).where(Job.submission_id.in_(few)))
+        session.execute(delete(JobDependency).where(JobDependency.submission_id.in_(few)))
+        session.execute(delete(Submission).where(Submission.id.in_(few)))
+    return count
 
 
 def task_of_no_unfinished_job() -> ColumnElement[bool]:

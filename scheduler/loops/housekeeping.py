@@ -27,9 +27,12 @@ LINES_BITE = 20_000
 EVENTS_KEPT = timedelta(days=7)
 FIRINGS_KEPT = timedelta(days=7)
 JOBS_KEPT = timedelta(days=7)
-# An array's submission is up to 10,000 rows.
-SUBMISSIONS = 20
 CAPACITIES_KEPT = timedelta(hours=1)
+# Until the next bite, while there is more: others want to write, too.
+PAUSE = timedelta(seconds=1)
+
+# Deletes a bite; whether there may be more.
+Forget = Callable[[Session, datetime], bool]
 
 
 class HousekeepingLoop(Loop):
@@ -41,40 +44,48 @@ class HousekeepingLoop(Loop):
     def __init__(self, store: Store, clock: Clock, leases: Leases, *, task_retention: timedelta) -> None:
         super().__init__(store, clock, leases)
         self._task_retention = task_retention
+        # Whether some bite of the last look was a full one.
+        self._more = False
 
     def observe(self, session: Session, now: datetime) -> datetime:
         return now
 
-    def decide(self, seen: datetime, now: datetime) -> list[Callable[[Session, datetime], object]]:
+    def decide(self, seen: datetime, now: datetime) -> list[Forget]:
         return [
-            lambda session, at: forget_client_tokens(session, now=at),
-            lambda session, at: forget_access_keys(session, now=at),
-            lambda session, at: expire_log_events(session, at, LINES_BITE),
-            lambda session, at: forget_firings(session, before=at - FIRINGS_KEPT, limit=BITE),
-            lambda session, at: forget_jobs(session, before=at - JOBS_KEPT, limit=SUBMISSIONS),
+            _forget_small,
+            lambda session, at: expire_log_events(session, at, LINES_BITE) >= LINES_BITE,
+            lambda session, at: forget_firings(session, before=at - FIRINGS_KEPT, limit=BITE) >= BITE,
+            lambda session, at: forget_jobs(session, before=at - JOBS_KEPT, limit=BITE) >= BITE,
             self._forget_tasks,
-            lambda session, at: forget_task_definitions(session),
-            lambda session, at: forget_empty_cells(session),
-            _forget_capacities,
             _forget_hosts,
             _forget_events,
         ]
 
-    def record(self, session: Session, outcome: list[Callable[[Session, datetime], object]], now: datetime) -> None:
-        for forget in outcome:
-            forget(session, now)
+    def record(self, session: Session, outcome: list[Forget], now: datetime) -> None:
+        full = [forget(session, now) for forget in outcome]
+        self._more = any(full)
 
-    def _forget_tasks(self, session: Session, now: datetime) -> None:
+    def next_look(self, seen: datetime, now: datetime) -> datetime | None:
+        return now + PAUSE if self._more else None
+
+    def _forget_tasks(self, session: Session, now: datetime) -> bool:
         old = select(Task.id).where(Task.stopped_at < now - self._task_retention, task_of_no_unfinished_job())
-        old = old.limit(BITE)
-        session.execute(delete(Task).where(Task.id.in_(session.scalars(old).all())))
+        ids = session.scalars(old.limit(BITE)).all()
+        session.execute(delete(Task).where(Task.id.in_(ids)))
+        return len(ids) == BITE
 
 
-def _forget_capacities(session: Session, now: datetime) -> None:
+def _forget_small(session: Session, now: datetime) -> bool:
+    """What is little enough to be deleted whole."""
+    forget_client_tokens(session, now=now)
+    forget_access_keys(session, now=now)
+    forget_task_definitions(session)
+    forget_empty_cells(session)
     session.execute(delete(Capacity).where(Capacity.terminated_at < now - CAPACITIES_KEPT))
+    return False
 
 
-def _forget_hosts(session: Session, now: datetime) -> None:
+def _forget_hosts(session: Session, now: datetime) -> bool:
     """Hosts that were launched for one task, once that task is forgotten too."""
     used = select(Task.id).where(Task.container_instance_id == ContainerInstance.id).exists()
     session.execute(
@@ -84,9 +95,13 @@ def _forget_hosts(session: Session, now: datetime) -> None:
             ~used,
         )
     )
+    return False
 
 
-def _forget_events(session: Session, now: datetime) -> None:
+def _forget_events(session: Session, now: datetime) -> bool:
     # They are appended, so the lowest numbers are the oldest.
     first = select(Event.id).order_by(Event.id).limit(BITE).subquery()
-    session.execute(delete(Event).where(Event.id.in_(select(first.c.id)), Event.at < now - EVENTS_KEPT))
+    old = select(Event.id).where(Event.id.in_(select(first.c.id)), Event.at < now - EVENTS_KEPT)
+    ids = session.scalars(old).all()
+    session.execute(delete(Event).where(Event.id.in_(ids)))
+    return len(ids) == BITE

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from scheduler.loops import housekeeping
 from scheduler.loops.housekeeping import HousekeepingLoop
 from scheduler.loops.loop import Leases
 from state.job_retention import forget_jobs
@@ -37,7 +38,7 @@ def test_finished_arrays_go_with_their_children_and_dependencies(plane: BatchPla
     plane.batch.terminate_job(jobId=array, reason="enough")
     plane.settle()
     plane.finish(first)
-    assert forget(plane) == 2
+    assert forget(plane) == 4
     assert plane.batch.describe_jobs(jobs=[first, array, f"{array}:0"])["jobs"] == []
     for table in (Job, JobDependency, Submission):
         assert plane.store.read(lambda session: session.scalars(select(table)).all()) == []  # noqa: B023
@@ -53,6 +54,40 @@ def test_a_job_that_another_waits_for_is_kept(plane: BatchPlane) -> None:
     assert forget(plane) == 0
     plane.finish(slow)
     assert plane.status(waiting) == "STARTING"
+
+
+def test_what_is_old_goes_by_bites_however_many_jobs_others_wait_for(plane: BatchPlane) -> None:
+    jobs = [plane.submit() for _ in range(4)]
+    for job in jobs:
+        plane.settle()
+        plane.finish(job)
+        plane.loop_clock.tick(seconds=1)
+    needed = [plane.submit(dependsOn=[{"jobId": jobs[0]}, {"jobId": jobs[1]}])]
+    before = plane.loop_clock.now() + timedelta(seconds=1)
+
+    def forget_one() -> int:
+        return plane.transact(lambda session: forget_jobs(session, before=before, limit=1))
+
+    assert [forget_one() for _ in range(3)] == [1, 1, 0]
+    left = {job["jobId"] for job in plane.batch.describe_jobs(jobs=[*jobs, *needed])["jobs"]}
+    assert left == {*jobs[:2], *needed}
+
+
+def test_housekeeping_comes_back_at_once_while_there_is_more(
+    plane: BatchPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "BITE", 2)
+    for _ in range(3):
+        job = plane.submit()
+        plane.settle()
+        plane.finish(job)
+    plane.loop_clock.tick(hours=2)
+    leases = Leases(plane.store, plane.loop_clock, "keeper")
+    keeper = HousekeepingLoop(plane.store, plane.loop_clock, leases, task_retention=timedelta(hours=1))
+    assert keeper.step() == plane.loop_clock.now() + housekeeping.PAUSE
+    assert len(plane.tasks()) == 1
+    assert keeper.step() is None
+    assert plane.tasks() == []
 
 
 def test_the_task_of_a_job_that_nobody_has_followed_yet_is_kept(plane: BatchPlane) -> None:
