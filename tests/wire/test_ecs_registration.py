@@ -83,7 +83,9 @@ def test_a_network_that_is_none_is_refused(berth: Loopback, network: str) -> Non
     assert instances(berth) == []
 
 
-def test_a_host_name_that_no_column_holds_is_refused(berth: Loopback) -> None:
+def test_what_no_column_holds_is_refused(berth: Loopback) -> None:
     with pytest.raises(ClientError, match="at most 255 characters"):
         register(berth, "token", **{"berth.host": "h" * 256})
+    with pytest.raises(ClientError, match="at most 128 characters"):
+        register(berth, "t" * 129)
     assert instances(berth) == []

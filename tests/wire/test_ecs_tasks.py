@@ -70,6 +70,16 @@ def test_a_host_port_is_given_once(plane: TasksPlane) -> None:
     plane.run()
 
 
+def test_a_client_token_may_be_longer_than_its_column(plane: TasksPlane) -> None:
+    plane.add_host()
+    plane.register()
+    tokens = ["t" * 200, "t" * 201, "t" * 200]
+    first, other, again = (
+        plane.ecs.run_task(taskDefinition="t", clientToken=token)["tasks"][0]["taskArn"] for token in tokens
+    )
+    assert first == again != other
+
+
 def test_a_repeated_client_token_runs_nothing_twice(plane: TasksPlane) -> None:
     plane.add_host()
     plane.register()

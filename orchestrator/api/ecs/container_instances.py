@@ -31,9 +31,10 @@ MOST_DESCRIBED = 100
 MOST_UPDATED = 10
 CAPACITY_ATTRIBUTE = "berth.capacity"
 HOST_ATTRIBUTE = "berth.host"
-LONGEST_HOST = 255
 REGISTRATION = "ecs:RegisterContainerInstance"
 REGISTRATION_ATTRIBUTE = "berth.registration"
+# Characters that the columns hold where attributes have one of their own.
+LONGEST = {HOST_ATTRIBUTE: 255, REGISTRATION_ATTRIBUTE: 128}
 TOKEN_LIFE = timedelta(hours=24)
 
 
@@ -241,8 +242,8 @@ def _attributes(call: Call, given: Sequence[Mapping[str, Any]]) -> list[dict[str
 
 def _check_attribute(name: str, value: str) -> None:
     """Raise ClientException for what placement could not read: it would look at no host of the cluster any more."""
-    if name == HOST_ATTRIBUTE and len(value) > LONGEST_HOST:
-        raise ClientException(f"The attribute {name} can have at most {LONGEST_HOST} characters.")
+    if len(value) > LONGEST.get(name, len(value)):
+        raise ClientException(f"The attribute {name} can have at most {LONGEST[name]} characters.")
     if name == NETWORK and value:
         try:
             ip_network(value)
