@@ -7,7 +7,7 @@ thousands of rows, and finds nothing: rows and documents form no cycles. That wa
 import gc
 
 # New containers until the youngest are looked through, and how often that happens until the older ones are.
-THRESHOLDS = (50_000, 20, 50)
+THRESHOLDS = (200_000, 20, 50)
 
 
 def calm_collector() -> None:

@@ -78,7 +78,7 @@ def lock_observed(session: Session, ids: Collection[str]) -> dict[str, ObservedT
     connection = session.connection()
     found = {}
     for few in some(sorted(set(ids))):
-        for row in connection.execute(_SELECT, {"ids": few}):
+        for row in connection.execute(_SELECT, {"ids": few}).all():
             found[row[0]] = ObservedTask._make((*row[:-2], _document(row[-2]), _document(row[-1])))
     return found
 

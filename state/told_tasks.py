@@ -62,7 +62,7 @@ def list_told(session: Session, ids: Sequence[str]) -> Iterator[ToldTask]:
     """The tasks of these ids that are there, in the order of the ids."""
     connection = session.connection()
     for few in some(ids):
-        by_id = {row[0]: row for row in connection.execute(_TOLD, {"ids": few})}
+        by_id = {row[0]: row for row in connection.execute(_TOLD, {"ids": few}).all()}
         yield from (ToldTask._make(by_id[task_id]) for task_id in few if task_id in by_id)
 
 

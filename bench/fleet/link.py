@@ -11,6 +11,7 @@ from typing import Protocol
 
 from bench.fleet.agents import Agents, Frame, Said
 from bench.fleet.behaviour import Behaviour
+from kit.garbage import calm_collector
 
 Host = tuple[str, str, str]
 
@@ -97,6 +98,7 @@ class InChild:
 def _play(pipe: Connection, behaviour: Behaviour, seed: int) -> None:
     # Ctrl-C is for the parent, whose end of the pipe then closes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    calm_collector()
     agents = Agents(behaviour, seed)
     try:
         while True:

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from kit.clock import Clock, epoch_millis
 from kit.ids import Arns, last_part, new_uuid
@@ -25,6 +25,9 @@ from state.told_tasks import ToldTask, list_told, wishes_on
 log = logging.getLogger(__name__)
 UNTOLD = "ResourceInitializationError: the task definition and its overrides make no task that an agent can run"
 LARGEST_FRAME = 1024 * 1024
+_HOST = select(ContainerInstance.cluster, ContainerInstance.revision).where(
+    ContainerInstance.id == bindparam("host"), ContainerInstance.status != "INACTIVE"
+)
 
 
 class Conversation:
@@ -70,11 +73,7 @@ class Conversation:
         """Frames of the tasks whose wish this connection has not sent yet; none when there is nothing to say."""
 
         def read(session: Session) -> "tuple[str, int, array[int], dict[str, str | None]] | None":
-            host = session.execute(
-                select(ContainerInstance.cluster, ContainerInstance.revision).where(
-                    ContainerInstance.id == self.instance_id, ContainerInstance.status != "INACTIVE"
-                )
-            ).one_or_none()
+            host = session.connection().execute(_HOST, {"host": self.instance_id}).one_or_none()
             if host is None:
                 return None
             cluster, mark = host
