@@ -1,7 +1,7 @@
 """Tasks as the agents' reports see and change them: many at a time, as columns, without an entity for each.
 
-Reading locks where the database has locks for rows, in the order of ids, so that two writers of the same tasks meet in
-the same order; writing is guarded by the version that was read. Events and counts go with the moves.
+Reading locks, in the order of ids, so that two writers of the same tasks meet in the same order; writing is guarded
+by the version that was read. Events and counts go with the moves.
 """
 
 import json
@@ -83,16 +83,8 @@ def lock_observed(session: Session, ids: Collection[str]) -> dict[str, ObservedT
     return found
 
 
-class Writing(NamedTuple):
-    """Changes as they are written: rows by the columns they change, events, and what comes to each cell."""
-
-    rows: Mapping[tuple[str, ...], Sequence[tuple[Any, ...]]]
-    events: Sequence[tuple[str, str, str, str]]
-    deltas: Mapping[Cell, int]
-
-
-def prepare_writing(changes: Sequence[tuple[ObservedTask, Change]]) -> Writing:
-    """What becomes of the tasks, made ready to be written; pure, so that it need hold up no other writer."""
+def write_observed(session: Session, changes: Sequence[tuple[ObservedTask, Change]], *, at: datetime) -> None:
+    """Write what becomes of the tasks, the events of their moves, and the counts. Raises Conflict."""
     alike: defaultdict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
     events = []
     for task, (values, moves) in changes:
@@ -100,21 +92,15 @@ def prepare_writing(changes: Sequence[tuple[ObservedTask, Change]]) -> Writing:
         for before, after, because in moves:
             TASK.check(before, after)
             events.append((f"task/{task.cluster}/{task.id}", before, after, because))
-    rows = {columns: list(_kept(columns, values)) for columns, values in alike.items()}
-    return Writing(rows, events, _deltas(changes))
-
-
-def write_observed(session: Session, writing: Writing, *, at: datetime) -> None:
-    """Write the tasks, the events of their moves, and the counts. Raises Conflict when a task is not as it was read."""
-    for columns, rows in writing.rows.items():
-        if execute_rows(session, _update(columns), (*columns, "this", "seen"), rows) != len(rows):
+    for columns, rows in alike.items():
+        if execute_rows(session, _update(columns), (*columns, "this", "seen"), _kept(columns, rows)) != len(rows):
             raise Conflict("a task was written by someone else meanwhile")
-    append_events(session, at, TASK.name, writing.events)
-    move_counts(session, writing.deltas)
+    append_events(session, at, TASK.name, events)
+    _count(session, changes)
 
 
-def _deltas(changes: Sequence[tuple[ObservedTask, Change]]) -> Mapping[Cell, int]:
-    """From the cells that the tasks were in to those they are in."""
+def _count(session: Session, changes: Sequence[tuple[ObservedTask, Change]]) -> None:
+    """Move the tasks from the cells they were in to those they are in."""
     steps = Counter(
         (task[1:10], values.get("last_status", task.last_status), values.get("desired_status", task.desired_status))
         for task, (values, _) in changes
@@ -125,7 +111,7 @@ def _deltas(changes: Sequence[tuple[ObservedTask, Change]]) -> Mapping[Cell, int
         cell = Cell(*[value or "" for value in was])
         deltas[cell] -= count
         deltas[cell._replace(last_status=last_status, desired_status=desired_status)] += count
-    return deltas
+    move_counts(session, deltas)
 
 
 def _kept(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:

@@ -7,7 +7,7 @@ refused alone; when a transaction fails, whoever waits for it is told so and may
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from kit.aws.errors import AwsError, InternalFailure, InvalidParameterException
 from kit.clock import Clock
@@ -15,7 +15,7 @@ from kit.ids import last_part
 from orchestrator.agents.gathering import Gathering
 from orchestrator.agents.reports import NOTHING, merge_report, owners
 from scheduler.ending import OVER, let_capacity_go
-from state.observed_tasks import Change, ObservedTask, Writing, lock_observed, prepare_writing, write_observed
+from state.observed_tasks import Change, ObservedTask, lock_observed, write_observed
 from state.reservations import Holding, give_back
 from state.store import Session, Store, StoreBusy, StoreUnavailable
 
@@ -45,32 +45,14 @@ class ReportDesk:
 
     def _round(self, take: Callable[[], Sequence[Report]]) -> Answers:
         taken: Sequence[Report] = ()
-        ahead: Findings | None = None
-        if self._store.embedded:
-            # There is one writer: what can be done before it is this thread's turn holds up nobody.
-            taken = take()
-            ahead = self._look_ahead(taken)
 
         def write(session: Session) -> Answers:
-            nonlocal taken, ahead
-            if ahead is not None:
-                # Should a task not be as it was read, the repeat reads it anew.
-                found, ahead = ahead, None
-                return write_findings(session, found)
             # Not before it is this thread's turn to write: until then more may gather.
+            nonlocal taken
             taken = take()
             return apply_reports(session, taken, now=self._clock.now())
 
         return self._written(write, lambda: taken)
-
-    def _look_ahead(self, reports: Sequence[Report]) -> "Findings | None":
-        now = self._clock.now()
-        try:
-            return self._store.read(lambda session: find(session, reports, now=now))
-        except Exception as error:
-            # The other way will tell who is at fault.
-            log.debug("reports not read ahead", extra={"because": str(error)})
-            return None
 
     def _written(self, write: Callable[[Session], Answers], reports: Callable[[], Sequence[Report]]) -> Answers:
         """The answers; where a report makes the whole transaction fail, it is found by halves and fails alone."""
@@ -92,51 +74,28 @@ class ReportDesk:
         return self._written(lambda session: apply_reports(session, reports, now=self._clock.now()), lambda: reports)
 
 
-class Findings(NamedTuple):
-    """What reports change, made ready to be written, and the answer to each."""
-
-    at: datetime
-    answers: Answers
-    writing: Writing
-    over: Sequence[ObservedTask]
-    wakes: frozenset[str]
-
-
 def apply_reports(session: Session, reports: Sequence[Report], *, now: datetime) -> Answers:
     """Write what the reports change, in their order; answers None or an error for each."""
-    return write_findings(session, find(session, reports, now=now))
-
-
-def find(session: Session, reports: Sequence[Report], *, now: datetime) -> Findings:
-    """Read the tasks concerned, and what the reports change of them, in their order."""
     ids = [last_part(str(report.get("task") or "")) for report in reports]
     tasks = lock_observed(session, ids)
     changes: dict[str, Change] = {}
     answers = [
-        _merge(tasks.get(task_id), report, changes, now=now) for task_id, report in zip(ids, reports, strict=True)
+        _merge(session, tasks.get(task_id), report, changes, now=now)
+        for task_id, report in zip(ids, reports, strict=True)
     ]
-    return Findings(
-        at=now,
-        answers=answers,
-        writing=prepare_writing([(tasks[task_id], change) for task_id, change in changes.items()]),
-        over=[tasks[task_id] for task_id, change in changes.items() if change.values.get("last_status") in OVER],
-        wakes=frozenset(name for task in tasks.values() if task.last_status not in OVER for name in owners(task)),
-    )
-
-
-def write_findings(session: Session, found: Findings) -> Answers:
-    """Write it all. Raises Conflict when a task is not as it was read."""
+    over = [tasks[task_id] for task_id, change in changes.items() if change.values.get("last_status") in OVER]
     # Before the counts, which every writer holds last.
-    give_back(session, [Holding(task.id, task.container_instance_id, task.cpu, task.memory) for task in found.over])
-    write_observed(session, found.writing, at=found.at)
-    for task in found.over:
+    give_back(session, [Holding(task.id, task.container_instance_id, task.cpu, task.memory) for task in over])
+    write_observed(session, [(tasks[task_id], change) for task_id, change in changes.items()], at=now)
+    for task in over:
         if task.capacity_id is not None:
-            let_capacity_go(session, task.capacity_id, task.id, now=found.at)
-    session.wake(*found.wakes)
-    return found.answers
+            let_capacity_go(session, task.capacity_id, task.id, now=now)
+    return answers
 
 
-def _merge(task: ObservedTask | None, report: Report, changes: dict[str, Change], *, now: datetime) -> AwsError | None:
+def _merge(
+    session: Session, task: ObservedTask | None, report: Report, changes: dict[str, Change], *, now: datetime
+) -> AwsError | None:
     if task is None:
         return InvalidParameterException("The referenced task was not found.")
     before = changes.get(task.id)
@@ -147,4 +106,6 @@ def _merge(task: ObservedTask | None, report: Report, changes: dict[str, Change]
         return InternalFailure()
     if change is not NOTHING:
         changes[task.id] = before.then(change) if before else change
+    if task.last_status not in OVER:
+        session.wakes.update(owners(task))
     return None

@@ -244,27 +244,3 @@ def test_a_container_alone_may_be_reported(plane: TasksPlane) -> None:
     task = plane.task(arn)
     assert (task["lastStatus"], task["containers"][0]["lastStatus"]) == ("PENDING", "RUNNING")
     assert task["containers"][0]["runtimeId"] == "abc"
-
-
-def test_what_is_asked_of_a_task_while_its_report_is_read_is_not_lost(plane: TasksPlane, desk: ReportDesk) -> None:
-    _, arns = launch(plane, 3)
-    read, asked = plane.store.read, []
-
-    def read_and_be_overtaken(work: Any) -> Any:
-        seen = read(work)
-        if not asked:
-            asked.append(arns[1])
-            plane.ecs.stop_task(task=arns[1], reason="enough")
-        return seen
-
-    # Where one reads ahead, the task is no longer as it was read when the report is written.
-    with mock.patch.object(plane.store, "read", read_and_be_overtaken):
-        assert codes(desk.submit([report(arn, "RUNNING") for arn in arns])) == [None] * 3
-        if not asked:
-            plane.ecs.stop_task(task=arns[1], reason="enough")
-
-    assert statuses(plane, arns) == ["RUNNING"] * 3
-    assert [plane.task(arn)["desiredStatus"] for arn in arns] == ["RUNNING", "STOPPED", "RUNNING"]
-    assert plane.task(arns[1])["stoppedReason"] == "enough"
-    assert moves(plane, arns[1]) == [(None, "PENDING"), ("PENDING", "RUNNING")]
-    assert sound(plane)
