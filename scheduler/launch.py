@@ -18,10 +18,8 @@ from kit.settings import Settings
 from scheduler.claims import Claim, claim
 from scheduler.fleets import Fleets, View
 from scheduler.new_tasks import Launch, Mould, Place, TaskExtra
-from scheduler.placement import Ask, GroupPlan, Objection, On, Placed, Reason, Refused, RequiredAttribute, Why, place
-from scheduler.placement.constraints import check_constraints
+from scheduler.placement import Ask, GroupPlan, Objection, On, Placed, Reason, Refused, Why, ask_of, place
 from scheduler.placement.refusal import MOST_OBJECTIONS
-from scheduler.placement.strategies import check_strategies
 from state.capacities import Capacity
 from state.clusters import lock_cluster
 from state.store import Session
@@ -173,24 +171,16 @@ def _await_capacity(
 
 
 def _ask(mould: Mould, *, free_choice: bool = True) -> Ask:
-    launch, demand = mould.launch, mould.demand
+    launch = mould.launch
     body = launch.task_definition.body
     constraints = [*body.get("placementConstraints", ()), *launch.constraints] if free_choice else []
-    return Ask(
+    return ask_of(
+        body,
+        mould.demand,
         id=new_id(),
-        cpu=demand.cpu,
-        memory=demand.memory,
-        ports=demand.ports,
-        address=demand.address,
-        attributes=tuple(
-            RequiredAttribute(name=wanted["name"], value=wanted.get("value"))
-            for wanted in body.get("requiresAttributes", ())
-        ),
-        constraints=check_constraints(constraints),
-        strategy=check_strategies(launch.strategy),
         group=mould.group,
-        gpus=demand.gpus,
-        resources=demand.resources,
+        constraints=constraints,
+        strategy=launch.strategy,
         queued=launch.queued,
     )
 

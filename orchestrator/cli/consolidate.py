@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from orchestrator.cli.asking import chunks, connect, last_part, pages, plain_table, short, short_cluster
-from orchestrator.cli.explain_world import ask_of, host_of
+from orchestrator.cli.explain_world import host_of, one_more
 from orchestrator.cli.output import CommandFailed, add_data
 from scheduler.placement import Ask
 from scheduler.placement.consolidation import Budget, Consolidation, Resident, plan_consolidation, spare_tasks
@@ -140,7 +140,7 @@ def _tasks(ecs: Any, cluster: str) -> Sequence[Mapping[str, Any]]:
 
 def _ask(task: Mapping[str, Any], definition: Mapping[str, Any], services: Mapping[str, Mapping[str, Any]]) -> Ask:
     service = services.get(task.get("group") or "", {})
-    ask = ask_of(
+    ask = one_more(
         definition,
         task.get("overrides"),
         group=task.get("group") or "",

@@ -16,7 +16,7 @@ from rich.text import Text
 from orchestrator.cli.asking import connect, last_part, pages, plain_table, short, short_cluster, word
 from orchestrator.cli.explain_answer import Answer, advise, asks_text, lacking, weigh
 from orchestrator.cli.explain_find import ENDED, Found, find
-from orchestrator.cli.explain_world import ask_of, ask_of_job, hosts_of
+from orchestrator.cli.explain_world import ask_of_job, hosts_of, one_more
 from orchestrator.cli.output import CommandFailed, add_data
 from orchestrator.cli.status import why_job_waits, why_service_waits, why_task_waits
 from scheduler.placement import Ask
@@ -72,7 +72,7 @@ def _task(ecs: Any, found: Found) -> Iterator[RenderableType]:
     of = last_part(said["taskDefinitionArn"])
     yield _title(f"Task {short(said['taskArn'])}", f" of {of} in {short_cluster(cluster)}: {said['lastStatus']}")
     definition = _definition(ecs, said["taskDefinitionArn"])
-    ask = ask_of(definition, said.get("overrides"), group=said.get("group", ""))
+    ask = one_more(definition, said.get("overrides"), group=said.get("group", ""))
     facts = [("asks", asks_text(ask))]
     fargate = said["launchType"] == "FARGATE"
     away = set()
@@ -99,7 +99,7 @@ def _service(ecs: Any, found: Found) -> Iterator[RenderableType]:
     counts = f"{said['runningCount']} of {said['desiredCount']} running, {said['pendingCount']} pending"
     yield _title(f"Service {said['serviceName']}", f" in {short_cluster(cluster)}: {said['status']}, {counts}")
     daemon = said["schedulingStrategy"] == "DAEMON"
-    ask = ask_of(
+    ask = one_more(
         _definition(ecs, said["taskDefinition"]),
         group=f"service:{said['serviceName']}",
         # A daemon runs once on each host.

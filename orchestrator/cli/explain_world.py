@@ -13,9 +13,7 @@ from scheduler.placement import (
     Ask,
     Constraint,
     Host,
-    RequiredAttribute,
-    check_constraints,
-    check_strategies,
+    ask_of,
     demand_of,
     parse,
 )
@@ -24,7 +22,7 @@ NETWORK = "berth.awsvpc-cidr"
 NUMBERS = ("INTEGER", "LONG", "DOUBLE")
 
 
-def ask_of(
+def one_more(
     definition: Mapping[str, Any],
     overrides: Mapping[str, Any] | None = None,
     *,
@@ -33,22 +31,13 @@ def ask_of(
     strategy: Sequence[Mapping[str, Any]] = (),
 ) -> Ask:
     """The ask of one more task of the task definition, as DescribeTaskDefinition shows it."""
-    demand = demand_of(definition, overrides)
-    return Ask(
+    return ask_of(
+        definition,
+        demand_of(definition, overrides),
         id="one-more",
-        cpu=demand.cpu,
-        memory=demand.memory,
-        ports=demand.ports,
-        address=demand.address,
-        gpus=demand.gpus,
-        resources=demand.resources,
-        attributes=tuple(
-            RequiredAttribute(name=wanted["name"], value=wanted.get("value"))
-            for wanted in definition.get("requiresAttributes") or ()
-        ),
-        constraints=check_constraints([*(definition.get("placementConstraints") or ()), *constraints]),
-        strategy=check_strategies(strategy),
         group=group,
+        constraints=[*(definition.get("placementConstraints") or ()), *constraints],
+        strategy=strategy,
     )
 
 

@@ -1,5 +1,6 @@
 """Placement: which host takes which task. Pure: the same hosts, asks and seed give the same plan."""
 
+from scheduler.placement.asking import ask_of
 from scheduler.placement.constraints import BadConstraint, check_constraints, eligible
 from scheduler.placement.demand import Demand, demand_of
 from scheduler.placement.devices import gpus_by_container, share_gpus
@@ -47,4 +48,5 @@ __all__ = [
     "place_group",
     "port_range",
     "share_gpus",
+    "ask_of",
 ]
