@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from kit.clock import ManualClock
 from kit.ids import new_id
+from orchestrator.agents.presence import Presence
 from orchestrator.operations import SERVICES
 from scheduler.ending import end_task
 from scheduler.loops.loop import Leases
@@ -143,3 +144,19 @@ class ServicesPlane(Loopback):
 
     def _picture(self) -> list[tuple[str, str, str]]:
         return [(task.id, task.last_status, task.desired_status) for task in self.tasks()]
+
+
+def host_of(plane: Loopback, cluster: str = "default", memory: int = 1024, **attributes: str) -> str:
+    """A host that has registered and is connected; answers its id."""
+    sizes = {"CPU": 1024, "MEMORY": memory}
+    arn: str = plane.client("ecs").register_container_instance(
+        cluster=cluster,
+        totalResources=[{"name": name, "type": "INTEGER", "integerValue": size} for name, size in sizes.items()],
+        attributes=[
+            *({"name": name} for name in NEEDED),
+            *({"name": name, "value": value} for name, value in attributes.items()),
+        ],
+    )["containerInstance"]["containerInstanceArn"]
+    host = arn.rsplit("/", 1)[-1]
+    Presence(plane.store, plane.clock).arrived(host, "connection")
+    return host

@@ -11,7 +11,7 @@ from orchestrator.agents.presence import Presence
 from orchestrator.cli.explain import explain
 from orchestrator.cli.output import CommandFailed
 from tests.support.batch import BatchPlane
-from tests.support.services import NEEDED, ServicesPlane
+from tests.support.services import ServicesPlane, host_of
 
 
 @pytest.fixture
@@ -26,22 +26,6 @@ def jobs(store_url: str) -> Iterator[BatchPlane]:
     plane = BatchPlane(store_url)
     yield plane
     plane.close()
-
-
-def host_of(plane: ServicesPlane | BatchPlane, cluster: str = "default", memory: int = 1024, **attributes: str) -> str:
-    """A host that has registered and is connected; answers its id."""
-    sizes = {"CPU": 1024, "MEMORY": memory}
-    arn: str = plane.client("ecs").register_container_instance(
-        cluster=cluster,
-        totalResources=[{"name": name, "type": "INTEGER", "integerValue": size} for name, size in sizes.items()],
-        attributes=[
-            *({"name": name} for name in NEEDED),
-            *({"name": name, "value": value} for name, value in attributes.items()),
-        ],
-    )["containerInstance"]["containerInstanceArn"]
-    host = arn.rsplit("/", 1)[-1]
-    Presence(plane.store, plane.clock).arrived(host, "connection")
-    return host
 
 
 def shown(plane: ServicesPlane | BatchPlane, what: str) -> list[str]:
