@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy import select
 
+from scheduler.hosts_as_named import COLUMNS, host_as_named
 from scheduler.placement import Constraint, Host, eligible
 from state.container_instances import ContainerInstance
 from state.store import Session
@@ -15,15 +16,7 @@ from state.task_counts import groups_by_host
 def list_daemon_hosts(session: Session, clusters: Collection[str]) -> Mapping[str, Sequence[Host]]:
     """The hosts on which daemons may run, by cluster, with the facts that constraints speak of."""
     rows = session.execute(
-        select(
-            ContainerInstance.id,
-            ContainerInstance.cluster,
-            ContainerInstance.ec2_instance_id,
-            ContainerInstance.agent_connected,
-            ContainerInstance.attributes,
-            ContainerInstance.version_info,
-            ContainerInstance.registered_at,
-        ).where(
+        select(*COLUMNS).where(
             ContainerInstance.cluster.in_(clusters),
             ContainerInstance.status == "ACTIVE",
             ContainerInstance.capacity_id.is_(None),
@@ -33,22 +26,7 @@ def list_daemon_hosts(session: Session, clusters: Collection[str]) -> Mapping[st
     hosts: dict[str, list[Host]] = defaultdict(list)
     for row in rows:
         own = groups[row.cluster].get(row.id, {})
-        hosts[row.cluster].append(
-            Host(
-                id=row.id,
-                registered_cpu=0,
-                registered_memory=0,
-                free_cpu=0,
-                free_memory=0,
-                attributes={attribute["name"]: attribute.get("value") for attribute in row.attributes},
-                connected=row.agent_connected,
-                tasks=sum(own.values()),
-                groups=own,
-                instance_id=row.ec2_instance_id,
-                agent_version=row.version_info.get("agentVersion") or "",
-                registered_at=row.registered_at,
-            )
-        )
+        hosts[row.cluster].append(host_as_named(row, tasks=sum(own.values()), groups=own))
     return hosts
 
 

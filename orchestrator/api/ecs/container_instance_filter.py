@@ -10,20 +10,12 @@ from sqlalchemy import Select
 
 from orchestrator.api.ecs.errors import InvalidParameterException
 from orchestrator.call import Call
+from scheduler.hosts_as_named import COLUMNS, host_as_named
 from scheduler.placement import BadQuery, Host, Query, parse
 from state.container_instances import ContainerInstance
 from state.task_counts import groups_by_host, tally_hosts
 
 ROWS = 500
-COLUMNS = (
-    ContainerInstance.id,
-    ContainerInstance.ec2_instance_id,
-    ContainerInstance.status,
-    ContainerInstance.agent_connected,
-    ContainerInstance.version_info,
-    ContainerInstance.attributes,
-    ContainerInstance.registered_at,
-)
 
 
 def read_filter(request: dict[str, Any]) -> Query | None:
@@ -56,20 +48,6 @@ def _hosts(call: Call, cluster: str, query: Query, rows: Sequence[Any]) -> list[
     running = tally_hosts(call.session, ids) if query.volatile else {}
     groups = groups_by_host(call.session, cluster, ids) if query.volatile else {}
     return [
-        Host(
-            id=row.id,
-            registered_cpu=0,
-            registered_memory=0,
-            free_cpu=0,
-            free_memory=0,
-            attributes={attribute["name"]: attribute.get("value") for attribute in row.attributes},
-            status=row.status,
-            connected=row.agent_connected,
-            tasks=running[row.id]["RUNNING"] if row.id in running else 0,
-            groups=groups.get(row.id, {}),
-            instance_id=row.ec2_instance_id,
-            agent_version=str(row.version_info.get("agentVersion") or ""),
-            registered_at=row.registered_at,
-        )
+        host_as_named(row, tasks=running[row.id]["RUNNING"] if row.id in running else 0, groups=groups.get(row.id, {}))
         for row in rows
     ]
