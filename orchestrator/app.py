@@ -36,8 +36,8 @@ from orchestrator.frame import make_execute
 from orchestrator.identity import ensure_agent_key, ensure_root_key, find_key, load_master_key
 from orchestrator.operations import SERVICES
 from scheduler.fleets import Fleets
-from scheduler.loops.loop import Leases
 from scheduler.provisioners import Provisioner
+from state.loop import Leases
 from state.migrations import migrate
 from state.store import Store
 from state.wakes import WakeListener

@@ -15,11 +15,11 @@ from scheduler.loops.hosts import HostsLoop
 from scheduler.loops.housekeeping import HousekeepingLoop
 from scheduler.loops.job_queues import JobQueuesLoop
 from scheduler.loops.jobs import JobsLoop
-from scheduler.loops.loop import Leases
 from scheduler.loops.schedules import SchedulesLoop
 from scheduler.loops.services import ServicesLoop
 from scheduler.loops.timer import Timer
 from scheduler.provisioners import Provisioner
+from state.loop import Leases
 from state.store import Store
 
 

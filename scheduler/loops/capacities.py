@@ -13,10 +13,10 @@ from sqlalchemy import select
 
 from kit.clock import Clock
 from scheduler.ending import capacity_gone, end_task, stop_tasks
-from scheduler.loops.loop import Leases, Loop
 from scheduler.provisioners import CannotLaunch, Provisioner, Wanted
 from state.capacities import Capacity
 from state.container_instances import ContainerInstance
+from state.loop import Leases, Loop
 from state.store import Session, Store
 from state.tasks import Task, list_tasks_on
 

@@ -14,7 +14,6 @@ from kit.ids import new_id
 from kit.settings import Settings
 from scheduler.jobs.instance_types import InstanceType, allowed_types
 from scheduler.jobs.scaling import IDLE_FOR, Demand, Fleet, HostSeen, Scaling, next_release, scale
-from scheduler.loops.loop import Leases, Loop
 from scheduler.queueing import Job, Queue, order
 from state.capacities import Capacity
 from state.clusters import get_cluster, lock_cluster
@@ -34,6 +33,7 @@ from state.environment_hosts import (
 )
 from state.job_queues import JobQueue, list_job_queues
 from state.job_work import Runnable, first_runnable
+from state.loop import Leases, Loop
 from state.store import Session, Store
 from state.tasks import list_tasks_on
 

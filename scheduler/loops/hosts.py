@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from sqlalchemy import or_, select, update
 
-from scheduler.loops.loop import Loop
 from state.base import some
 from state.container_instances import ContainerInstance, hold_hosts, new_revision
+from state.loop import Loop
 from state.store import Session
 
 AWAY_AFTER = timedelta(seconds=60)

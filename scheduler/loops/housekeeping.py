@@ -7,7 +7,6 @@ from typing import ClassVar
 from sqlalchemy import delete, select
 
 from kit.clock import Clock
-from scheduler.loops.loop import Leases, Loop
 from state.access_keys import forget_access_keys
 from state.base import Event
 from state.capacities import Capacity
@@ -16,6 +15,7 @@ from state.container_instances import ContainerInstance
 from state.firings import forget_firings
 from state.job_retention import forget_jobs, task_of_no_unfinished_job
 from state.log_events import expire_log_events
+from state.loop import Leases, Loop
 from state.store import Session, Store
 from state.task_counts import forget_empty_cells
 from state.task_definitions import forget_task_definitions

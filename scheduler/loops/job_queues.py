@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from scheduler.loops.loop import Loop
 from state.job_queues import JobQueue, get_job_queue, list_job_queues
 from state.jobs import terminate_queue, unfinished_in
+from state.loop import Loop
 from state.store import Session
 
 HEALTHY = "JobQueue Healthy"

@@ -20,7 +20,6 @@ from scheduler.jobs.admission import Settled, admit, awaited, settle
 from scheduler.jobs.following import follow, stop_attempt
 from scheduler.jobs.moves import Move, make_moves
 from scheduler.jobs.starting import Board, start_jobs
-from scheduler.loops.loop import Leases, Loop
 from scheduler.queueing import (
     ARRAY_CHILD_FAILED,
     TIMED_OUT,
@@ -37,6 +36,7 @@ from state.compute_environments import ComputeEnvironment, list_compute_environm
 from state.job_lists import tasks_of
 from state.job_queues import JobQueue, list_job_queues
 from state.jobs import FINISHED, Job, count_children, release_arrays
+from state.loop import Leases, Loop
 from state.store import Session, Store
 
 # Jobs of one kind that one step handles; and jobs that it starts.

@@ -24,7 +24,6 @@ from scheduler.loops.invocation import (
     letter_attributes,
     oldest_event,
 )
-from scheduler.loops.loop import Leases, Loop
 from scheduler.loops.timing import due_after, latest_due, timing_of
 from state.firings import (
     DeadLetter,
@@ -36,6 +35,7 @@ from state.firings import (
     next_attempt,
 )
 from state.leases import Lease
+from state.loop import Leases, Loop
 from state.schedules import Schedule, list_due_schedules, next_due
 from state.store import Session, Store, StoreBusy
 

@@ -15,12 +15,12 @@ from typing import ClassVar
 from kit.clock import Clock
 from kit.settings import Settings
 from scheduler.fleets import Fleets
-from scheduler.loops.loop import Leases, Loop
 from scheduler.loops.service_grounds import Grounds
 from scheduler.loops.service_moves import carry_out
 from scheduler.loops.service_refusals import Refusals
 from scheduler.loops.service_sight import Needs, Revision, Sight, look
 from scheduler.rollout import DeploymentSeen, RolloutPlan, ServiceSeen, decide, failed_start, is_healthy
+from state.loop import Leases, Loop
 from state.services import Service
 from state.store import Session, Store
 

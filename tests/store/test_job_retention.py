@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from scheduler.loops import housekeeping
 from scheduler.loops.housekeeping import HousekeepingLoop
-from scheduler.loops.loop import Leases
 from state.job_retention import forget_jobs
 from state.jobs import Job, JobDependency, Submission
+from state.loop import Leases
 from tests.support.batch import BatchPlane
 
 

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select
 
 from kit.clock import ManualClock
-from scheduler.loops.loop import Leases
 from scheduler.loops.schedules import SchedulesLoop
 from state.base import Base
 from state.firings import Firing
+from state.loop import Leases
 from state.schedules import get_schedule
 from state.store import Session, Store
 from tests.support.firings import QUEUE, START, Crash, Target, add, firings, letters, loop

@@ -21,10 +21,10 @@ from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.app import Parts
 from scheduler.loops.hosts import HostsLoop
-from scheduler.loops.loop import Leases
 from scheduler.loops.services import ServicesLoop
 from state.base import Base
 from state.container_instances import ContainerInstance
+from state.loop import Leases
 from state.store import Session, Store
 from state.tasks import Task
 from tests.support.counts import counts_amiss

@@ -18,11 +18,11 @@ from scheduler.ending import end_task
 from scheduler.loops.compute_environments import ComputeEnvironmentsLoop
 from scheduler.loops.job_queues import JobQueuesLoop
 from scheduler.loops.jobs import JobsLoop
-from scheduler.loops.loop import Leases, Loop
 from state.clusters import get_cluster
 from state.compute_environments import ComputeEnvironment
 from state.container_instances import ContainerInstance
 from state.jobs import Job
+from state.loop import Leases, Loop
 from state.store import Session
 from state.tasks import Task
 from tests.support.loopback import Loopback

@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 from kit.aws.errors import AwsError
 from kit.clock import ManualClock
 from scheduler.loops.invocation import Invocation, Invoke
-from scheduler.loops.loop import Leases
 from scheduler.loops.schedules import SchedulesLoop
 from scheduler.loops.timing import first_due, timing_of
 from state.access_keys import AccessKey
 from state.firings import DeadLetter, Firing, list_firings
+from state.loop import Leases
 from state.schedule_groups import keep_default_group
 from state.schedules import Schedule
 from state.store import Session, Store

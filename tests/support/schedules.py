@@ -11,9 +11,9 @@ from kit.clock import ManualClock, SystemClock
 from kit.settings import Settings
 from orchestrator.api.scheduler.invoke import make_invoke
 from orchestrator.operations import SERVICES
-from scheduler.loops.loop import Leases
 from scheduler.loops.schedules import SchedulesLoop
 from state.firings import DeadLetter, Firing
+from state.loop import Leases
 from tests.support.loopback import KEY, Loopback
 
 ROLE = "arn:aws:iam::123456789012:role/scheduler"

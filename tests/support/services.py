@@ -15,9 +15,9 @@ from kit.ids import new_id
 from orchestrator.agents.presence import Presence
 from orchestrator.operations import SERVICES
 from scheduler.ending import end_task
-from scheduler.loops.loop import Leases
 from scheduler.loops.services import ServicesLoop
 from state.container_instances import ContainerInstance
+from state.loop import Leases
 from state.store import Session
 from state.tasks import Task
 from tests.support.loopback import Loopback

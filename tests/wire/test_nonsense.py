@@ -13,7 +13,7 @@ from kit.aws.http import HttpResponse
 from orchestrator.operations import SERVICES
 from scheduler.loops.compute_environments import ComputeEnvironmentsLoop
 from scheduler.loops.job_queues import JobQueuesLoop
-from scheduler.loops.loop import Leases
+from state.loop import Leases
 from tests.support.loopback import KEY, Loopback
 from tests.support.nonsense import requests
 from tests.support.services import WEB, ServicesPlane

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.api.scheduler.invoke import make_invoke
-from scheduler.loops.loop import Leases
 from scheduler.loops.schedules import SchedulesLoop
+from state.loop import Leases
 from tests.support.batch import FARGATE as BATCH_FARGATE
 from tests.support.batch import FARGATE_CONTAINER, BatchPlane
 from tests.support.schedules import (

@@ -22,8 +22,8 @@ from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.frame import make_execute
 from orchestrator.loops import make_loops
 from orchestrator.operations import SERVICES
-from scheduler.loops.loop import Leases
 from scheduler.provisioners import Provisioner
+from state.loop import Leases
 from state.store import Store
 from tests.support.simulation.processes import Life
 from tests.support.simulation.requests import KEYS

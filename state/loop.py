@@ -1,4 +1,4 @@
-"""The shape of every control loop: observe, decide, act, record; under a lease, so one process at a time runs it."""
+"""The shape of every loop: observe, decide, act, record; under a lease, so that one process at a time runs it."""
 
 from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from state.store import Session, Store
 
 
 class Leases:
-    """The leases of one scheduler process, renewed when half of their length has passed."""
+    """The leases of one process, renewed when half of their length has passed."""
 
     def __init__(
         self, store: Store, clock: Clock, holder: str, *, length: timedelta = timedelta(seconds=10), seize: bool = False
@@ -48,7 +48,7 @@ class Leases:
 
 
 class Loop(ABC):
-    """One concern of the scheduler. Subclasses name it and fill in the four beats.
+    """One concern of the scheduler or of the registry. Subclasses name it and fill in the four beats.
 
     ``observe`` reads in one short transaction; ``decide`` is pure and answers None when there is nothing to do;
     ``act`` talks to the world with no transaction open, may be slow, can be repeated, and answers None when there is
