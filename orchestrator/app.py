@@ -30,11 +30,14 @@ from orchestrator.agents.acs import AgentSockets
 from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.heartbeat import Heartbeat
 from orchestrator.agents.presence import Presence
-from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.agents.tcs import TelemetrySockets
+from orchestrator.errand import Tools, make_tools
 from orchestrator.frame import make_execute
 from orchestrator.identity import ensure_agent_key, ensure_root_key, find_key, load_master_key
 from orchestrator.operations import SERVICES
+from registry.loops import make_loops as make_registry_loops
+from registry.storage import Storage
+from registry.storage.filesystem import FilesystemStorage
 from scheduler.fleets import Fleets
 from scheduler.provisioners import Provisioner
 from state.loop import Leases
@@ -54,8 +57,14 @@ class Parts:
     store: Store
     secrets: SecretBox
     find_key: Callable[[str], Key | None]
+    storage: Storage
     services: tuple[Service, ...] = field(default_factory=lambda: SERVICES)
     fleets: Fleets = field(default_factory=Fleets)
+
+    @property
+    def tools(self) -> Tools:
+        """New tools for operations that run outside of a transaction."""
+        return make_tools(self.store, self.storage, clock=self.clock, settings=self.settings, secrets=self.secrets)
 
 
 def build_parts(settings: Settings, *, clock: Clock | None = None) -> Parts:
@@ -68,7 +77,14 @@ def build_parts(settings: Settings, *, clock: Clock | None = None) -> Parts:
     ensure_root_key(store, settings, secrets, clock)
     if settings.agent_access_key_id or settings.agent_secret_access_key:
         ensure_agent_key(store, settings, secrets, clock)
-    return Parts(settings=settings, clock=clock, store=store, secrets=secrets, find_key=find_key(store, secrets, clock))
+    return Parts(
+        settings=settings,
+        clock=clock,
+        store=store,
+        secrets=secrets,
+        find_key=find_key(store, secrets, clock),
+        storage=FilesystemStorage(settings.data / "registry"),
+    )
 
 
 def listen_for_wakes(parts: Parts) -> WakeListener | None:
@@ -87,9 +103,7 @@ def create_gateway(parts: Parts, *, strict: bool = False) -> Gateway:
         parts.services,
         find_key=parts.find_key,
         clock=parts.clock,
-        execute=make_execute(
-            parts.store, parts.settings, parts.secrets, ReportDesk(parts.store, parts.clock), fleets=parts.fleets
-        ),
+        execute=make_execute(parts.store, parts.tools, fleets=parts.fleets),
         region=parts.settings.region,
         strict=strict,
     )
@@ -149,14 +163,28 @@ def create_loops(
     """The scheduler's loops and their leases; ``alone`` when a lock keeps every other scheduler out."""
     from orchestrator.loops import make_loops
 
-    holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
-    # Alone, nobody waits for the leases, so they need not be renewed all the time.
-    length = timedelta(hours=1) if alone else timedelta(seconds=10)
-    leases = Leases(parts.store, parts.clock, holder, length=length, seize=alone)
+    leases = make_leases(parts, alone=alone)
     loops = make_loops(
         parts.store, parts.clock, leases, parts.settings, provisioners, parts.secrets, fleets=parts.fleets
     )
     return loops, leases
+
+
+def create_registry_loops(parts: Parts, *, alone: bool) -> tuple[list[Reconciler], Leases]:
+    """The registry's loops and their leases."""
+    leases = make_leases(parts, alone=alone)
+    loops = make_registry_loops(
+        parts.store, parts.clock, leases, storage=parts.storage, settings=parts.settings, secrets=parts.secrets
+    )
+    return loops, leases
+
+
+def make_leases(parts: Parts, *, alone: bool) -> Leases:
+    """Leases in this process's name."""
+    holder = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
+    # Alone, nobody waits for the leases, so they need not be renewed all the time.
+    length = timedelta(hours=1) if alone else timedelta(seconds=10)
+    return Leases(parts.store, parts.clock, holder, length=length, seize=alone)
 
 
 def start_loops(parts: Parts, loops: list[Reconciler]) -> list[Runner]:
@@ -177,14 +205,13 @@ def stop_loops(runners: list[Runner], leases: Leases) -> None:
 
 
 def create_registry_app(parts: Parts) -> Any:
-    """The registry's application over blobs in the data directory."""
+    """The registry's application."""
     from registry.access import EcrTokens
     from registry.app import create_registry
-    from registry.storage.filesystem import FilesystemStorage
 
     return create_registry(
         parts.store,
-        FilesystemStorage(parts.settings.data / "registry"),
+        parts.storage,
         clock=parts.clock,
         settings=parts.settings,
         authenticate=EcrTokens(parts.store, parts.secrets, clock=parts.clock),

@@ -15,6 +15,7 @@ from orchestrator.app import (
     create_api,
     create_loops,
     create_registry_app,
+    create_registry_loops,
     listen_for_wakes,
     start_loops,
     stop_loops,
@@ -40,13 +41,17 @@ def serve_embedded(
     parts = open_parts(settings)
     ensure_default_cluster(parts)
     environment = agent_environment(parts)
-    loops, leases = create_loops(parts, local_provisioners(parts, capacities), alone=parts.store.embedded)
+    alone = parts.store.embedded
+    loops, leases = create_loops(parts, local_provisioners(parts, capacities), alone=alone)
+    registry_loops, registry_leases = create_registry_loops(parts, alone=alone)
     listener = listen_for_wakes(parts)
     runners = start_loops(parts, loops)
+    registry_runners = start_loops(parts, registry_loops)
     try:
         serve([(create_api(parts), api), (create_registry_app(parts), registry)], when_up=lambda: when_up(environment))
     finally:
         stop_loops(runners, leases)
+        stop_loops(registry_runners, registry_leases)
         if listener is not None:
             listener.stop()
         parts.store.close()
@@ -77,9 +82,15 @@ def serve_api(settings: Settings) -> None:
 def serve_registry(settings: Settings) -> None:
     """One registry."""
     parts = open_parts(settings)
+    loops, leases = create_registry_loops(parts, alone=False)
+    listener = listen_for_wakes(parts)
+    runners = start_loops(parts, loops)
     try:
         serve([(create_registry_app(parts), listen(settings.host, settings.registry_port, "registry"))])
     finally:
+        stop_loops(runners, leases)
+        if listener is not None:
+            listener.stop()
         parts.store.close()
 
 

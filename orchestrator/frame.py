@@ -17,10 +17,8 @@ from kit.aws.errors import AwsError, ServiceUnavailable
 from kit.aws.gateway import Invocation
 from kit.clock import monotonic
 from kit.ids import Arns
-from kit.secrets import SecretBox
-from kit.settings import Settings
-from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.call import Call
+from orchestrator.errand import Errand, Tools
 from scheduler.fleets import Fleets
 from state.client_tokens import ClientToken, get_client_token
 from state.store import Session, Store, StoreBusy, StoreUnavailable
@@ -34,11 +32,9 @@ class ConflictException(AwsError):
     """The provided clientToken is already in use with a different request."""
 
 
-def make_execute(
-    store: Store, settings: Settings, secrets: SecretBox, desk: ReportDesk, *, fleets: Fleets | None = None
-) -> Callable[[Invocation], dict[str, Any]]:
-    """The function that the gateway calls for each decoded call. Gathered operations go to the desk, which opens the
-    transactions for them."""
+def make_execute(store: Store, tools: Tools, *, fleets: Fleets | None = None) -> Callable[[Invocation], dict[str, Any]]:
+    """The function that the gateway calls for each decoded call."""
+    settings = tools.settings
     arns = Arns(settings.account, settings.region)
     fleets = fleets or Fleets()
 
@@ -47,8 +43,8 @@ def make_execute(
         name = f"{invocation.service.name}:{invocation.operation}"
         seed = randomness.randbits(32)
 
-        def work(session: Session) -> dict[str, Any]:
-            call = Call(
+        def enter(session: Session) -> Call:
+            return Call(
                 session=session,
                 caller=invocation.caller,
                 now=invocation.at,
@@ -56,14 +52,17 @@ def make_execute(
                 seed=seed,
                 arns=arns,
                 settings=settings,
-                secrets=secrets,
+                secrets=tools.secrets,
                 fleets=fleets,
             )
-            return answer_once(call, invocation, name)
+
+        def work(session: Session) -> dict[str, Any]:
+            return answer_once(enter(session), invocation, name)
 
         try:
-            if invocation.gathered:
-                answer = invocation.handler(desk, invocation.params) or {}
+            if invocation.outside:
+                errand = Errand(store=store, caller=invocation.caller, tools=tools, enter=enter)
+                answer = invocation.handler(errand, invocation.params) or {}
             else:
                 answer = store.read(work) if invocation.readonly else store.transact(work)
         except (StoreBusy, StoreUnavailable) as trouble:

@@ -12,7 +12,6 @@ from agent.runtime import EngineInfo
 from kit.aws.gateway import Invocation
 from kit.aws.sigv4 import Caller
 from kit.ids import Arns, last_part, new_id, new_uuid
-from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.app import Parts
 from orchestrator.frame import make_execute
@@ -42,7 +41,7 @@ def register_hosts(
 
 def make_call(parts: Parts) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
     """A function that calls ECS operations through the frame, as an agent or a user would."""
-    execute = make_execute(parts.store, parts.settings, parts.secrets, ReportDesk(parts.store, parts.clock))
+    execute = make_execute(parts.store, parts.tools)
     arn = f"arn:aws:iam::{parts.settings.account}:user/fleet"
     caller = Caller(access_key_id="AKIASIMULATEDFLEET00", principal_arn=arn, account=parts.settings.account)
 

@@ -50,7 +50,7 @@ class Invocation:
     request_id: str
     at: datetime
     client_token: str | None
-    gathered: bool = False
+    outside: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -174,7 +174,7 @@ class Gateway:
                 request_id=request_id,
                 at=self._clock.now(),
                 client_token=params.get(token_member) or None if token_member is not None else None,
-                gathered=operation.gathered,
+                outside=operation.outside,
             )
         )
         return wire.answer(model, result or {}, request_id)

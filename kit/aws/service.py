@@ -25,12 +25,12 @@ class UnknownOperationName(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """A bound operation; ``readonly`` tells whether it may run on a replica or without a write transaction,
-    ``gathered`` that it has no transaction of its own: calls that come together are written together."""
+    ``outside`` that it runs outside of any transaction and opens its own: it waits for more than the store."""
 
     name: str
     handler: Handler
     readonly: bool
-    gathered: bool = False
+    outside: bool = False
 
 
 class Service:
@@ -62,7 +62,7 @@ class Service:
         return {name: operation.handler for name, operation in self._operations.items()}
 
     def operation(
-        self, name: str, *, readonly: bool | None = None, gathered: bool = False
+        self, name: str, *, readonly: bool | None = None, outside: bool = False
     ) -> Callable[[Handler], Handler]:
         """Bind a handler to an operation. Describe*, List*, Get*, BatchGet* and BatchCheck* count as read-only."""
         if name not in self.model.operation_names:
@@ -74,7 +74,7 @@ class Service:
         reads = name.startswith(_READS) if readonly is None else readonly
 
         def bind(handler: Handler) -> Handler:
-            self._operations[name] = Operation(name=name, handler=handler, readonly=reads, gathered=gathered)
+            self._operations[name] = Operation(name=name, handler=handler, readonly=reads, outside=outside)
             return handler
 
         return bind

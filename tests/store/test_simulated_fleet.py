@@ -20,6 +20,7 @@ from kit.clock import ManualClock
 from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.app import Parts
+from registry.storage.memory import MemoryStorage
 from scheduler.loops.hosts import HostsLoop
 from scheduler.loops.services import ServicesLoop
 from state.base import Base
@@ -53,7 +54,12 @@ class Weather:
         secrets = SecretBox(SecretBox.new_master_key())
         settings = Settings(data=folder)
         self.parts = Parts(
-            settings=settings, clock=self.clock, store=self.store, secrets=secrets, find_key=lambda name: None
+            settings=settings,
+            clock=self.clock,
+            store=self.store,
+            secrets=secrets,
+            find_key=lambda name: None,
+            storage=MemoryStorage(clock=self.clock),
         )
         self.fleet = SimulatedFleet(
             self.parts, hosts=HOSTS, cpu=8192, memory=30 * MEMORY, behaviour=STORMY, seed=seed, workers=0

@@ -21,8 +21,10 @@ from kit.aws.sigv4 import Caller, FindKey, Key
 from kit.clock import Clock, SystemClock
 from kit.secrets import SecretBox
 from kit.settings import Settings
-from orchestrator.agents.report_desk import ReportDesk
+from orchestrator.errand import make_tools
 from orchestrator.frame import make_execute
+from registry.storage import Storage
+from registry.storage.memory import MemoryStorage
 from state.base import Base
 from state.store import Store
 
@@ -46,17 +48,22 @@ class Loopback:
         settings: Settings | None = None,
         secrets: SecretBox | None = None,
         find_key: FindKey | None = None,
+        storage: Storage | None = None,
     ) -> None:
         self.store = Store(url)
         Base.metadata.create_all(self.store.engine)
         self.clock = clock or SystemClock()
         self.settings = settings or Settings()
         self.secrets = secrets or SecretBox(SecretBox.new_master_key())
+        self.storage = storage or MemoryStorage(clock=self.clock)
         self.gateway = Gateway(
             services,
             find_key=find_key or {KEY.access_key_id: KEY}.get,
             clock=self.clock,
-            execute=make_execute(self.store, self.settings, self.secrets, ReportDesk(self.store, self.clock)),
+            execute=make_execute(
+                self.store,
+                make_tools(self.store, self.storage, clock=self.clock, settings=self.settings, secrets=self.secrets),
+            ),
             strict=True,
         )
 

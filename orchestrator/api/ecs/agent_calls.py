@@ -3,9 +3,9 @@
 from typing import Any
 
 from kit.ids import last_part
-from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
+from orchestrator.errand import Errand
 from scheduler.wiring import task_of_attachment
 from state.tasks import Task
 
@@ -23,16 +23,16 @@ def discover_poll_endpoint(call: Call, request: dict[str, Any]) -> dict[str, Any
     }
 
 
-@ecs.operation("SubmitTaskStateChange", gathered=True)
-def submit_task_state_change(desk: ReportDesk, request: dict[str, Any]) -> dict[str, Any]:
+@ecs.operation("SubmitTaskStateChange", outside=True)
+def submit_task_state_change(errand: Errand, request: dict[str, Any]) -> dict[str, Any]:
     """Write what an agent observed of a task and its containers. May be repeated, may come late."""
-    return _submit(desk, request)
+    return _submit(errand, request)
 
 
-@ecs.operation("SubmitContainerStateChange", gathered=True)
-def submit_container_state_change(desk: ReportDesk, request: dict[str, Any]) -> dict[str, Any]:
+@ecs.operation("SubmitContainerStateChange", outside=True)
+def submit_container_state_change(errand: Errand, request: dict[str, Any]) -> dict[str, Any]:
     """Write what an agent observed of one container."""
-    return _submit(desk, {"task": request.get("task"), "containers": [request]})
+    return _submit(errand, {"task": request.get("task"), "containers": [request]})
 
 
 @ecs.operation("SubmitAttachmentStateChanges")
@@ -49,8 +49,8 @@ def submit_attachment_state_changes(call: Call, request: dict[str, Any]) -> dict
     return ACKNOWLEDGED
 
 
-def _submit(desk: ReportDesk, report: dict[str, Any]) -> dict[str, Any]:
-    for trouble in desk.submit([report]):
+def _submit(errand: Errand, report: dict[str, Any]) -> dict[str, Any]:
+    for trouble in errand.tools.desk.submit([report]):
         if trouble is not None:
             raise trouble
     return ACKNOWLEDGED

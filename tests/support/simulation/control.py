@@ -18,10 +18,11 @@ from orchestrator.agents.conversation import Conversation
 from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.heartbeat import Heartbeat
 from orchestrator.agents.presence import Presence
-from orchestrator.agents.report_desk import ReportDesk
+from orchestrator.errand import make_tools
 from orchestrator.frame import make_execute
 from orchestrator.loops import make_loops
 from orchestrator.operations import SERVICES
+from registry.storage.memory import MemoryStorage
 from scheduler.provisioners import Provisioner
 from state.loop import Leases
 from state.store import Store
@@ -103,7 +104,10 @@ class Replica:
             SERVICES,
             find_key=KEYS.get,
             clock=clock,
-            execute=make_execute(store, settings, secrets, ReportDesk(store, clock)),
+            execute=make_execute(
+                store,
+                make_tools(store, MemoryStorage(clock=clock), clock=clock, settings=settings, secrets=secrets),
+            ),
             region=settings.region,
             strict=True,
         )
