@@ -18,8 +18,10 @@ from registry.errors import (
     TagImmutable,
     TagInvalid,
 )
+from registry.events import note_delete
 from registry.manifests import Manifest
 from registry.names import is_digest, is_tag
+from registry.pushes import after_push
 from state.blobs import linked_sizes
 from state.images import (
     Image,
@@ -30,6 +32,7 @@ from state.images import (
     get_image,
     get_tag,
     known_images,
+    tags_of,
 )
 from state.repositories import Repository, get_repository, lock_repository
 
@@ -75,10 +78,12 @@ def put_image(session: Session, repository: str, push: Push, *, account: str, no
         if not is_tag(tag):
             raise TagInvalid(f"'{tag[:200]}' is not a valid tag")
     image = get_image(session, repository, push.digest)
+    new = image is None
     if image is None:
         image = _add(session, repository, push, now)
-    for name in push.tags:
-        _point(session, home, name, push.digest)
+    moved = [name for name in push.tags if _point(session, home, name, push.digest)]
+    if new or moved:
+        after_push(session, image, moved, now=now)
     return image
 
 
@@ -96,17 +101,24 @@ def is_immutable(repository: Repository, tag: str) -> bool:
             return False
 
 
-def remove_tag(session: Session, repository: str, tag: str) -> None:
+def remove_tag(session: Session, repository: str, tag: str, *, now: datetime) -> None:
     """Take the tag away, and nothing else; raises ManifestUnknown."""
-    if not is_tag(tag) or get_tag(session, repository, tag) is None:
+    found = get_tag(session, repository, tag) if is_tag(tag) else None
+    if found is None:
         raise ManifestUnknown(f"tag '{tag[:200]}' is not known in repository '{repository}'")
+    note_delete(session, repository, found.digest, tag, now=now)
     delete_tag(session, repository, tag)
+    session.expire_all()
 
 
-def remove_image(session: Session, repository: str, digest: str) -> None:
+def remove_image(session: Session, repository: str, digest: str, *, now: datetime) -> None:
     """Take the image and every tag on it away; raises ManifestUnknown."""
     find_image(session, repository, digest)
+    for tag in tags_of(session, repository, [digest]).get(digest, [None]):
+        note_delete(session, repository, digest, tag, now=now)
     delete_image(session, repository, digest)
+    # What the session remembers of the rows the database took along is no longer true.
+    session.expire_all()
 
 
 def _existing(found: Repository | None, name: str, account: str) -> Repository:
@@ -148,15 +160,19 @@ def _add(session: Session, repository: str, push: Push, now: datetime) -> Image:
     return image
 
 
-def _point(session: Session, repository: Repository, name: str, digest: str) -> None:
+def _point(session: Session, repository: Repository, name: str, digest: str) -> bool:
+    """Point the tag to the digest; say whether it did not already."""
     tag = get_tag(session, repository.name, name)
     if tag is None:
         session.add(Tag(repository=repository.name, name=name, digest=digest))
         session.flush()
-    elif tag.digest != digest:
+    elif tag.digest == digest:
+        return False
+    else:
         if is_immutable(repository, name):
             raise TagImmutable(
                 f"The image tag '{name}' already exists in the '{repository.name}' repository "
                 "and cannot be overwritten because the tag is immutable."
             )
         tag.digest = digest
+    return True

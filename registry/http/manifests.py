@@ -71,14 +71,14 @@ async def put_manifest(ask: Ask) -> Response:
 
 async def delete_manifest(ask: Ask) -> Response:
     """By tag take the tag away; by digest the manifest with every tag on it."""
-    name, reference = ask.name, ask.part("reference")
+    name, reference, now = ask.name, ask.part("reference"), ask.room.clock.now()
 
     def remove(session: Session) -> None:
         find_repository(session, name, ask.room.settings.account)
         if ":" in reference:
-            remove_image(session, name, check_digest(reference))
+            remove_image(session, name, check_digest(reference), now=now)
         else:
-            remove_tag(session, name, reference)
+            remove_tag(session, name, reference, now=now)
 
     await ask.transact(remove)
     return Response(status_code=202)

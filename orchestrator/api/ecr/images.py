@@ -14,13 +14,11 @@ from orchestrator.api.ecr.errors import (
 from orchestrator.api.ecr.finding import Missed, find_named_repository, look_up, page_start
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
-from registry.images import Push, put_image
+from registry.images import Push, put_image, remove_image, remove_tag
 from registry.manifests import read_manifest
 from registry.names import algorithm_of, digest_of, is_digest
 from state.images import (
     Image,
-    delete_image,
-    delete_tag,
     get_image,
     get_tag,
     list_image_ids,
@@ -150,8 +148,7 @@ def _delete(call: Call, repository: str, image_id: dict[str, Any]) -> list[dict[
     digest, tag = found.digest, image_id.get("imageTag")
     tags = tags_of(call.session, repository, [digest]).get(digest, [])
     if tag is not None and len(tags) > 1:
-        delete_tag(call.session, repository, tag)
-        call.session.expire_all()
+        remove_tag(call.session, repository, tag, now=call.now)
         return [_image_id(digest, tag)]
     lists = lists_that_need(call.session, repository, digest)
     if lists:
@@ -159,9 +156,7 @@ def _delete(call: Call, repository: str, image_id: dict[str, Any]) -> list[dict[
             code="ImageReferencedByManifestList",
             reason=f"Requested image referenced by manifest list: [{', '.join(lists)}]",
         )
-    delete_image(call.session, repository, digest)
-    # What the session remembers of the rows the database took along is no longer true.
-    call.session.expire_all()
+    remove_image(call.session, repository, digest, now=call.now)
     return [_image_id(digest, name) for name in tags] or [_image_id(digest, None)]
 
 

@@ -1,0 +1,39 @@
+"""Registry events: what was pushed, deleted and scanned, in the order it happened. Append-only."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import String, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from state.base import Base, Serial
+from state.blobs import DIGEST
+from state.repositories import SORTED_NAME
+
+
+class RegistryEvent(Base):
+    """One event. Its writer is the registry."""
+
+    __tablename__ = "registry_events"
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    at: Mapped[datetime]
+    # EventBridge's ``detail-type`` and ``detail``.
+    detail_type: Mapped[str] = mapped_column(String(60))
+    repository: Mapped[str] = mapped_column(SORTED_NAME)
+    digest: Mapped[str | None] = mapped_column(DIGEST)
+    detail: Mapped[dict[str, Any]]
+
+
+def list_registry_events(
+    session: Session, *, after: int = 0, repository: str | None = None, limit: int = 1000
+) -> Sequence[RegistryEvent]:
+    """Events beyond the number ``after``, the oldest first."""
+    query = select(RegistryEvent).where(RegistryEvent.id > after).order_by(RegistryEvent.id).limit(limit)
+    return session.scalars(query if repository is None else query.where(RegistryEvent.repository == repository)).all()
+
+
+def forget_registry_events(session: Session, *, before: datetime) -> None:
+    """Delete events older than ``before``."""
+    session.execute(delete(RegistryEvent).where(RegistryEvent.at < before))
