@@ -116,7 +116,7 @@ def create_api(parts: Parts) -> FastAPI:
     agents = AgentSockets(parts.store, parts.clock, parts.settings, handshake, presence)
     telemetry = TelemetrySockets(parts.store, handshake)
     aws = AwsApp(create_gateway(parts), max_body=parts.settings.max_body, threads=parts.settings.threads)
-    heartbeat = Runner(Heartbeat(presence), parts.clock)
+    heartbeat = Runner(Heartbeat(presence, agents.compare), parts.clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -1,7 +1,7 @@
 """The control plane's side of a simulated fleet's connections: what the agents' socket (ACS) does, without a socket.
 
-Each connected host has a real Conversation, listens to its host's wakes, and is looked at again at every heartbeat,
-since wakes may be lost.
+Each connected host has a real Conversation and listens to its host's wakes; since those may be lost, ``refresh`` wakes
+the hosts that are behind what the store says, as the heartbeat of an API process does.
 """
 
 import threading
@@ -43,7 +43,7 @@ class Doors:
         self._on_wake = on_wake
         self._doors: dict[str, Door] = {}
         self._woken: dict[str, None] = {}
-        self._looked_at: OrderedDict[str, float] = OrderedDict()
+        self._beaten_at: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class Doors:
         openings = [(host_id, self._doors[host_id].conversation.opening()) for host_id in host_ids]
         with self._lock:
             for host_id in host_ids:
-                self._looked_at[host_id] = now
+                self._beaten_at[host_id] = now
                 self._woken[host_id] = None
         self._on_wake()
         return openings
@@ -74,7 +74,7 @@ class Doors:
             return
         door.stop_listening()
         with self._lock:
-            self._looked_at.pop(host_id, None)
+            self._beaten_at.pop(host_id, None)
             self._woken.pop(host_id, None)
         self.presence.left(host_id, door.connection_id)
 
@@ -95,19 +95,27 @@ class Doors:
         return bool(self._woken)
 
     def heartbeats(self) -> list[Frame]:
-        """Heartbeats that are due; their hosts count as woken."""
+        """Heartbeats that are due."""
         now = self._clock.now().timestamp()
         frames = []
         with self._lock:
-            while self._looked_at:
-                host_id, at = next(iter(self._looked_at.items()))
+            while self._beaten_at:
+                host_id, at = next(iter(self._beaten_at.items()))
                 if now - at < HEARTBEAT_SECONDS:
                     break
-                self._looked_at[host_id] = now
-                self._looked_at.move_to_end(host_id)
-                self._woken[host_id] = None
+                self._beaten_at[host_id] = now
+                self._beaten_at.move_to_end(host_id)
                 frames.append((host_id, self._doors[host_id].conversation.heartbeat()))
         return frames
+
+    def refresh(self) -> None:
+        """The heartbeat of the process: its agents are here, and hosts that have changed count as woken."""
+        marks = self.presence.refresh()
+        behind = [host_id for host_id, door in list(self._doors.items()) if door.conversation.is_behind(marks)]
+        with self._lock:
+            self._woken.update(dict.fromkeys(behind))
+        if behind:
+            self._on_wake()
 
     def news(self, host_id: str, send: Callable[[Iterable[Frame]], None]) -> None:
         """Send what the host has not been told yet; a host that may not be here any more is hung up on."""

@@ -171,7 +171,7 @@ class SimulatedFleet:
         now = self._clock.now()
         if now - self._refreshed_at >= REFRESH:
             self._refreshed_at = now
-            self._doors.presence.refresh()
+            self._doors.refresh()
 
     def _pump(self) -> None:
         """Carry frames and reports. While the agents are at work on one exchange, the one before is written."""

@@ -1,12 +1,15 @@
 """The agents' socket (ACS): carries the frames of a conversation.
 
-Tasks go out whenever a wake says that the host's tasks may have changed, and at every heartbeat, since wakes may be
-lost.
+Tasks go out whenever a wake says that the host's tasks may have changed. Wakes may be lost: the process' heartbeat
+compares what each conversation has looked at with the store, and wakes those that are behind.
 """
 
 import asyncio
 import contextlib
 import logging
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import anyio.to_thread
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -39,6 +42,15 @@ class AgentSockets:
         self._handshake = handshake
         self._presence = presence
         self._texts = PayloadTexts(settings)
+        self._open: dict[Conversation, Callable[[], None]] = {}
+        self._lock = threading.Lock()
+
+    def compare(self, marks: Mapping[str, int]) -> None:
+        """Wake the connections whose hosts have changed since they looked; on any thread."""
+        with self._lock:
+            waking = [wake for conversation, wake in self._open.items() if conversation.is_behind(marks)]
+        for wake in waking:
+            wake()
 
     async def serve(self, socket: WebSocket) -> None:
         request = request_of(socket)
@@ -54,7 +66,10 @@ class AgentSockets:
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
         conversation = Conversation(self._store, self._clock, self._settings, instance_id, self._texts)
-        stop_listening = self._store.wakes.listen(f"agent:{instance_id}", lambda: _set_from_thread(loop, woken))
+        wake = partial(_set_from_thread, loop, woken)
+        stop_listening = self._store.wakes.listen(f"agent:{instance_id}", wake)
+        with self._lock:
+            self._open[conversation] = wake
         code = CLEAN
         try:
             await anyio.to_thread.run_sync(self._presence.arrived, instance_id, connection_id)
@@ -69,6 +84,8 @@ class AgentSockets:
                     code = FAILED
         finally:
             stop_listening()
+            with self._lock:
+                del self._open[conversation]
             with contextlib.suppress(Exception):
                 await socket.close(code)
             await anyio.to_thread.run_sync(self._presence.left, instance_id, connection_id)
@@ -77,11 +94,16 @@ class AgentSockets:
 async def _send(socket: WebSocket, conversation: Conversation, woken: asyncio.Event) -> None:
     await socket.send_text(await anyio.to_thread.run_sync(conversation.opening))
     woken.set()
+    clock = asyncio.get_running_loop().time
+    due = clock() + HEARTBEAT_SECONDS
     while True:
         try:
-            await asyncio.wait_for(woken.wait(), HEARTBEAT_SECONDS)
+            # Not from the last wake on: a host may be woken all the time with nothing to say to its agent.
+            await asyncio.wait_for(woken.wait(), due - clock())
         except TimeoutError:
             await socket.send_text(conversation.heartbeat())
+            due = clock() + HEARTBEAT_SECONDS
+            continue
         woken.clear()
         news = await anyio.to_thread.run_sync(conversation.news)
         if conversation.closed:

@@ -1,5 +1,8 @@
-"""The heartbeat: an API process says now and then that its agents are still connected."""
+"""The heartbeat: an API process says now and then that its agents are still connected, and looks whether one of them
+was not told something, since wakes may be lost: one statement does both for all of them.
+"""
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import ClassVar
 
@@ -7,13 +10,14 @@ from orchestrator.agents.presence import Presence
 
 
 class Heartbeat:
-    """A reconciler of one step."""
+    """A reconciler of one step. ``compare`` is given the marks of the hosts, and wakes the connections behind them."""
 
     name: ClassVar[str] = "heartbeat"
     every = timedelta(seconds=20)
 
-    def __init__(self, presence: Presence) -> None:
+    def __init__(self, presence: Presence, compare: Callable[[Mapping[str, int]], None]) -> None:
         self._presence = presence
+        self._compare = compare
 
     def step(self) -> None:
-        self._presence.refresh()
+        self._compare(self._presence.refresh())

@@ -60,29 +60,34 @@ class Presence:
 
         return self._store.transact(write)
 
-    def refresh(self) -> None:
-        """Say that the connected agents are still here: one write for all of them."""
+    def refresh(self) -> Mapping[str, int]:
+        """Say that the connected agents are still here, one write for all of them; answers the marks of their hosts,
+        but for those whose agents have dialled elsewhere since."""
         with self._lock:
             here = dict(self._here)
         if not here:
-            return
+            return {}
         now = self._clock.now()
         # Of a host that was not taken for away, placement learns nothing new.
         revision = case((ContainerInstance.agent_connected, ContainerInstance.revision), else_=new_revision())
 
-        def write(session: Session) -> None:
+        def write(session: Session) -> Mapping[str, int]:
             hold_hosts(session, here.values())
+            marks: dict[str, int] = {}
             for few in some(list(here)):
-                session.connection().execute(
+                rows = session.connection().execute(
                     update(ContainerInstance)
                     .where(
                         ContainerInstance.id.in_([here[connection] for connection in few]),
                         ContainerInstance.connection_id.in_(few),
                     )
                     .values(seen_at=now, agent_connected=True, revision=revision)
+                    .returning(ContainerInstance.id, ContainerInstance.revision)
                 )
+                marks.update((host, mark) for host, mark in rows.all())
+            return marks
 
-        self._store.transact(write)
+        return self._store.transact(write)
 
 
 class _Step(NamedTuple):

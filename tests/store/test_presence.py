@@ -1,11 +1,15 @@
-"""Presence: hosts are shown as connected while a socket of theirs is open, however many agents dial at once."""
+"""Presence: hosts are shown as connected while a socket of theirs is open, however many agents dial at once; and the
+heartbeat finds the connections that were not told of something.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
+from orchestrator.agents.conversation import Conversation
+from orchestrator.agents.heartbeat import Heartbeat
 from orchestrator.agents.presence import Presence
 from state.container_instances import ContainerInstance
 from tests.support.tasks import TasksPlane
@@ -59,3 +63,83 @@ def test_many_may_arrive_in_one_transaction(plane: TasksPlane) -> None:
     hosts = [plane.add_host().rsplit("/", 1)[-1] for _ in range(3)]
     Presence(plane.store, plane.clock).arrived_together({f"socket-{host[-8:]}": host for host in hosts})
     assert connections(plane) == {host: f"socket-{host[-8:]}" for host in hosts}
+
+
+class Replica:
+    """An API process with open connections; ``woken`` are the hosts that its last heartbeat found behind."""
+
+    def __init__(self, plane: TasksPlane) -> None:
+        self.presence = Presence(plane.store, plane.clock)
+        self.lines: list[Conversation] = []
+        self.woken: list[str] = []
+        self.heartbeat = Heartbeat(self.presence, self._compare)
+        self._plane = plane
+
+    def connect(self, host: str) -> Conversation:
+        line = Conversation(self._plane.store, self._plane.clock, self._plane.settings, host.rsplit("/", 1)[-1])
+        self.presence.arrived(line.instance_id, f"{id(self)}-{len(self.lines)}")
+        line.news()
+        self.lines.append(line)
+        return line
+
+    def beat(self) -> list[str]:
+        self.heartbeat.step()
+        return self.woken
+
+    def _compare(self, marks: Mapping[str, int]) -> None:
+        self.woken = [line.instance_id for line in self.lines if line.is_behind(marks)]
+
+
+def test_a_heartbeat_wakes_whoever_missed_a_wake_and_nobody_else(plane: TasksPlane) -> None:
+    hosts = [plane.add_host(name=name) for name in ("one", "two")]
+    plane.register()
+    replica = Replica(plane)
+    first, second = (replica.connect(host) for host in hosts)
+    assert replica.beat() == []
+
+    on_second = [{"type": "memberOf", "expression": "attribute:name == two"}]
+    task = plane.run(placementConstraints=on_second)["taskArn"]
+    assert replica.beat() == [second.instance_id]
+    assert replica.beat() == [second.instance_id], "until it has looked"
+    assert second.news() and replica.beat() == []
+
+    plane.ecs.stop_task(task=task)
+    assert replica.beat() == [second.instance_id]
+    assert second.news() and replica.beat() == []
+
+    plane.ecs.deregister_container_instance(containerInstance=hosts[0], force=True)
+    assert replica.beat() == [first.instance_id]
+
+
+def test_replicas_each_look_after_their_own_connections(plane: TasksPlane) -> None:
+    hosts = [plane.add_host() for _ in range(2)]
+    plane.register()
+    here, there = Replica(plane), Replica(plane)
+    here.connect(hosts[0])
+    there.connect(hosts[1])
+    task = plane.run()
+    mine = task["containerInstanceArn"].rsplit("/", 1)[-1]
+
+    assert [*here.beat(), *there.beat()] == [mine]
+
+
+def test_a_connection_whose_agent_has_dialled_elsewhere_is_looked_at_again(plane: TasksPlane) -> None:
+    host = plane.add_host()
+    old, new = Replica(plane), Replica(plane)
+    line = old.connect(host)
+    new.connect(host)
+
+    assert old.beat() == [line.instance_id]
+    assert new.beat() == []
+
+
+def test_a_heartbeat_is_one_statement_for_all_connected_hosts(plane: TasksPlane) -> None:
+    replica = Replica(plane)
+    for _ in range(5):
+        replica.connect(plane.add_host())
+    statements: list[str] = []
+    event.listen(plane.store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+
+    assert replica.beat() == []
+    assert len([statement for statement in statements if statement.startswith("UPDATE")]) == 1
+    assert not any("revision" in statement for statement in statements if statement.startswith("SELECT"))

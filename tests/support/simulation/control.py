@@ -41,10 +41,10 @@ class Link:
 
     conversation: Conversation
     connection_id: str
+    beaten_at: datetime
     to_agent: deque[str] = field(default_factory=deque)
     to_server: deque[str] = field(default_factory=deque)
     woken: bool = True
-    looked_at: datetime | None = None
     broken: bool = False
     hung_up: bool = False
     dropped: bool = False
@@ -114,12 +114,13 @@ class Replica:
         self._handshake = Handshake(store, clock, KEYS.get)
         self._presence = Presence(store, clock)
         self.links: list[Link] = []
-        self.turns = [Turn(Heartbeat(self._presence), clock, clock.now())]
+        self.turns = [Turn(Heartbeat(self._presence, self.compare), clock, clock.now())]
 
     def connect(self, request: HttpRequest) -> Link:
         """Open an agent's connection; raises AwsError."""
         instance_id = self._handshake.admit(request, action="ecs:Poll", member="containerInstanceArn")
-        link = Link(Conversation(self.store, self.clock, self.settings, instance_id), new_uuid())
+        conversation = Conversation(self.store, self.clock, self.settings, instance_id)
+        link = Link(conversation, new_uuid(), self.clock.now())
         self._presence.arrived(instance_id, link.connection_id)
         link.to_agent.append(link.conversation.opening())
         self.links.append(link)
@@ -130,6 +131,11 @@ class Replica:
         for link in self.links:
             if name == f"agent:{link.conversation.instance_id}":
                 link.woken = True
+
+    def compare(self, marks: Mapping[str, int]) -> None:
+        """What the heartbeat has seen of the hosts."""
+        for link in self.links:
+            link.woken |= link.conversation.is_behind(marks)
 
     def serve(self, link: Link) -> bool:
         """One beat of a connection: hang up, answer a frame, or say what is new; False when nothing was due."""
@@ -146,12 +152,13 @@ class Replica:
                 link.to_agent.append(answer)
             return True
         now = self.clock.now()
-        if not link.woken and link.looked_at is not None and now - link.looked_at < HEARTBEAT:
+        if now - link.beaten_at >= HEARTBEAT:
+            link.beaten_at = now
+            link.to_agent.append(link.conversation.heartbeat())
+            return True
+        if not link.woken:
             return False
         link.woken = False
-        if link.looked_at is not None and now - link.looked_at >= HEARTBEAT:
-            link.to_agent.append(link.conversation.heartbeat())
-        link.looked_at = now
         link.to_agent.extend(link.conversation.news())
         if link.conversation.closed:
             link.broken = True
