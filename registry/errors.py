@@ -116,6 +116,12 @@ class ManifestUnknown(RegistryError):
     code, status = "MANIFEST_UNKNOWN", 404
 
 
+class ImageArchived(RegistryError):
+    """the image is archived; make it active again (UpdateImageStorageClass) to pull it"""
+
+    code, status = "DENIED", 403
+
+
 class ManifestInvalid(RegistryError):
     """manifest invalid"""
 

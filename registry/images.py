@@ -81,6 +81,9 @@ def put_image(session: Session, repository: str, push: Push, *, account: str, no
     new = image is None
     if image is None:
         image = _add(session, repository, push, now)
+    elif image.status != "ACTIVE":
+        # Who pushes an image wants to pull it.
+        image.status, image.activated_at = "ACTIVE", now
     moved = [name for name in push.tags if _point(session, home, name, push.digest)]
     if new or moved:
         after_push(session, image, moved, now=now)

@@ -51,6 +51,10 @@ class Image(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     pushed_at: Mapped[datetime]
     pulled_at: Mapped[datetime | None]
+    # ACTIVE or ARCHIVED: kept, but not to be pulled until it is active again.
+    status: Mapped[str] = mapped_column(String(12), default="ACTIVE")
+    archived_at: Mapped[datetime | None]
+    activated_at: Mapped[datetime | None]
 
 
 class Reference(Base):
@@ -100,21 +104,33 @@ def list_tags(
 
 
 def list_images(
-    session: Session, repository: str, *, tagged: bool | None = None, after: str | None = None, limit: int
+    session: Session,
+    repository: str,
+    *,
+    status: str | None = None,
+    tagged: bool | None = None,
+    after: str | None = None,
+    limit: int,
 ) -> Sequence[Image]:
     """Images in the order of their digests; ``tagged`` chooses those with a tag, or those without one."""
     query = select(Image).where(Image.repository == repository).order_by(Image.digest).limit(limit)
+    if status is not None:
+        query = query.where(Image.status == status)
     if tagged is not None:
         has_tag = exists().where(Tag.repository == Image.repository, Tag.digest == Image.digest)
         query = query.where(has_tag if tagged else ~has_tag)
     return session.scalars(query.where(Image.digest > after) if after is not None else query).all()
 
 
-def list_image_ids(session: Session, repository: str, *, tagged: bool | None = None) -> list[tuple[str, str | None]]:
+def list_image_ids(
+    session: Session, repository: str, *, status: str | None = None, tagged: bool | None = None
+) -> list[tuple[str, str | None]]:
     """Digest and tag of every image, once for each of its tags, in the order of both."""
     same = and_(Tag.repository == Image.repository, Tag.digest == Image.digest)
     query = select(Image.digest, Tag.name).join(Tag, same, isouter=tagged is not True)
     query = query.where(Image.repository == repository).order_by(Image.digest, Tag.name)
+    if status is not None:
+        query = query.where(Image.status == status)
     if tagged is False:
         query = query.where(Tag.name.is_(None))
     return [(digest, name) for digest, name in session.execute(query)]

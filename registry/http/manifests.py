@@ -1,21 +1,18 @@
 """Manifests over HTTP: exact bytes in, exact bytes out."""
 
-from datetime import timedelta
-
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from registry.errors import DigestInvalid, ManifestTooLarge, TagInvalid, TooManyTags
+from registry.errors import DigestInvalid, ImageArchived, ManifestTooLarge, TagInvalid, TooManyTags
 from registry.http.frame import Ask, pieces_of
 from registry.images import Push, find_image, find_repository, put_image, remove_image, remove_tag
 from registry.manifests import LARGEST, read_manifest
 from registry.names import algorithm_of, check_digest, digest_of, is_tag
-from state.images import Image, get_image
+from registry.pulls import NOTED_EVERY, note_pull
+from state.images import Image
 from state.store import Session
 
 _MOST_TAGS = 100
-# How exact "last pulled" is: a pull by many at once must not be a queue of writers.
-_PULL_NOTED_EVERY = timedelta(hours=1)
 
 
 async def get_manifest(ask: Ask) -> Response:
@@ -28,6 +25,8 @@ async def get_manifest(ask: Ask) -> Response:
         return find_image(session, name, _checked(reference), body=reading)
 
     image = await ask.read(find)
+    if image.status != "ACTIVE":
+        raise ImageArchived
     headers = {
         "Content-Type": image.media_type,
         "Docker-Content-Digest": image.digest,
@@ -102,12 +101,10 @@ async def _body(ask: Ask) -> bytes:
 
 async def _note_pull(ask: Ask, image: Image) -> None:
     now = ask.room.clock.now()
-    if image.pulled_at is not None and now - image.pulled_at < _PULL_NOTED_EVERY:
+    if image.pulled_at is not None and now - image.pulled_at < NOTED_EVERY:
         return
-
-    def note(session: Session) -> None:
-        found = get_image(session, image.repository, image.digest)
-        if found is not None:
-            found.pulled_at = now
-
-    await ask.transact(note)
+    await ask.transact(
+        lambda session: note_pull(
+            session, image.repository, image.digest, principal_arn=ask.grant.principal_arn, now=now
+        )
+    )

@@ -65,6 +65,26 @@ class KmsException(AwsError):
     """Berth encrypts no layers with keys of KMS; leave the encryption configuration out, or ask for AES256."""
 
 
+class LifecyclePolicyNotFoundException(AwsError):
+    """The lifecycle policy could not be found, and no policy is set to the repository."""
+
+
+class LifecyclePolicyPreviewNotFoundException(AwsError):
+    """There is no dry run for this repository."""
+
+
+class ImageStorageClassUpdateNotSupportedException(AwsError):
+    """The requested image storage class update is not supported."""
+
+
+class ExclusionAlreadyExistsException(AwsError):
+    """The specified pull time update exclusion already exists for the registry."""
+
+
+class ExclusionNotFoundException(AwsError):
+    """The specified pull time update exclusion was not found."""
+
+
 @contextmanager
 def in_aws_words(repository: str, account: str) -> Iterator[None]:
     """Turn what the registry raises about ``repository`` into ECR's errors."""

@@ -46,13 +46,12 @@ def describe_images(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         found = {image.digest: image for image in (_found(call, repository, each) for each in wanted)}
         return {"imageDetails": _details(call, repository, list(found.values()))}
     filters = request.get("filter") or {}
-    if filters.get("imageStatus") in ("ARCHIVED", "ACTIVATING"):
-        return {"imageDetails": []}
     scope = scope_of("DescribeImages", repository=repository.name, filter=filters)
     limit = request.get("maxResults") or _PAGE
     images = list_images(
         call.session,
         repository.name,
+        status=_status(filters),
         tagged=_TAGGED.get(filters.get("tagStatus", "ANY")),
         after=page_start(token, scope),
         limit=limit + 1,
@@ -68,11 +67,9 @@ def list_repository_images(call: Call, request: dict[str, Any]) -> dict[str, Any
     """Digest and tag of every image, once for each of its tags, a page at a time."""
     repository = find_named_repository(call, request)
     filters = request.get("filter") or {}
-    if filters.get("imageStatus") in ("ARCHIVED", "ACTIVATING"):
-        return {"imageIds": []}
     tagged = _TAGGED.get(filters.get("tagStatus", "ANY"))
     ids, token = page(
-        list_image_ids(call.session, repository.name, tagged=tagged),
+        list_image_ids(call.session, repository.name, status=_status(filters), tagged=tagged),
         key=lambda found: (found[0], found[1] or ""),
         limit=request.get("maxResults") or _PAGE,
         token=request.get("nextToken"),
@@ -94,6 +91,8 @@ def batch_get_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         found = look_up(call, repository.name, image_id, body=True)
         if isinstance(found, Image) and accepted and found.media_type not in accepted:
             found = Missed(code="ImageNotFound", reason="Requested image has none of the accepted media types")
+        if isinstance(found, Image) and found.status != "ACTIVE":
+            found = Missed(code="ImageInaccessible", reason="Requested image is archived; restore it to pull it")
         if isinstance(found, Missed):
             failures.append(_failure(image_id, found))
         else:
@@ -190,7 +189,9 @@ def _detail(call: Call, image: Image, tags: list[str]) -> dict[str, Any]:
         "artifactMediaType": image.artifact_type,
         "lastRecordedPullTime": image.pulled_at,
         "subjectManifestDigest": image.subject,
-        "imageStatus": "ACTIVE",
+        "imageStatus": image.status,
+        "lastArchivedAt": image.archived_at,
+        "lastActivatedAt": image.activated_at,
     }
     return {member: value for member, value in detail.items() if value is not None}
 
@@ -214,6 +215,12 @@ def _digest(body: bytes, said: str | None) -> str:
     if digest != said:
         raise ImageDigestDoesNotMatchException(f"The image's digest is '{digest}' and not '{said}' as the request says")
     return digest
+
+
+def _status(filters: dict[str, Any]) -> str | None:
+    """The status that images must have to be listed; None for all."""
+    said = filters.get("imageStatus", "ACTIVE")
+    return None if said == "ANY" else str(said)
 
 
 def _each_once(image_ids: list[dict[str, Any]]) -> list[dict[str, Any]]:
