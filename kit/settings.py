@@ -42,6 +42,11 @@ class Settings:
     task_retention_seconds: int = 3600
     service_settle_seconds: int = 10
     inject_endpoint: bool = False
+    storage: str = ""
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str = ""
+    s3_secret_access_key: str = ""
 
     @property
     def store(self) -> str:
@@ -81,6 +86,8 @@ SECRETS = (
     "root_secret_access_key",
     "agent_access_key_id",
     "agent_secret_access_key",
+    "s3_access_key_id",
+    "s3_secret_access_key",
 )
 _FOREIGN = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 
@@ -111,6 +118,11 @@ ABOUT: Mapping[str, str] = {
     "service_settle_seconds": "How long a task without health check runs before its service counts it well (ECS: 40).",
     "inject_endpoint": "Whether tasks get `AWS_ENDPOINT_URL` and region in their environment. Containers reach only an "
     "endpoint that is no loopback address: set `BERTH_HOST` and `BERTH_ENDPOINT` too.",
+    "storage": "Where blobs are kept: `s3://BUCKET/PREFIX`. Empty: files in the data directory.",
+    "s3_endpoint": "URL of the S3-compatible store. Empty: AWS's own.",
+    "s3_region": "Region of the bucket.",
+    "s3_access_key_id": "Access key id for the bucket. Empty: the process's own credentials, as AWS's tools find them.",
+    "s3_secret_access_key": "Secret access key; goes with `s3_access_key_id`.",
 }
 
 

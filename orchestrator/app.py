@@ -25,7 +25,7 @@ from kit.folders import private_folder
 from kit.ids import new_id
 from kit.reconciler import Reconciler, Runner
 from kit.secrets import SecretBox
-from kit.settings import Settings
+from kit.settings import BadSetting, Settings
 from orchestrator.agents.acs import AgentSockets
 from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.heartbeat import Heartbeat
@@ -83,7 +83,32 @@ def build_parts(settings: Settings, *, clock: Clock | None = None) -> Parts:
         store=store,
         secrets=secrets,
         find_key=find_key(store, secrets, clock),
-        storage=FilesystemStorage(settings.data / "registry"),
+        storage=make_storage(settings),
+    )
+
+
+def make_storage(settings: Settings) -> Storage:
+    """Where blobs are kept; raises BadSetting."""
+    if not settings.storage:
+        return FilesystemStorage(settings.data / "registry")
+    scheme, _, place = settings.storage.partition("://")
+    name, _, prefix = place.partition("/")
+    if scheme != "s3" or not name:
+        raise BadSetting(f"BERTH_STORAGE must be s3://BUCKET/PREFIX or nothing, not {settings.storage!r}")
+    if bool(settings.s3_access_key_id) != bool(settings.s3_secret_access_key):
+        raise BadSetting("BERTH_S3_ACCESS_KEY_ID and BERTH_S3_SECRET_ACCESS_KEY go together")
+    # Only who keeps blobs there pays for loading what speaks to it.
+    from registry.storage.s3 import Bucket, S3Storage
+
+    return S3Storage(
+        Bucket(
+            name=name,
+            prefix=prefix,
+            endpoint=settings.s3_endpoint or None,
+            region=settings.s3_region,
+            access_key_id=settings.s3_access_key_id or None,
+            secret_access_key=settings.s3_secret_access_key or None,
+        )
     )
 
 

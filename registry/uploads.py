@@ -263,12 +263,22 @@ class Incoming:
             hasher.update(data)
             self._hasher = hasher
 
+    def flush(self) -> None:
+        """Make what was written part of the session for every process; raises StorageFull, UploadBusy."""
+        try:
+            self._spool.flush()
+        except NoRoom:
+            raise StorageFull(headers=self.progress) from None
+        except Busy:
+            raise UploadBusy from None
+
     def finish(self, digest: str) -> None:
         """Verify that all that has arrived is ``digest`` and make it a blob of the repository.
 
         Raises DigestInvalid, which ends the session: its bytes are of no use to anyone.
         """
         algorithm = algorithm_of(check_digest(digest))
+        self.flush()
         if algorithm == "sha256" and self._hasher is not None:
             actual = f"sha256:{self._hasher.hexdigest()}"
         else:

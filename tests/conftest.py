@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.engine", "tests.support.images", "tests.support.postgres"]
+pytest_plugins = ["tests.support.engine", "tests.support.images", "tests.support.postgres", "tests.support.s3"]
 
 TESTS = Path(__file__).parent
 

@@ -28,7 +28,7 @@ from registry.errors import (
     Unsupported,
 )
 from registry.names import check_name
-from registry.storage import Storage
+from registry.storage import Storage, StorageError
 from registry.uploads import Uploads
 from state.store import Session, Store, StoreBusy, StoreFull, StoreUnavailable
 
@@ -95,6 +95,9 @@ def endpoint(room: Room, methods: Methods) -> Callable[[Request], Awaitable[Resp
         except ClientDisconnect:
             # Nobody is there to hear it; what arrived is kept.
             response = Response(status_code=400)
+        except StorageError as error:
+            log.warning("storage failed", extra={"path": request.scope["path"], "because": str(error)})
+            response = render(Unavailable(), room)
         except StoreBusy:
             response = render(Unavailable(), room)
         except StoreUnavailable as error:

@@ -53,6 +53,7 @@ async def upload_chunk(ask: Ask) -> Response:
     incoming = await run_in_threadpool(lambda: ask.room.uploads.write(name, upload, at=at))
     try:
         await _take(ask, incoming)
+        await run_in_threadpool(incoming.flush)
         return Response(status_code=202, headers=incoming.progress)
     finally:
         incoming.close()

@@ -51,6 +51,10 @@ class Spool(Protocol):
         """
         ...
 
+    def flush(self) -> None:
+        """Make what was written part of the spool for everybody; closing does so, too. Raises NoRoom, Busy."""
+        ...
+
 
 class Storage(Protocol):
     """Keeps blobs. Every method is synchronous and safe to call from many threads and processes."""

@@ -153,6 +153,9 @@ class FileSpool:
                 self.offset += written
                 rest = rest[written:]
 
+    def flush(self) -> None:
+        """Every write has reached the file."""
+
 
 @contextmanager
 def _full_disk() -> Iterator[None]:

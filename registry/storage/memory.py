@@ -103,3 +103,6 @@ class MemorySpool:
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._storage.take(self._upload, self._spool, data)
+
+    def flush(self) -> None:
+        """Every write has reached the spool."""

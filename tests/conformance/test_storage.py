@@ -10,14 +10,21 @@ import pytest
 from registry.storage import Busy, NotStored, Storage, WrongOffset
 from registry.storage.filesystem import FilesystemStorage
 from registry.storage.memory import MemoryStorage
+from registry.storage.s3 import Bucket, S3Storage
 from tests.support.registry import sha256, sha512
 
 UPLOAD = "7a5c0f4e-0000-4000-8000-000000000001"
 
 
-@pytest.fixture(params=["filesystem", "memory"])
+@pytest.fixture(params=["filesystem", "memory", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    return FilesystemStorage(tmp_path / "blobs") if request.param == "filesystem" else MemoryStorage()
+    match request.param:
+        case "filesystem":
+            return FilesystemStorage(tmp_path / "blobs")
+        case "memory":
+            return MemoryStorage()
+    bucket: Bucket = request.getfixturevalue("s3_bucket")
+    return S3Storage(bucket)
 
 
 def arrive(storage: Storage, data: bytes, upload: str = UPLOAD) -> None:
