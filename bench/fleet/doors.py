@@ -109,9 +109,10 @@ class Doors:
         return frames
 
     def refresh(self) -> None:
-        """The heartbeat of the process: its agents are here, and hosts that have changed count as woken."""
+        """The heartbeat of the process: a share of its agents is here, and hosts that have changed count as woken."""
         marks = self.presence.refresh()
-        behind = [host_id for host_id, door in list(self._doors.items()) if door.conversation.is_behind(marks)]
+        doors = [door for host_id in marks if (door := self._doors.get(host_id)) is not None]
+        behind = [door.conversation.instance_id for door in doors if door.conversation.is_behind(marks)]
         with self._lock:
             self._woken.update(dict.fromkeys(behind))
         if behind:

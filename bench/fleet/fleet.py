@@ -7,7 +7,7 @@ the conversations of woken hosts for news, and one pump carries frames to the ag
 import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from bench.fleet.agents import Frame, Said
@@ -20,7 +20,6 @@ from orchestrator.app import Parts
 from state.store import StoreBusy, StoreUnavailable
 
 log = logging.getLogger(__name__)
-REFRESH = timedelta(seconds=20)
 MOST_REPORTS = 4_000
 MOST_HOSTS = 16
 IDLE_SECONDS = 0.05
@@ -61,7 +60,7 @@ class SimulatedFleet:
         self._opened: list[str] = []
         self._reports: list[Mapping[str, Any]] = []
         self._next_at: float | None = None
-        self._refreshed_at = datetime.min.replace(tzinfo=UTC)
+        self._refresh_at = datetime.min.replace(tzinfo=UTC)
         self._stopping = False
         self._trouble: BaseException | None = None
         self._threads = [
@@ -168,9 +167,8 @@ class SimulatedFleet:
 
     def _look_after_connections(self) -> None:
         self._send(self._doors.heartbeats())
-        now = self._clock.now()
-        if now - self._refreshed_at >= REFRESH:
-            self._refreshed_at = now
+        if self._clock.now() >= self._refresh_at:
+            self._refresh_at = self._doors.presence.refresh_at()
             self._doors.refresh()
 
     def _pump(self) -> None:

@@ -45,7 +45,7 @@ class AgentSockets:
         self._open: dict[Conversation, Callable[[], None]] = {}
         self._lock = threading.Lock()
 
-    def compare(self, marks: Mapping[str, int]) -> None:
+    def compare(self, marks: Mapping[str, int | None]) -> None:
         """Wake the connections whose hosts have changed since they looked; on any thread."""
         with self._lock:
             waking = [wake for conversation, wake in self._open.items() if conversation.is_behind(marks)]

@@ -93,9 +93,9 @@ class Conversation:
         self._give_up([task_id for task_id, text in rendered.items() if text is None])
         return [self._payload(cluster, texts) for texts in _fitting(text for text in rendered.values() if text)]
 
-    def is_behind(self, marks: Mapping[str, int]) -> bool:
-        """Whether its host may have changed since the last look at it; so too when the host is not among the marks."""
-        return self._mark is None or marks.get(self.instance_id) != self._mark
+    def is_behind(self, marks: Mapping[str, int | None]) -> bool:
+        """Whether its host is among the marks and may have changed since the last look at it."""
+        return self.instance_id in marks and (self._mark is None or marks[self.instance_id] != self._mark)
 
     def heartbeat(self) -> str:
         return _frame("HeartbeatMessage", messageId=new_uuid(), healthy=True)

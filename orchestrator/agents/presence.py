@@ -6,18 +6,22 @@ loop marks hosts nobody has seen for a while as away.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy import Update, case, update
 
 from kit.clock import Clock
 from orchestrator.agents.gathering import Gathering
-from state.base import some
 from state.container_instances import ContainerInstance, hold_hosts, new_revision
 from state.store import Session, Store
 
 MOST_TOGETHER = 1_000
+# Each connection is refreshed so often; a share of them at a time, so that no writer waits for the rows of all hosts,
+# and the looks that follow do not all come at once.
+REFRESHED_EVERY = timedelta(seconds=20)
+SHARE = 50
 
 
 class Presence:
@@ -60,34 +64,40 @@ class Presence:
 
         return self._store.transact(write)
 
-    def refresh(self) -> Mapping[str, int]:
-        """Say that the connected agents are still here, one write for all of them; answers the marks of their hosts,
-        but for those whose agents have dialled elsewhere since."""
+    def refresh(self) -> Mapping[str, int | None]:
+        """Say of a share of the connections that they are still here, those first of whom it was said longest ago.
+
+        Answers the marks of their hosts; None for one whose agent has dialled elsewhere since, or that is gone.
+        """
         with self._lock:
-            here = dict(self._here)
+            here = dict(islice(self._here.items(), SHARE))
         if not here:
             return {}
         now = self._clock.now()
         # Of a host that was not taken for away, placement learns nothing new.
         revision = case((ContainerInstance.agent_connected, ContainerInstance.revision), else_=new_revision())
+        refreshing = (
+            update(ContainerInstance)
+            .where(ContainerInstance.id.in_([*here.values()]), ContainerInstance.connection_id.in_([*here]))
+            .values(seen_at=now, agent_connected=True, revision=revision)
+            .returning(ContainerInstance.id, ContainerInstance.revision)
+        )
 
         def write(session: Session) -> Mapping[str, int]:
             hold_hosts(session, here.values())
-            marks: dict[str, int] = {}
-            for few in some(list(here)):
-                rows = session.connection().execute(
-                    update(ContainerInstance)
-                    .where(
-                        ContainerInstance.id.in_([here[connection] for connection in few]),
-                        ContainerInstance.connection_id.in_(few),
-                    )
-                    .values(seen_at=now, agent_connected=True, revision=revision)
-                    .returning(ContainerInstance.id, ContainerInstance.revision)
-                )
-                marks.update((host, mark) for host, mark in rows.all())
-            return marks
+            return {row.id: row.revision for row in session.connection().execute(refreshing)}
 
-        return self._store.transact(write)
+        marks = self._store.transact(write)
+        with self._lock:
+            for connection in here.keys() & self._here.keys():
+                self._here[connection] = self._here.pop(connection)
+        return {instance: marks.get(instance) for instance in here.values()}
+
+    def refresh_at(self) -> datetime:
+        """When the next share is due, once one is refreshed now."""
+        with self._lock:
+            shares = max(len(self._here) / SHARE, 1)
+        return self._clock.now() + REFRESHED_EVERY / shares
 
 
 class _Step(NamedTuple):

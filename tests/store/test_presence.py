@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import event, select
 
+from kit.clock import ManualClock
 from orchestrator.agents.conversation import Conversation
 from orchestrator.agents.heartbeat import Heartbeat
-from orchestrator.agents.presence import Presence
+from orchestrator.agents.presence import REFRESHED_EVERY, SHARE, Presence
 from state.container_instances import ContainerInstance
+from state.store import StoreUnavailable
 from tests.support.tasks import TasksPlane
 
 
@@ -86,7 +88,7 @@ class Replica:
         self.heartbeat.step()
         return self.woken
 
-    def _compare(self, marks: Mapping[str, int]) -> None:
+    def _compare(self, marks: Mapping[str, int | None]) -> None:
         self.woken = [line.instance_id for line in self.lines if line.is_behind(marks)]
 
 
@@ -133,7 +135,48 @@ def test_a_connection_whose_agent_has_dialled_elsewhere_is_looked_at_again(plane
     assert new.beat() == []
 
 
-def test_a_heartbeat_is_one_statement_for_all_connected_hosts(plane: TasksPlane) -> None:
+def test_each_connection_has_its_turn_within_a_round_and_is_compared_in_it_alone(
+    plane: TasksPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.agents.presence.SHARE", 2)
+    replica = Replica(plane)
+    hosts = [replica.connect(plane.add_host()).instance_id for _ in range(5)]
+    plane.register()
+    tasks = [plane.run() for _ in range(40)]
+    behind = {task["containerInstanceArn"].rsplit("/", 1)[-1] for task in tasks}
+    assert behind == set(hosts), "placed at random, so every host has one"
+
+    turns = [replica.beat() for _ in range(3)]
+    assert [len(woken) for woken in turns] == [2, 2, 2]
+    assert {host for woken in turns for host in woken} == set(hosts)
+
+
+def test_the_more_connections_there_are_the_sooner_is_the_next_share_due(plane: TasksPlane) -> None:
+    clock = ManualClock()
+    presence = Presence(plane.store, clock)
+    for connected in (0, 1, SHARE):
+        presence.arrived_together({f"socket-{number}": "host" for number in range(connected)})
+        assert presence.refresh_at() == clock.now() + REFRESHED_EVERY
+    presence.arrived_together({f"socket-{number}": "host" for number in range(4 * SHARE)})
+    assert presence.refresh_at() == clock.now() + REFRESHED_EVERY / 4
+
+
+def test_a_share_whose_write_failed_is_not_passed_over(plane: TasksPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.agents.presence.SHARE", 1)
+    replica = Replica(plane)
+    first, second = (replica.connect(plane.add_host()).instance_id for _ in range(2))
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as broken:
+        broken.setattr(plane.store, "transact", fail)
+        with pytest.raises(StoreUnavailable):
+            replica.heartbeat.step()
+    assert [list(replica.presence.refresh()) for _ in range(3)] == [[first], [second], [first]]
+
+
+def test_a_heartbeat_is_one_statement_for_all_hosts_of_a_share(plane: TasksPlane) -> None:
     replica = Replica(plane)
     for _ in range(5):
         replica.connect(plane.add_host())

@@ -132,7 +132,7 @@ class Replica:
             if name == f"agent:{link.conversation.instance_id}":
                 link.woken = True
 
-    def compare(self, marks: Mapping[str, int]) -> None:
+    def compare(self, marks: Mapping[str, int | None]) -> None:
         """What the heartbeat has seen of the hosts."""
         for link in self.links:
             link.woken |= link.conversation.is_behind(marks)
