@@ -64,7 +64,13 @@ class Agent:
         self._identity = identity
         self._clock = clock or SystemClock()
         self._runtime = runtime or DockerRuntime(clock=self._clock, host=settings.docker_host)
-        self._aws = Aws(endpoint=settings.endpoint, region=settings.region, keys=settings.keys, clock=self._clock)
+        self._aws = Aws(
+            endpoint=settings.endpoint,
+            region=settings.region,
+            keys=settings.keys,
+            clock=self._clock,
+            ca_bundle=settings.ca_bundle,
+        )
         self._stop = threading.Event()
         self._doors: Doors | None = None
         self._info = EngineInfo(version="", architecture="", cpus=1, memory_mib=0)

@@ -47,6 +47,7 @@ class AgentSettings:
     awsvpc_network: str = DEFAULT_NETWORK
     reserved_ports: tuple[int, ...] = ()
     registry: str = ""
+    ca_bundle: str = ""
     verbose: bool = False
 
 
@@ -56,7 +57,8 @@ def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         prog="python -m agent",
         description="Join this host to a Berth cluster and run its tasks on the local container engine.",
         epilog="Keys and region come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and"
-        " AWS_DEFAULT_REGION, or from the file credentials.json (mode 0600) in the data directory.",
+        " AWS_DEFAULT_REGION, or from the file credentials.json (mode 0600) in the data directory. AWS_CA_BUNDLE"
+        " names a file of certificates to trust.",
     )
     add = parser.add_argument
     add("--endpoint", default=os.environ.get("AWS_ENDPOINT_URL"), help="URL of the Berth API")
@@ -124,6 +126,7 @@ def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -
         awsvpc_network=options.awsvpc_network,
         reserved_ports=_ports(options.reserved_ports),
         registry=options.registry,
+        ca_bundle=environment.get("AWS_CA_BUNDLE", ""),
         verbose=options.verbose,
     )
 

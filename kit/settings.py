@@ -42,6 +42,9 @@ class Settings:
     task_retention_seconds: int = 3600
     service_settle_seconds: int = 10
     inject_endpoint: bool = False
+    tls: bool = False
+    tls_certificate: str = ""
+    tls_key: str = ""
     storage: str = ""
     s3_endpoint: str = ""
     s3_region: str = "us-east-1"
@@ -56,12 +59,21 @@ class Settings:
     @property
     def api_endpoint(self) -> str:
         """How agents and clients reach the API."""
-        return self.endpoint or f"http://{self._reached_at}:{self.port}"
+        return self.endpoint or f"{self.scheme}://{self._reached_at}:{self.port}"
 
     @property
     def registry(self) -> str:
         """``host:port`` of the registry, as it stands in image URIs."""
         return self.registry_address or f"{self._reached_at}:{self.registry_port}"
+
+    @property
+    def registry_url(self) -> str:
+        """Where the registry is reached, with the scheme."""
+        return f"{self.scheme}://{self.registry}"
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
 
     @property
     def _reached_at(self) -> str:
@@ -97,7 +109,7 @@ ABOUT: Mapping[str, str] = {
     "host": "Address the API and the registry listen on; `0.0.0.0` is all, and reached from here at `127.0.0.1`.",
     "port": "Port of the API.",
     "registry_port": "Port of the registry.",
-    "endpoint": "How agents and clients reach the API, when that is not `http://HOST:PORT`.",
+    "endpoint": "How agents and clients reach the API, when that is not `http://HOST:PORT` (`https` with TLS).",
     "registry_address": "`host:port` of the registry in image URIs, when that is not `HOST:REGISTRY_PORT`.",
     "account": "AWS account id, twelve digits.",
     "region": "AWS region.",
@@ -118,6 +130,10 @@ ABOUT: Mapping[str, str] = {
     "service_settle_seconds": "How long a task without health check runs before its service counts it well (ECS: 40).",
     "inject_endpoint": "Whether tasks get `AWS_ENDPOINT_URL` and region in their environment. Containers reach only an "
     "endpoint that is no loopback address: set `BERTH_HOST` and `BERTH_ENDPOINT` too.",
+    "tls": "Serve the API and the registry by TLS. Without a certificate given, one is made beneath `tls` in the data "
+    "directory, with an authority of its own.",
+    "tls_certificate": "File of the server's certificate with its chain, in PEM.",
+    "tls_key": "File of its key, in PEM; goes with `tls_certificate`.",
     "storage": "Where blobs are kept: `s3://BUCKET/PREFIX`. Empty: files in the data directory.",
     "s3_endpoint": "URL of the S3-compatible store. Empty: AWS's own.",
     "s3_region": "Region of the bucket.",

@@ -20,6 +20,7 @@ from orchestrator.app import (
     start_loops,
     stop_loops,
 )
+from orchestrator.cli.certificate import ca_bundle, certificate_of
 from orchestrator.cli.output import CommandFailed
 from orchestrator.cli.serve import listen, serve
 from orchestrator.identity import ensure_agent_key
@@ -48,7 +49,11 @@ def serve_embedded(
     runners = start_loops(parts, loops)
     registry_runners = start_loops(parts, registry_loops)
     try:
-        serve([(create_api(parts), api), (create_registry_app(parts), registry)], when_up=lambda: when_up(environment))
+        serve(
+            [(create_api(parts), api), (create_registry_app(parts), registry)],
+            certificate=certificate_of(settings),
+            when_up=lambda: when_up(environment),
+        )
     finally:
         stop_loops(runners, leases)
         stop_loops(registry_runners, registry_leases)
@@ -72,7 +77,7 @@ def serve_api(settings: Settings) -> None:
     ensure_default_cluster(parts)
     listener = listen_for_wakes(parts)
     try:
-        serve([(create_api(parts), listen(settings.host, settings.port, "API"))])
+        serve([(create_api(parts), listen(settings.host, settings.port, "API"))], certificate=certificate_of(settings))
     finally:
         if listener is not None:
             listener.stop()
@@ -86,7 +91,8 @@ def serve_registry(settings: Settings) -> None:
     listener = listen_for_wakes(parts)
     runners = start_loops(parts, loops)
     try:
-        serve([(create_registry_app(parts), listen(settings.host, settings.registry_port, "registry"))])
+        listener_socket = listen(settings.host, settings.registry_port, "registry")
+        serve([(create_registry_app(parts), listener_socket)], certificate=certificate_of(settings))
     finally:
         stop_loops(runners, leases)
         if listener is not None:
@@ -117,7 +123,9 @@ def ensure_default_cluster(parts: Parts) -> None:
 def agent_environment(parts: Parts) -> dict[str, str]:
     """The environment of an agent that Berth starts by itself: a key that may do an agent's work only."""
     key_id, secret = ensure_agent_key(parts.store, parts.settings, parts.secrets, parts.clock)
+    bundle = ca_bundle(parts.settings)
     return {
+        **({"AWS_CA_BUNDLE": str(bundle)} if bundle is not None else {}),
         "AWS_ACCESS_KEY_ID": key_id,
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_DEFAULT_REGION": parts.settings.region,

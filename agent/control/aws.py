@@ -81,8 +81,16 @@ class Aws:
     """The control plane's HTTP door. Safe to use from many threads; each call has a connection of its own."""
 
     def __init__(
-        self, *, endpoint: str, region: str, keys: Keys, clock: Clock, timeout: timedelta = timedelta(seconds=20)
+        self,
+        *,
+        endpoint: str,
+        region: str,
+        keys: Keys,
+        clock: Clock,
+        timeout: timedelta = timedelta(seconds=20),
+        ca_bundle: str = "",
     ) -> None:
+        """``ca_bundle`` is a file of certificates to trust in place of the machine's."""
         self.region = region
         self.clock = clock
         self._keys = keys
@@ -92,7 +100,9 @@ class Aws:
         self._lock = threading.Lock()
         parts = urlsplit(self._endpoint)
         self._path = (parts.path or "") + "/"
-        self._open = _opener(self._endpoint, self._timeout)
+        # Loading the machine's certificates takes memory that is not spent on plain HTTP.
+        self.trust = ssl.create_default_context(cafile=ca_bundle or None) if parts.scheme == "https" else None
+        self._open = _opener(self._endpoint, self._timeout, self.trust)
 
     def call(self, service: str, operation: str, body: Mapping[str, Any], *, keys: Keys | None = None) -> Any:
         """Call one operation of a JSON 1.1 service."""
@@ -168,14 +178,13 @@ class Aws:
         connection.close()
 
 
-def _opener(endpoint: str, timeout: float) -> Callable[[], http.client.HTTPConnection]:
+def _opener(endpoint: str, timeout: float, trust: ssl.SSLContext | None) -> Callable[[], http.client.HTTPConnection]:
     parts = urlsplit(endpoint)
     if not parts.hostname:
         raise ValueError(f"{endpoint} is not a URL with a host")
     host, port = parts.hostname, parts.port
     if parts.scheme == "https":
-        context = ssl.create_default_context()
-        return lambda: http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+        return lambda: http.client.HTTPSConnection(host, port, timeout=timeout, context=trust)
     return lambda: http.client.HTTPConnection(host, port, timeout=timeout)
 
 

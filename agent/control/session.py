@@ -141,6 +141,7 @@ class Session:
             compression=None,
             ping_interval=None,
             proxy=None,
+            ssl=self._aws.trust if scheme in ("https", "wss") else None,
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=2,
             max_size=FRAME_MOST,

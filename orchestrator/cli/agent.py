@@ -7,11 +7,16 @@ import sys
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 
 from kit.folders import private_folder
 from kit.processes import find_processes, python_module
 from kit.settings import agent_environment
 from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
+from orchestrator.cli.trust import is_engine_here, trust_registry
 from scheduler.provisioners.local import network_of
 
 
@@ -47,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     place = Place(data=settings.data)
     key: dict[str, str] = {}
     if place.card.exists():
-        endpoint = place.read_card()["endpoint"]
+        card = place.read_card()
+        endpoint, registry = card["endpoint"], card["registry"]
         try:
             key = json.loads(place.agent_key.read_text())
         except OSError as error:
@@ -60,8 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
                 f"no Berth lives in {settings.data}; name its data directory with --data, or set AWS_ENDPOINT_URL, "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the Berth to join"
             )
-        home = settings.data
+        home, registry = settings.data, ""
     private_folder(home)
+    bundle = key.get("AWS_CA_BUNDLE") or os.environ.get("AWS_CA_BUNDLE", "")
+    if bundle and is_engine_here(arguments.docker_host or settings.docker_host):
+        trust_registry(registry or _ask_registry(endpoint, settings.region), Path(bundle))
     command = [*python_module("agent"), "--data", str(home), "--endpoint", endpoint]
     command += ["--cluster", arguments.cluster]
     if place.card.exists():
@@ -73,6 +82,16 @@ def run(arguments: argparse.Namespace) -> int:
         for value in getattr(arguments, option):
             command += [f"--{option}", value]
     os.execve(sys.executable, [*command, *arguments.rest], agent_environment(os.environ, key))  # noqa: S606
+
+
+def _ask_registry(endpoint: str, region: str) -> str:
+    """The ``host:port`` of the Berth's registry; raises CommandFailed."""
+    try:
+        client = Session().create_client("ecr", region_name=region, endpoint_url=endpoint)
+        found = client.get_authorization_token()["authorizationData"][0]["proxyEndpoint"]
+    except (BotoCoreError, ClientError, OSError) as error:
+        raise CommandFailed(f"cannot ask {endpoint} for its registry: {error}") from error
+    return str(urlsplit(found).netloc)
 
 
 def free_home(parent: Path, cluster: str) -> Path:

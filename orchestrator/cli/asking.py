@@ -36,7 +36,13 @@ def connect(arguments: argparse.Namespace) -> tuple[Mapping[str, Any], Callable[
 
     def client(service: str) -> Any:
         config = Config(retries={"total_max_attempts": 2}, connect_timeout=5, read_timeout=20)
-        return session.create_client(service, region_name=card["region"], endpoint_url=card["endpoint"], config=config)
+        return session.create_client(
+            service,
+            region_name=card["region"],
+            endpoint_url=card["endpoint"],
+            config=config,
+            verify=card.get("ca_bundle"),
+        )
 
     return {**card, "data": settings.data}, client
 

@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
         "AWS_DEFAULT_REGION": card["region"],
         "BERTH_REGISTRY": card["registry"],
     }
+    if "ca_bundle" in card:
+        lines["AWS_CA_BUNDLE"] = card["ca_bundle"]
     for name, value in lines.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0

@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -46,13 +47,22 @@ def listen(host: str, port: int, what: str) -> socket.socket:
 def serve(
     apps: Sequence[tuple[Any, socket.socket]],
     *,
+    certificate: tuple[Path, Path] | None = None,
     when_up: Callable[[], None] | None = None,
 ) -> None:
-    """Serve each application on its socket until a signal asks to stop; ``when_up`` runs in a thread once all do."""
-    asyncio.run(_serve(apps, when_up))
+    """Serve each application on its socket until a signal asks to stop; ``when_up`` runs in a thread once all do.
+
+    By TLS with a ``certificate``: the files of its chain and of its key.
+    """
+    asyncio.run(_serve(apps, certificate, when_up))
 
 
-async def _serve(apps: Sequence[tuple[Any, socket.socket]], when_up: Callable[[], None] | None) -> None:
+async def _serve(
+    apps: Sequence[tuple[Any, socket.socket]],
+    certificate: tuple[Path, Path] | None,
+    when_up: Callable[[], None] | None,
+) -> None:
+    chain, key = certificate or (None, None)
     servers = [
         _Server(
             uvicorn.Config(
@@ -69,6 +79,8 @@ async def _serve(apps: Sequence[tuple[Any, socket.socket]], when_up: Callable[[]
                 timeout_graceful_shutdown=STOPS_WITHIN,
                 server_header=False,
                 lifespan="auto",
+                ssl_certfile=chain,
+                ssl_keyfile=key,
             )
         )
         for app, _ in apps

@@ -21,10 +21,12 @@ from kit.log import configure_logging
 from kit.processes import AlreadyLocked, FolderLock, python_module
 from kit.reconciler import Runner
 from kit.settings import Settings
+from orchestrator.cli.certificate import ca_bundle, client_context
 from orchestrator.cli.exposure import warn_if_exposed
 from orchestrator.cli.hosts import end_agents, end_misdirected, evict_all
 from orchestrator.cli.local_agent import LocalAgent
 from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
+from orchestrator.cli.trust import is_engine_here, trust_registry
 
 STARTS_WITHIN = timedelta(seconds=60)
 
@@ -39,13 +41,14 @@ def add_parser(commands: Any) -> None:
     add_data(parser)
     parser.add_argument("--port", type=int, metavar="N", help="port of the API (default 7070)")
     parser.add_argument("--registry-port", type=int, metavar="N", help="port of the registry (default 5050)")
+    parser.add_argument("--tls", action="store_true", default=None, help="serve by TLS, with certificates made here")
     parser.add_argument("--detach", action="store_true", help="return once the API answers, and stay up behind")
     parser.add_argument("--serve-data", type=Path, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments, port=arguments.port, registry_port=arguments.registry_port)
+    settings = settings_of(arguments, port=arguments.port, registry_port=arguments.registry_port, tls=arguments.tls)
     place = Place(data=settings.data)
     private_folder(settings.data)
     if arguments.serve_data is not None:
@@ -82,12 +85,16 @@ def serve_here(place: Place, settings: Settings) -> int:
     api = listen(settings.host, settings.port, "API")
     registry = listen(settings.host, settings.registry_port, "registry")
     settings = settings.with_ports(api.getsockname()[1], registry.getsockname()[1])
+    bundle = ca_bundle(settings)
+    if bundle is not None and is_engine_here(settings.docker_host):
+        trust_registry(settings.registry, bundle)
     card = {
         "pid": os.getpid(),
         "endpoint": settings.api_endpoint,
         "registry": settings.registry,
         "region": settings.region,
         "account": settings.account,
+        **({"ca_bundle": str(bundle)} if bundle is not None else {}),
     }
     write_private(place.card, json.dumps(card, indent=2) + "\n")
     clock = SystemClock()
@@ -129,6 +136,7 @@ def _flags(settings: Settings) -> list[str]:
         *("--data", str(settings.data)),
         *("--port", str(settings.port)),
         *("--registry-port", str(settings.registry_port)),
+        *(["--tls"] if settings.tls else ()),
     ]
 
 
@@ -136,11 +144,12 @@ def _await_health(settings: Settings, process: "subprocess.Popen[bytes]", log: P
     clock = SystemClock()
     deadline = clock.now() + STARTS_WITHIN
     never = Event()
+    url, trust = f"{settings.api_endpoint}/healthz", client_context(settings)
     while clock.now() < deadline:
         if process.poll() is not None:
             raise CommandFailed(f"Berth did not start:\n{_tail(log, said_before)}")
         try:
-            with urllib.request.urlopen(f"{settings.api_endpoint}/healthz", timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(url, timeout=2, context=trust) as answer:  # noqa: S310
                 if answer.status == 200:
                     return
         except (urllib.error.URLError, OSError):

@@ -130,7 +130,7 @@ def render(error: RegistryError, room: Room) -> Response:
     """The error as a response."""
     headers = dict(error.headers)
     if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = f'Basic realm="http://{room.settings.registry}/",service="ecr.amazonaws.com"'
+        headers["WWW-Authenticate"] = f'Basic realm="{room.settings.registry_url}/",service="ecr.amazonaws.com"'
     return JSONResponse(error.body(), status_code=error.status, headers=headers)
 
 

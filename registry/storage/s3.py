@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import botocore.session
 from botocore.config import Config
@@ -85,7 +85,7 @@ class S3Storage:
         size = self.size(digest)
         if size is None:
             raise NotStored(digest)
-        return _Object(self, self._blob(digest), size)
+        return cast(BinaryIO, _Object(self, self._blob(digest), size))
 
     def link(self, digest: str, *, lasts: timedelta) -> str:
         """A URL that reads the blob for so long without credentials."""

@@ -179,6 +179,7 @@ def make_client(service: str, environment: Mapping[str, str], **config: Any) -> 
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         region_name=environment["AWS_DEFAULT_REGION"],
+        verify=environment.get("AWS_CA_BUNDLE"),
         config=Config(**config),
     )
 

@@ -25,7 +25,7 @@ def get_authorization_token(call: Call, request: dict[str, Any]) -> dict[str, An
     data = {
         "authorizationToken": b64encode(f"{USER}:{password}".encode()).decode(),
         "expiresAt": expires_at,
-        "proxyEndpoint": f"http://{call.settings.registry}",
+        "proxyEndpoint": call.settings.registry_url,
     }
     return {"authorizationData": [data for _ in asked]}
 

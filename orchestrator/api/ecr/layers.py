@@ -52,4 +52,4 @@ def get_download_url_for_layer(call: Call, request: dict[str, Any]) -> dict[str,
         now=call.now,
         only_path=path,
     )
-    return {"downloadUrl": f"http://{call.settings.registry}{path}?token={quote(token)}", "layerDigest": digest}
+    return {"downloadUrl": f"{call.settings.registry_url}{path}?token={quote(token)}", "layerDigest": digest}
