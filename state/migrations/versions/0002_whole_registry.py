@@ -1,0 +1,157 @@
+"""Whole registry"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+import state.base
+
+revision: str = "0002"
+down_revision: str | None = "0001"
+branch_labels: Sequence[str] | None = None
+depends_on: Sequence[str] | None = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "creation_templates",
+        sa.Column(
+            "prefix",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("description", sa.String(length=256), nullable=True),
+        sa.Column("applied_for", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("tag_mutability", sa.String(length=30), nullable=False),
+        sa.Column("mutability_filters", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("encryption", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("resource_tags", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("repository_policy", sa.String(), nullable=True),
+        sa.Column("lifecycle_policy", sa.String(), nullable=True),
+        sa.Column("custom_role_arn", sa.String(length=2048), nullable=True),
+        sa.Column("created_at", state.base.Instant(), nullable=False),
+        sa.Column("updated_at", state.base.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("prefix", name=op.f("pk_creation_templates")),
+    )
+    op.create_table(
+        "pull_exclusions",
+        sa.Column("principal_arn", sa.String(length=200), nullable=False),
+        sa.Column("created_at", state.base.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("principal_arn", name=op.f("pk_pull_exclusions")),
+    )
+    op.create_table(
+        "pull_through_rules",
+        sa.Column(
+            "prefix",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("upstream_url", sa.String(length=512), nullable=False),
+        sa.Column("upstream_registry", sa.String(length=60), nullable=True),
+        sa.Column("upstream_prefix", sa.String(length=256), nullable=True),
+        sa.Column("credential_arn", sa.String(length=612), nullable=True),
+        sa.Column("custom_role_arn", sa.String(length=2048), nullable=True),
+        sa.Column("created_at", state.base.Instant(), nullable=False),
+        sa.Column("updated_at", state.base.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("prefix", name=op.f("pk_pull_through_rules")),
+    )
+    op.create_table(
+        "registry_events",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", state.base.Instant(), nullable=False),
+        sa.Column("detail_type", sa.String(length=60), nullable=False),
+        sa.Column(
+            "repository",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("digest", sa.String(length=140), nullable=True),
+        sa.Column("detail", sa.JSON(none_as_null=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_registry_events")),
+    )
+    op.create_table(
+        "lifecycle_policies",
+        sa.Column(
+            "repository",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("evaluated_at", state.base.Instant(), nullable=True),
+        sa.Column("due_at", state.base.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository"],
+            ["repositories.name"],
+            name=op.f("fk_lifecycle_policies_repository_repositories"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("repository", name=op.f("pk_lifecycle_policies")),
+    )
+    with op.batch_alter_table("lifecycle_policies", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_lifecycle_policies_due_at"), ["due_at"], unique=False)
+
+    op.create_table(
+        "lifecycle_previews",
+        sa.Column(
+            "repository",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("made_at", state.base.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository"],
+            ["repositories.name"],
+            name=op.f("fk_lifecycle_previews_repository_repositories"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("repository", name=op.f("pk_lifecycle_previews")),
+    )
+    op.create_table(
+        "lifecycle_previewed_images",
+        sa.Column(
+            "repository",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "digest",
+            sa.String(length=140).with_variant(sa.String(length=140, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("tags", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("pushed_at", state.base.Instant(), nullable=False),
+        sa.Column("storage_class", sa.String(length=10), nullable=False),
+        sa.Column("action", sa.String(length=10), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository"],
+            ["lifecycle_previews.repository"],
+            name=op.f("fk_lifecycle_previewed_images_repository_lifecycle_previews"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("repository", "digest", name=op.f("pk_lifecycle_previewed_images")),
+    )
+    with op.batch_alter_table("images", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("status", sa.String(length=12), nullable=False, server_default="ACTIVE"))
+        batch_op.add_column(sa.Column("archived_at", state.base.Instant(), nullable=True))
+        batch_op.add_column(sa.Column("activated_at", state.base.Instant(), nullable=True))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("images", schema=None) as batch_op:
+        batch_op.drop_column("activated_at")
+        batch_op.drop_column("archived_at")
+        batch_op.drop_column("status")
+
+    op.drop_table("lifecycle_previewed_images")
+    op.drop_table("lifecycle_previews")
+    with op.batch_alter_table("lifecycle_policies", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_lifecycle_policies_due_at"))
+
+    op.drop_table("lifecycle_policies")
+    op.drop_table("registry_events")
+    op.drop_table("pull_through_rules")
+    op.drop_table("pull_exclusions")
+    op.drop_table("creation_templates")
