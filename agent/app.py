@@ -82,16 +82,19 @@ class Agent:
         self._stop.set()
 
     def run(self) -> None:
-        """Run until told to stop."""
+        """Run until told to stop. Raises NoCluster."""
         log.info("agent started", id=self._identity.id, cluster=self._identity.cluster)
-        if self._ask_engine():
-            self._work()
-        for stopper in reversed(self._stoppers):
-            stopper()
-        self._aws.close()
-        self._clean_up()
-        self._runtime.close()
-        log.info("agent stopped", id=self._identity.id)
+        try:
+            if self._ask_engine():
+                self._work()
+        finally:
+            self._stop.set()
+            for stopper in reversed(self._stoppers):
+                stopper()
+            self._aws.close()
+            self._clean_up()
+            self._runtime.close()
+            log.info("agent stopped", id=self._identity.id)
 
     def _work(self) -> None:
         settings, clock, runtime = self._settings, self._clock, self._runtime
@@ -185,7 +188,7 @@ class Agent:
         return self._insist(lambda: self._runtime.list(labels), "containers not listed", RuntimeTrouble) or ()
 
     def _join(self) -> bool:
-        """Register and find the sockets, for as long as it takes."""
+        """Register and find the sockets, for as long as it takes. Raises NoCluster."""
 
         def join() -> Doors:
             self._identity = register(self._aws, self._identity, self._identity_file, self._offer(), self._info)

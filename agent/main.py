@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from agent import log as logging
 from agent.app import Agent
+from agent.control.registration import NoCluster
 from agent.evict import evict
 from agent.identity import AlreadyRunning, DataLock, IdentityFile, OtherCluster
 from agent.runtime.docker import DockerRuntime
@@ -18,6 +19,7 @@ from kit.clock import SystemClock
 
 USAGE = 2
 ALREADY_RUNNING = 3
+NO_CLUSTER = 4
 
 __all__ = ["build_parser", "main", "run"]
 
@@ -54,6 +56,11 @@ def run(settings: AgentSettings) -> int:
         return USAGE
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
-    agent.run()
-    lock.release()
+    try:
+        agent.run()
+    except NoCluster as error:
+        print(f"agent: {error}", file=sys.stderr)
+        return NO_CLUSTER
+    finally:
+        lock.release()
     return 0

@@ -69,14 +69,23 @@ class Doors:
     telemetry: str
 
 
+class NoCluster(Exception):
+    """The cluster that this host is to join is not there; asking again would not make it."""
+
+
 def register(aws: Calls, identity: Identity, file: IdentityFile, offer: Offer, engine: EngineInfo) -> Identity:
-    """Register, again under the same ARN after a restart. Raises ApiError, Unreachable."""
+    """Register, again under the same ARN after a restart. Raises NoCluster, ApiError, Unreachable."""
     try:
         answer = aws.call("ecs", "RegisterContainerInstance", render_registration(identity, offer, engine))
     except ApiError as error:
         if error.code == "ClusterNotFoundException" and identity.cluster == "default":
             aws.call("ecs", "CreateCluster", {"clusterName": "default"})
             return register(aws, identity, file, offer, engine)
+        if error.code == "ClusterNotFoundException":
+            raise NoCluster(
+                f"cluster {identity.cluster} is not found (ClusterNotFoundException): create it with"
+                f" 'aws ecs create-cluster --cluster-name {identity.cluster}', or name another by --cluster"
+            ) from error
         if identity.container_instance and _forgotten(error):
             log.warning("old registration refused", was=identity.container_instance, because=str(error))
             return register(aws, file.anew(identity), file, offer, engine)

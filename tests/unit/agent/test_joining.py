@@ -8,12 +8,13 @@ import pytest
 
 from agent.app import cluster_arn
 from agent.control.aws import ApiError
-from agent.control.registration import Offer, register, render_registration
+from agent.control.registration import NoCluster, Offer, register, render_registration
 from agent.identity import AlreadyRunning, DataLock, Identity, IdentityFile, OtherCluster
 from agent.main import main
 from agent.runtime import EngineInfo
+from agent.runtime.simulated import SimulatedRuntime
 from agent.settings import AgentSettings, BadSettings, build_parser, read_settings
-from tests.support.fake_control_plane import CLUSTER, ENVIRONMENT, INSTANCE
+from tests.support.fake_control_plane import CLUSTER, ENVIRONMENT, INSTANCE, FakeControlPlane
 from tests.unit.agent.calls import FakeCalls
 
 ENGINE = EngineInfo(version="20.10", architecture="aarch64", cpus=2, memory_mib=4096)
@@ -150,8 +151,24 @@ def test_a_missing_default_cluster_is_made(tmp_path: Path) -> None:
     register(calls, file.load("default"), file, OFFER, ENGINE)
     assert calls.bodies("CreateCluster") == [{"clusterName": "default"}]
     calls.refuse("RegisterContainerInstance", "ClusterNotFoundException")
-    with pytest.raises(ApiError):
+    with pytest.raises(NoCluster, match=r"cluster other is not found .*aws ecs create-cluster --cluster-name other"):
         register(calls, Identity(id="a", cluster="other", token="t"), file, OFFER, ENGINE)
+    assert len(calls.bodies("CreateCluster")) == 1, "only the default one is made"
+
+
+def test_an_agent_of_a_cluster_that_is_not_there_ends_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("agent.app.DockerRuntime", lambda *, clock, host: SimulatedRuntime(clock=clock))
+    monkeypatch.setattr("agent.main.signal.signal", lambda *_: None)
+    with FakeControlPlane() as plane:
+        plane.refuse_next("RegisterContainerInstance", "ClusterNotFoundException")
+        code = main(["--endpoint", plane.endpoint, "--data", str(tmp_path), "--cluster", "nope"])
+    assert code == 4
+    assert "agent: cluster nope is not found (ClusterNotFoundException)" in capsys.readouterr().err
+    DataLock(tmp_path).release()
 
 
 def test_an_arn_the_control_plane_has_forgotten_is_let_go(tmp_path: Path) -> None:
