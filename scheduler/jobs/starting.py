@@ -43,10 +43,10 @@ class Board:
     priorities: Mapping[str, int]
     # CPU units left under maxvCpus once everything the plan dispatched is started; None where there is no bound.
     left: dict[str, int | None]
-    # Environments that the first job in line waits for: nobody behind it may take what it waits for.
-    blocked: set[str] = field(default_factory=set)
+    # Environments that the first job in line waits for, and that job: nobody behind it may take what it waits for.
+    blocked: dict[str, Job] = field(default_factory=dict)
     # The same for those with less priority only: who waits there has been let past.
-    yielding: set[str] = field(default_factory=set)
+    yielding: dict[str, Job] = field(default_factory=dict)
     # Why jobs stay RUNNABLE, by reason.
     held: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     started: set[str] = field(default_factory=set)
@@ -74,7 +74,7 @@ def start_jobs(
         line = list(same)
         _start_line(session, line, window, board, now=now, seed=seed, settings=settings, limit=limit)
         count_bypassed(session, bypassed(line, window, board.started))
-        board.blocked |= board.yielding
+        board.blocked = board.yielding | board.blocked
     for reason, ids in board.held.items():
         news = [job_id for job_id in ids if job_id not in window or window[job_id].status_reason != reason]
         hold_jobs(session, news, reason)
@@ -95,14 +95,14 @@ def _start_line(
     """Start jobs of one priority."""
 
     def alike(turn: Turn) -> tuple[str, str, bool]:
-        return _submission(turn.job), turn.environment, turn.insists
+        return submission_of(turn.job), turn.environment, turn.insists
 
     for (_, name, insists), group in groupby(line_up(session, line, window, board.environments, board.fleets), alike):
         ids = [turn.job for turn in group]
         names = _tried(board, window[ids[0]].queue, name)
         room = limit - len(board.started)
-        if board.blocked.issuperset(names):
-            board.held[_behind(name)] += ids
+        if all(one in board.blocked for one in names):
+            board.held[_behind(name, board.blocked[name])] += ids
         elif room > 0:
             found = lock_jobs(session, ids[:room], ("RUNNABLE",))
             jobs = [found[job_id] for job_id in ids if job_id in found and found[job_id].stop_asked_at is None]
@@ -129,7 +129,7 @@ def _start(
             return
         environment = board.environments[name]
         if name in board.blocked:
-            reasons.append(_behind(name))
+            reasons.append(_behind(name, board.blocked[name]))
             continue
         # The plan has counted the first environment's vCPUs already.
         fitting = len(waiting) if place == 0 else _fitting(board, name, waiting[0].cpu, len(waiting))
@@ -157,7 +157,7 @@ def _start(
             reasons.append(f"{UNFIT} - {name}: {'the hosts it launches have no GPU' if launches_none else refused}")
             continue
         reasons.append(f"{INSUFFICIENT} - {name}: {refused}")
-        (board.blocked if insists else board.yielding).add(name)
+        (board.blocked if insists else board.yielding).setdefault(name, waiting[0])
         if can_grow(session, environment, waiting[0].cpu, waiting[0].memory, waiting[0].gpus):
             # New hosts are coming for it; the environments behind are for when this one is full.
             break
@@ -255,7 +255,7 @@ def _network(submission: Submission, environment: ComputeEnvironment) -> dict[st
     }
 
 
-def _submission(job_id: str) -> str:
+def submission_of(job_id: str) -> str:
     """Jobs of one submission differ in their index alone."""
     return job_id.partition(":")[0]
 
@@ -266,8 +266,13 @@ def _tried(board: Board, queue: str, first: str) -> Sequence[str]:
     return order[order.index(first) :] if first in order else (first,)
 
 
-def _behind(name: str) -> str:
-    return f"{INSUFFICIENT} - behind a job that waits for room in {name}"
+def _behind(name: str, job: Job) -> str:
+    """Told by what that job asks for, which stays the same, rather than by what is short just now."""
+    gpus = f", {job.gpus} GPUs" if job.gpus else ""
+    return (
+        f"{INSUFFICIENT} - behind job {job.id}, which waits for room in {name} "
+        f"for {job.cpu} CPU units, {job.memory} MiB{gpus}"
+    )
 
 
 def _spent(name: str) -> str:

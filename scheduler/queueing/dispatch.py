@@ -91,7 +91,7 @@ def dispatch(queues: Sequence[Queue], jobs: Iterable[Job], environments: Iterabl
         queue.id: tuple(by_id[name] for name in queue.compute_environments if _open(by_id.get(name)))
         for queue in queues
     }
-    reserved: set[str] = set()
+    reserved: dict[str, Job] = {}
     return DispatchPlan(results=tuple(_decide(job, usable[job.queue], free, reserved) for job in order(queues, jobs)))
 
 
@@ -103,7 +103,7 @@ def _decide(
     job: Job,
     environments: Sequence[ComputeEnvironment],
     free: dict[str, int | None],
-    reserved: set[str],
+    reserved: dict[str, Job],
 ) -> Dispatch | Held:
     if not environments:
         because = f"queue {job.queue} has no compute environment that is ENABLED and VALID"
@@ -121,10 +121,14 @@ def _decide(
             free[environment.id] = left - job.cpu
         return Dispatch(job=job.id, compute_environment=environment.id)
     waits_behind = all(one.id in reserved for one in large_enough)
-    reserved.update(one.id for one in large_enough)
+    for one in large_enough:
+        reserved.setdefault(one.id, job)
     room = ", ".join(f"{one.id} has {_vcpus(free[one.id] or 0)} vCPU free" for one in large_enough)
     because = f"{_vcpus(job.cpu)} vCPU asked, {room}"
-    return Held(job=job.id, hold=Hold.BEHIND if waits_behind else Hold.CAPACITY, because=because)
+    if not waits_behind:
+        return Held(job=job.id, hold=Hold.CAPACITY, because=because)
+    first = reserved[large_enough[0].id]
+    return Held(job=job.id, hold=Hold.BEHIND, because=f"job {first.id} asks for {_vcpus(first.cpu)} vCPU; {because}")
 
 
 def _vcpus(units: int) -> str:

@@ -243,7 +243,9 @@ def test_a_small_job_uses_room_that_a_large_one_before_it_cannot(hosted: BatchPl
     assert [hosted.status(job) for job in (large, small, second)] == ["RUNNABLE", "STARTING", "RUNNABLE"]
     assert bypassed(hosted, large) == 1
     assert hosted.job(large)["statusReason"].startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ce: cpu: 4096")
-    assert hosted.job(second)["statusReason"].endswith("behind a job that waits for room in ce")
+    assert hosted.job(second)["statusReason"].endswith(
+        f"behind job {large}, which waits for room in ce for 4096 CPU units, 512 MiB"
+    )
     for job in [*running, small]:
         hosted.finish(job)
     assert bypassed(hosted, large) == 2
@@ -259,7 +261,9 @@ def test_a_job_that_was_overtaken_often_enough_holds_the_room_until_it_runs(host
     small = hosted.submit()
     hosted.settle()
     assert [hosted.status(large), hosted.status(small)] == ["RUNNABLE", "RUNNABLE"]
-    assert hosted.job(small)["statusReason"].endswith("behind a job that waits for room in ce")
+    assert hosted.job(small)["statusReason"].endswith(
+        f"behind job {large}, which waits for room in ce for 4096 CPU units, 512 MiB"
+    )
     for job in running:
         hosted.finish(job)
     assert [hosted.status(large), hosted.status(small)] == ["STARTING", "RUNNABLE"]

@@ -56,6 +56,7 @@ def test_a_large_job_at_the_head_is_not_starved_by_small_ones_behind_it() -> Non
     plan = dispatch([QUEUE], jobs, [busy])
     assert [(one.job, one.hold) for one in plan.held] == [("large", Hold.CAPACITY), ("small", Hold.BEHIND)]
     assert plan.text() == "compute environments are full: 1; behind a job that waits for room: 1"
+    assert plan.held[1].because.startswith("job large asks for 4 vCPU; 1 vCPU asked")
 
 
 def test_a_job_that_can_never_fit_blocks_nobody() -> None:
