@@ -78,15 +78,18 @@ class Loop(ABC):
                 self.record_guarded(lease, outcome)
         return self.next_look(seen, now)
 
-    def record_guarded(self, lease: Lease, outcome: Any) -> None:
-        def write(session: Session) -> None:
+    def record_guarded(self, lease: Lease, outcome: Any) -> Any:
+        """What ``record`` answers; None when the lease is lost."""
+
+        def write(session: Session) -> Any:
             check_lease(session, lease)
-            self.record(session, outcome, self.clock.now())
+            return self.record(session, outcome, self.clock.now())
 
         try:
-            self.store.transact(write)
+            return self.store.transact(write)
         except LeaseLost:
             self.leases.forget(self.name)
+            return None
 
     @abstractmethod
     def observe(self, session: Session, now: datetime) -> Any: ...
@@ -98,7 +101,7 @@ class Loop(ABC):
         return plan
 
     @abstractmethod
-    def record(self, session: Session, outcome: Any, now: datetime) -> None: ...
+    def record(self, session: Session, outcome: Any, now: datetime) -> Any: ...
 
     def next_look(self, seen: Any, now: datetime) -> datetime | None:
         return None

@@ -15,10 +15,11 @@ from kit.clock import Clock
 from scheduler.ending import capacity_gone, end_task, stop_tasks
 from scheduler.provisioners import CannotLaunch, Provisioner, Wanted
 from state.capacities import Capacity
-from state.container_instances import ContainerInstance
+from state.clusters import lock_cluster
+from state.container_instances import ContainerInstance, hold_hosts
 from state.loop import Leases, Loop
 from state.store import Session, Store
-from state.tasks import Task, list_tasks_on
+from state.tasks import Task, hold_tasks, list_tasks_on
 
 MOST_ATTEMPTS = 3
 REGISTERS_WITHIN = timedelta(seconds=60)
@@ -96,7 +97,9 @@ class CapacitiesLoop(Loop):
 
     def record(self, session: Session, outcome: Outcome, now: datetime) -> None:
         touched = outcome.launched | outcome.refused.keys() | outcome.gone | outcome.late
-        for capacity in session.scalars(select(Capacity).where(Capacity.id.in_(touched)).with_for_update()):
+        _hold(session, session.scalars(select(Capacity).where(Capacity.id.in_(touched))).all())
+        rows = select(Capacity).where(Capacity.id.in_(touched)).order_by(Capacity.id)
+        for capacity in session.scalars(rows.with_for_update().execution_options(populate_existing=True)).all():
             if capacity.id in outcome.launched and capacity.status == "REQUESTED":
                 capacity.advance("LAUNCHED", at=now, because="its host was started")
                 capacity.launched_at = now
@@ -150,3 +153,16 @@ class CapacitiesLoop(Loop):
         capacity.advance("TERMINATED", at=now, because="nothing of it is left")
         capacity.terminated_at = now
         capacity_gone(session, capacity, now=now)
+
+
+def _hold(session: Session, capacities: Sequence[Capacity]) -> None:
+    """Hold what the end of these writes, as every writer does: clusters, tasks, hosts, and capacities after them.
+
+    While its cluster is held nobody can place a task on a host that is about to be buried.
+    """
+    for cluster in sorted({capacity.cluster for capacity in capacities}):
+        lock_cluster(session, cluster)
+    hosts = [capacity.container_instance_id for capacity in capacities if capacity.container_instance_id]
+    own = [capacity.task_id for capacity in capacities if capacity.task_id]
+    hold_tasks(session, [*own, *(task.id for host in hosts for task in list_tasks_on(session, host))])
+    hold_hosts(session, hosts)

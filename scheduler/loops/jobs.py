@@ -19,7 +19,7 @@ from scheduler.jobs import environments as look
 from scheduler.jobs.admission import Settled, admit, awaited, settle
 from scheduler.jobs.following import follow, stop_attempt
 from scheduler.jobs.moves import Move, make_moves
-from scheduler.jobs.starting import Board, start_jobs
+from scheduler.jobs.starting import Board, start_jobs, submission_of
 from scheduler.queueing import (
     ARRAY_CHILD_FAILED,
     TIMED_OUT,
@@ -33,11 +33,13 @@ from scheduler.queueing import Job as Seen
 from state import job_work as work
 from state.clusters import lock_cluster
 from state.compute_environments import ComputeEnvironment, list_compute_environments
+from state.container_instances import hold_fleets
 from state.job_lists import tasks_of
 from state.job_queues import JobQueue, list_job_queues
 from state.jobs import FINISHED, Job, count_children, release_arrays
 from state.loop import Leases, Loop
 from state.store import Session, Store
+from state.tasks import hold_tasks
 
 # Jobs of one kind that one step handles; and jobs that it starts.
 CHUNK = 1000
@@ -140,6 +142,7 @@ class JobsLoop(Loop):
         for reason, arrays in plan.settled.arrays.items():
             release_arrays(session, arrays, reason)
             moved += len(arrays)
+        _hold(session, plan)
         _stop(session, plan, now=now)
         moved += self._follow(session, plan.news, now=now)
         moved += _finish_arrays(session, plan.arrays, now=now)
@@ -236,14 +239,24 @@ def _left(seen: Due) -> dict[str, int | None]:
     return left
 
 
+def _hold(session: Session, plan: Plan) -> None:
+    """Hold first what several parts of the plan hold: of the clusters, tasks and hosts, starting holds the first and
+    the last, stopping the others, and each submission that is started holds hosts of its own."""
+    submissions = {submission_of(one.job) for one in plan.dispatch.dispatched}
+    if len(submissions) + bool(plan.stops) < 2 or not submissions:
+        return
+    clusters = sorted({environment.cluster for environment in plan.due.environments})
+    for cluster in clusters:
+        lock_cluster(session, cluster)
+    jobs = work.lock_jobs(session, [job_id for job_id, _ in plan.stops], work.UNDER_WAY)
+    hold_tasks(session, [job.task_id for job in jobs.values() if job.task_id])
+    hold_fleets(session, clusters)
+
+
 def _stop(session: Session, plan: Plan, *, now: datetime) -> None:
     """Ask the tasks of jobs under way to stop, for the first reason that is given for each."""
     if not plan.stops:
         return
-    if plan.dispatch.dispatched:
-        # Starting holds clusters, which come before the tasks and hosts that stopping holds.
-        for cluster in sorted({environment.cluster for environment in plan.due.environments}):
-            lock_cluster(session, cluster)
     jobs = work.lock_jobs(session, [job_id for job_id, _ in plan.stops], work.UNDER_WAY)
     tasks = tasks_of(session, jobs.values())
     hold_for_stop(session, tasks.values())

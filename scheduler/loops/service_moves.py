@@ -19,11 +19,12 @@ from scheduler.placement.strategies import AVAILABILITY_ZONE
 from scheduler.rollout import DeploymentSeen, RolloutPlan, ServiceSeen, StartTasks, StopTask, TaskSeen, decide, events
 from state.base import some
 from state.clusters import lock_cluster
+from state.container_instances import hold_fleets
 from state.services import Deployment, Service, list_deployments, tell
 from state.store import Session
 from state.task_counts import tally_providers
 from state.task_definitions import TaskDefinition, get_task_definition
-from state.tasks import Task, list_tasks
+from state.tasks import Task, hold_tasks, list_tasks
 
 STOP_CODE = "ServiceSchedulerInitiated"
 # Refusals that the end of another task of the service can turn.
@@ -67,9 +68,7 @@ def carry_out(
         deployments[counted.id].last_failure_at = counted.last_failure_at
         deployments[counted.id].updated_at = now
     messages = list(plan.events)
-    if plan.start and plan.stop:
-        # Starting holds the cluster, which comes before the tasks and hosts that stopping holds.
-        lock_cluster(session, service.cluster)
+    _hold(session, service, plan)
     _stop(session, plan.stop, now)
     _move_deployments(service, deployments, plan, now)
     begun = Begun()
@@ -81,14 +80,6 @@ def carry_out(
         messages.append(events.started_to_rebalance(service.name, zone, begun.ids))
     elif begun.ids:
         messages.append(events.started(service.name, begun.ids))
-    if begun.refused and zone:
-        # Nothing is wrong with the service: it said that it began, and now says what that waits for.
-        waits = events.no_room_to_rebalance(service.name, zone, begun.refused[0].text())
-        messages += _unless_said(service, messages, waits)
-    elif begun.refused:
-        making_room = _make_room(session, seen, plan, begun, at=at, now=now)
-        messages += making_room
-        messages += _unless_said(service, messages, _unable_to_place(service, begun.refused))
     if service.scheduling_strategy == "DAEMON" and service.status == "ACTIVE":
         _count_daemons(service, deployments.values(), seen.desired, now)
     if plan.steady != (service.steady_at is not None):
@@ -99,6 +90,41 @@ def carry_out(
         service.advance("INACTIVE", at=now, because="the service has been deleted and its last task has stopped")
     tell(session, service, messages, at=now)
     return begun
+
+
+def answer_refusals(
+    session: Session,
+    service: Service,
+    seen: ServiceSeen,
+    plan: RolloutPlan,
+    begun: Begun,
+    *,
+    at: datetime,
+    now: datetime,
+) -> None:
+    """Some of the plan's starts were refused: say so, and have older tasks make room where that is allowed.
+
+    Apart from the starts, in a transaction of its own: those hold hosts and counts, which come after the tasks that
+    are held here. ``service`` is the row, held, in the version in which ``carry_out`` left it.
+    """
+    zone = plan.start[0].zone
+    if zone:
+        # Nothing is wrong with the service: it said that it began, and now says what that waits for.
+        messages = []
+        unable = events.no_room_to_rebalance(service.name, zone, begun.refused[0].text())
+    else:
+        messages = _make_room(session, seen, plan, begun, at=at, now=now)
+        unable = _unable_to_place(service, begun.refused)
+    tell(session, service, [*messages, *_unless_said(service, messages, unable)], at=now)
+
+
+def _hold(session: Session, service: Service, plan: RolloutPlan) -> None:
+    """Hold first what two parts of the plan hold: of the cluster, tasks and hosts, starting holds the first and the
+    last, stopping the others."""
+    if plan.start and plan.stop:
+        lock_cluster(session, service.cluster)
+        hold_tasks(session, [stop.id for stop in plan.stop])
+        hold_fleets(session, [service.cluster])
 
 
 def _judge(session: Session, tasks: Sequence[str]) -> None:

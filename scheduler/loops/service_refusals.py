@@ -39,16 +39,9 @@ class Refusals:
         self._refused = {key: refusal for key, refusal in self._refused.items() if now < refusal.until}
         self._hosts = {cluster: _hosts(session, cluster) for cluster in {cluster for cluster, _ in self._refused}}
 
-    def note(self, session: Session, sight: Sight, plan: RolloutPlan, *, version: int) -> None:
-        """The plan was carried out and some of its starts were refused; the service is in this version since."""
-        until = sight.at + LONGEST
-        self._refused[sight.key] = Refusal(
-            version=version,
-            seen=_lasting(sight.service),
-            hosts=_hosts(session, sight.key[0]),
-            # Tasks that settle may make room for others.
-            until=until if plan.retry_at is None else min(until, plan.retry_at),
-        )
+    def note(self, sight: Sight, refusal: Refusal) -> None:
+        """Starts were refused, and what was so then is committed: what is rolled back must not be remembered."""
+        self._refused[sight.key] = refusal
 
     def stands(self, sight: Sight) -> bool:
         """Would starting tasks now be refused as it was?"""
@@ -59,6 +52,18 @@ class Refusals:
             and refusal.seen == _lasting(sight.service)
             and refusal.hosts == self._hosts.get(sight.key[0])
         )
+
+
+def refusal_of(session: Session, sight: Sight, plan: RolloutPlan, *, version: int) -> Refusal:
+    """The plan was carried out and some of its starts were refused; the service is in this version since."""
+    until = sight.at + LONGEST
+    return Refusal(
+        version=version,
+        seen=_lasting(sight.service),
+        hosts=_hosts(session, sight.key[0]),
+        # Tasks that settle may make room for others.
+        until=until if plan.retry_at is None else min(until, plan.retry_at),
+    )
 
 
 def _lasting(service: ServiceSeen) -> ServiceSeen:

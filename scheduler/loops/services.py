@@ -16,10 +16,11 @@ from kit.clock import Clock
 from kit.settings import Settings
 from scheduler.fleets import Fleets
 from scheduler.loops.service_grounds import Grounds
-from scheduler.loops.service_moves import carry_out
-from scheduler.loops.service_refusals import Refusals
+from scheduler.loops.service_moves import Begun, answer_refusals, carry_out
+from scheduler.loops.service_refusals import Refusal, Refusals, refusal_of
 from scheduler.loops.service_sight import Needs, Revision, Sight, look
 from scheduler.rollout import DeploymentSeen, RolloutPlan, ServiceSeen, decide, failed_start, is_healthy
+from state.leases import Lease
 from state.loop import Leases, Loop
 from state.services import Service
 from state.store import Session, Store
@@ -40,6 +41,11 @@ class Move:
     """Deployments whose count of failed starts has changed."""
 
     @property
+    def version(self) -> int:
+        """The service's, for which this was decided."""
+        return self.sight.version
+
+    @property
     def idle(self) -> bool:
         """Nothing to write."""
         plan, sight = self.plan, self.sight
@@ -56,6 +62,19 @@ class Move:
             or plan.steady != sight.steady
             or (sight.service.status == "ACTIVE" and sight.service.desired != sight.desired_count)
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """A move that was carried out, but for starts that were refused; the service is in this version since."""
+
+    move: Move
+    begun: Begun
+    version: int
+
+    @property
+    def sight(self) -> Sight:
+        return self.move.sight
 
 
 class ServicesLoop(Loop):
@@ -97,7 +116,7 @@ class ServicesLoop(Loop):
             if move.idle:
                 continue
             try:
-                self.record_guarded(lease, move)
+                self._carry_out(lease, move)
             except Exception as error:
                 log.exception("service left as it is", extra={"service": "/".join(move.sight.key)})
                 trouble = error
@@ -114,20 +133,31 @@ class ServicesLoop(Loop):
     def decide(self, seen: Sequence[Sight], now: datetime) -> list[Move]:
         return [self._without_refused(decide_move(sight, now, settle=self._settle)) for sight in seen]
 
-    def record(self, session: Session, outcome: Move, now: datetime) -> None:
-        sight, plan = outcome.sight, outcome.plan
-        service = session.get(Service, sight.key, with_for_update=True)
-        if service is None or service.version != sight.version:
+    def _carry_out(self, lease: Lease, move: Move) -> None:
+        shortage = self.record_guarded(lease, move)
+        if shortage is not None and (refusal := self.record_guarded(lease, shortage)) is not None:
+            self._refusals.note(move.sight, refusal)
+
+    def record(self, session: Session, outcome: Move | Shortage, now: datetime) -> Shortage | Refusal | None:
+        """Write a move, or what the refusal of its starts calls for. Answers what is to be done about it next."""
+        service = session.get(Service, outcome.sight.key, with_for_update=True)
+        if service is None or service.version != outcome.version:
             # Someone wrote in between: look again rather than act on what was.
             session.wake(self.name)
-            return
+            return None
+        if isinstance(outcome, Shortage):
+            return self._answer(session, service, outcome, now)
+        return self._begin(session, service, outcome, now)
+
+    def _begin(self, session: Session, service: Service, move: Move, now: datetime) -> Shortage | None:
+        sight, plan = move.sight, move.plan
         begun = carry_out(
             session,
             service,
             sight.service,
             plan,
-            judged=outcome.judged,
-            recounted=outcome.recounted,
+            judged=move.judged,
+            recounted=move.recounted,
             at=sight.at,
             now=now,
             seed=self._chance.getrandbits(32),
@@ -136,9 +166,16 @@ class ServicesLoop(Loop):
         )
         if begun.refused:
             session.flush()
-            self._refusals.note(session, sight, plan, version=service.version)
-        elif begun.waiting or (sight.more and (plan.stop or outcome.judged)):
+            return Shortage(move=move, begun=begun, version=service.version)
+        if begun.waiting or (sight.more and (plan.stop or move.judged)):
             session.wake(self.name)
+        return None
+
+    def _answer(self, session: Session, service: Service, shortage: Shortage, now: datetime) -> Refusal:
+        sight, plan = shortage.sight, shortage.move.plan
+        answer_refusals(session, service, sight.service, plan, shortage.begun, at=sight.at, now=now)
+        session.flush()
+        return refusal_of(session, sight, plan, version=service.version)
 
     def _without_refused(self, move: Move) -> Move:
         if move.plan.start and self._refusals.stands(move.sight):

@@ -11,6 +11,10 @@ from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.presence import Presence
 from orchestrator.agents.tcs import TelemetrySockets
 from scheduler.ending import end_tasks, stop_tasks
+from scheduler.loops.capacities import CapacitiesLoop
+from scheduler.provisioners import Wanted
+from state.capacities import Capacity
+from state.loop import Leases
 from state.store import Session
 from state.tasks import Task
 from tests.support.batch import BatchPlane
@@ -24,11 +28,20 @@ _HELD = re.compile(r"(?:UPDATE|DELETE FROM|INSERT INTO) (\w+)|FROM (\w+)\b.* FOR
 
 
 class Held:
-    """What statements have held since ``clear``, in the order in which each table was first held."""
+    """What statements have held, in the order in which each table was first held; ``before`` for the transactions
+    that were committed since. ``lots`` says of each hold on hosts whether it was on all hosts of a cluster."""
 
     def __init__(self, plane: Loopback) -> None:
         self.tables: list[str] = []
+        self.before: list[list[str]] = []
+        self.lots: list[bool] = []
         event.listen(plane.store.engine, "before_cursor_execute", self._note)
+        event.listen(plane.store.engine, "commit", self._turn)
+
+    def _turn(self, connection: Any) -> None:
+        if self.tables:
+            self.before.append(self.tables)
+            self.tables = []
 
     def _note(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         found = _HELD.match(statement) or _HELD.search(statement)
@@ -36,8 +49,23 @@ class Held:
         if found is None or statement.startswith("INSERT INTO tasks"):
             return
         table = found[1] or found[2]
+        if table == "container_instances":
+            self.lots.append("cluster IN" in statement)
         if table in ORDER and table not in self.tables:
             self.tables.append(table)
+
+
+class Gone:
+    """A provisioner of whose hosts nothing is left."""
+
+    def running(self) -> frozenset[str]:
+        return frozenset()
+
+    def launch(self, wanted: Wanted) -> None:
+        raise AssertionError
+
+    def terminate(self, capacity_id: str) -> bool:
+        return True
 
 
 @pytest.fixture
@@ -61,14 +89,14 @@ def in_order(tables: list[str]) -> bool:
 def test_a_launch(plane: TasksPlane) -> None:
     held = Held(plane)
     run(plane)
-    assert held.tables == ["clusters", "container_instances", "address_pools", "task_counts"]
+    assert held.before == [["clusters", "container_instances", "address_pools", "task_counts"]]
 
 
 def test_a_wish_to_stop(plane: TasksPlane) -> None:
     [arn] = run(plane)
     held = Held(plane)
     plane.ecs.stop_task(task=arn)
-    assert held.tables == ["tasks", "container_instances", "task_counts"]
+    assert held.before == [["tasks", "container_instances", "task_counts"]]
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "STOPPED"])
@@ -76,7 +104,7 @@ def test_a_report(plane: TasksPlane, status: str) -> None:
     [arn] = run(plane)
     held = Held(plane)
     plane.report(arn, status)
-    assert in_order(held.tables) and {"tasks", "task_counts"} <= set(held.tables)
+    assert in_order(*held.before) and {"tasks", "task_counts"} <= set(*held.before)
 
 
 def test_a_host_that_is_deregistered(plane: TasksPlane) -> None:
@@ -84,7 +112,7 @@ def test_a_host_that_is_deregistered(plane: TasksPlane) -> None:
     host = plane.task(arn)["containerInstanceArn"]
     held = Held(plane)
     plane.ecs.deregister_container_instance(containerInstance=host, force=True)
-    assert held.tables == list(ORDER)
+    assert held.before == [list(ORDER)]
 
 
 def test_tasks_that_end_and_others_that_are_to_stop(plane: TasksPlane) -> None:
@@ -97,7 +125,7 @@ def test_tasks_that_end_and_others_that_are_to_stop(plane: TasksPlane) -> None:
     run(plane, 2)
     held = Held(plane)
     plane.store.transact(end)
-    assert in_order(held.tables) and "address_pools" in held.tables
+    assert in_order(*held.before) and "address_pools" in held.before[0]
 
 
 def test_health(plane: TasksPlane) -> None:
@@ -107,7 +135,7 @@ def test_health(plane: TasksPlane) -> None:
     held = Held(plane)
     health = {"taskArn": arn, "containers": [{"containerName": "main", "healthStatus": "HEALTHY"}]}
     sockets.health(host, {"tasks": [health]})
-    assert held.tables == ["tasks", "task_counts"]
+    assert held.before == [["tasks", "task_counts"]]
 
 
 def test_a_service_that_stops_tasks_and_starts_others(filled_postgresql_url: str) -> None:
@@ -123,7 +151,60 @@ def test_a_service_that_stops_tasks_and_starts_others(filled_postgresql_url: str
     wishes = sorted(task.desired_status for task in plane.tasks())
     plane.close()
     assert wishes == ["RUNNING"] * 4 + ["STOPPED"] * 2
-    assert held.tables == ["clusters", "tasks", "container_instances", "task_counts"]
+    assert held.lots[0], "hosts are stopped on and started on: all are held before the first is written"
+    assert held.before == [["clusters", "tasks", "container_instances", "task_counts"]]
+
+
+def test_a_service_whose_older_tasks_make_room(filled_postgresql_url: str) -> None:
+    plane = ServicesPlane(filled_postgresql_url)
+    plane.add_host(memory=128)
+    plane.register()
+    plane.create(2, deploymentConfiguration={"minimumHealthyPercent": 50, "maximumPercent": 200})
+    plane.come_to_rest()
+    plane.register()
+    plane.update(taskDefinition="web")
+    held = Held(plane)
+    plane.step()
+    wishes = sorted(task.desired_status for task in plane.tasks())
+    plane.close()
+    assert wishes == ["RUNNING", "STOPPED"], "there was no room for a start, so one goes"
+    assert all(in_order(tables) for tables in held.before)
+    assert ["tasks", "container_instances", "task_counts"] in held.before
+
+
+def test_jobs_of_several_submissions(filled_postgresql_url: str) -> None:
+    plane = BatchPlane(filled_postgresql_url)
+    plane.environment()
+    for _ in range(2):
+        plane.add_host(cpu=1024)
+    plane.queue()
+    plane.definition()
+    plane.submit(), plane.submit()
+    held = Held(plane)
+    plane.settle()
+    count = len(plane.tasks())
+    plane.close()
+    assert count == 2
+    assert all(in_order(tables) for tables in held.before) and held.lots[0]
+
+
+def test_hosts_that_are_buried(filled_postgresql_url: str) -> None:
+    plane = TasksPlane(filled_postgresql_url)
+    host = plane.add_host(memory=4096).rsplit("/", 1)[-1]
+    plane.register("t", networkMode="awsvpc")
+    run(plane)
+    now = plane.clock.now()
+    sizes = {"provisioner": "local", "purpose": "compute-environment", "cpu": 1, "memory": 1, "requested_at": now}
+    gone = Capacity(id="c", status="TERMINATING", cluster="default", container_instance_id=host, **sizes)
+    plane.store.transact(lambda session: session.add(gone))
+    leases = Leases(plane.store, plane.clock, "one")
+    loop = CapacitiesLoop(plane.store, plane.clock, leases, {"local": Gone()})
+    held = Held(plane)
+    loop.step()
+    [task] = plane.store.read(lambda session: session.scalars(select(Task)).all())
+    plane.close()
+    assert task.last_status == "STOPPED"
+    assert held.before == [list(ORDER)]
 
 
 def test_jobs_that_are_terminated_while_another_waits(filled_postgresql_url: str) -> None:
@@ -143,7 +224,7 @@ def test_jobs_that_are_terminated_while_another_waits(filled_postgresql_url: str
     wishes = {task.desired_status for task in plane.tasks()}
     plane.close()
     assert wishes == {"STOPPED"}
-    assert held.tables == ["clusters", "tasks", "container_instances", "task_counts"]
+    assert held.before == [["clusters", "tasks", "container_instances", "task_counts"]]
 
 
 @pytest.mark.parametrize("hosts", [1, 2500])

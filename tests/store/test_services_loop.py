@@ -4,12 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import delete
 
 from state.services import get_service, tell
-from state.store import Session
+from state.store import Session, StoreUnavailable
 from state.task_definitions import forget_task_definitions
 from state.tasks import Task
 from tests.support.services import CHECKED, WEB, ServicesPlane
@@ -132,6 +134,35 @@ def test_force_new_deployment_replaces_every_task(plane: ServicesPlane) -> None:
     assert len(now) == 2
     assert not now & old
     assert len(plane.service()["deployments"]) == 1
+
+
+def test_a_refusal_that_was_rolled_back_is_not_remembered(
+    plane: ServicesPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane.add_host(memory=32)
+    plane.create(1)
+
+    def write_and_fail(session: Session, outcome: object, now: datetime) -> None:
+        record(session, outcome, now)
+        raise StoreUnavailable
+
+    record: Any = plane.loop.record
+    with monkeypatch.context() as broken:
+        broken.setattr(plane.loop, "record", write_and_fail)
+        with pytest.raises(StoreUnavailable):
+            plane.step()
+    assert not any("unable to place" in message for message in plane.messages())
+
+    def touch(session: Session) -> None:
+        service = get_service(session, "default", "web")
+        assert service is not None
+        service.touch()
+
+    # The service comes to the version that it would have had.
+    for _ in range(2):
+        plane.store.transact(touch)
+    plane.step()
+    assert "unable to place" in plane.messages()[-1]
 
 
 def test_a_full_cluster_is_told_once_and_healed_by_a_host(plane: ServicesPlane) -> None:
