@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from scheduler.fleets import Fleets
+from scheduler.loops.daemon_hosts import DaemonHosts
 from scheduler.placement import Host
 from scheduler.placement.query import BadQuery, Query, parse
 from state.container_instances import ContainerInstance
@@ -41,6 +42,7 @@ class Grounds:
     """What one process remembers of hosts and wishes."""
 
     def __init__(self, fleets: Fleets) -> None:
+        self.daemons = DaemonHosts()
         self._fleets = fleets
         self._known: OrderedDict[tuple[str, Wish], dict[str, tuple[int, Ground | None]]] = OrderedDict()
 

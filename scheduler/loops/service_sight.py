@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import select, tuple_
 
-from scheduler.loops.daemon_hosts import list_daemon_hosts, takes_daemon
+from scheduler.loops.daemon_hosts import Daemon
 from scheduler.loops.service_crowds import Crowds
 from scheduler.loops.service_grounds import Grounds, Wish
 from scheduler.loops.service_names import Choice, Named, judge_unjudged, name_tasks
 from scheduler.loops.service_zones import Candidate, find_zones
-from scheduler.placement import Constraint, Host, check_constraints
+from scheduler.placement import Constraint, check_constraints
 from scheduler.placement.constraints import MOST_CONSTRAINTS
 from scheduler.rollout import CircuitBreaker, DeploymentSeen, ServiceSeen, TaskSeen, chooses, may_rebalance, richest
 from state.service_tasks import tally_alike
@@ -93,11 +93,18 @@ def look(
     named = name_tasks(session, _choices(counted.values(), crowds, unjudged), now - settle)
     crowds.name([*unjudged.rows, *named.rows])
     crowds.name(named.witnesses, to_choose=False)
-    daemons = [seen for seen in counted.values() if seen.scheduling_strategy == "DAEMON"]
-    crowds.place_leaving(session, [deployment.id for seen in daemons for deployment in seen.deployments])
+    leaving = [seen for seen in counted.values() if seen.scheduling_strategy == "DAEMON"]
+    crowds.place_leaving(session, [deployment.id for seen in leaving for deployment in seen.deployments])
     crowds.settle(session)
-    clusters = {service.cluster for service in services if service.scheduling_strategy == "DAEMON"}
-    hosts = list_daemon_hosts(session, clusters) if clusters else {}
+    daemons = {
+        (service.cluster, _daemon(service, known)): {
+            task.host for task in crowds.seen(row.id for row in deployments[service.cluster, service.name])
+        }
+        for service in services
+        if service.scheduling_strategy == "DAEMON"
+    }
+    grounds.daemons.look(session, {cluster for cluster, _ in daemons})
+    takers = grounds.daemons.takers(daemons)
     more = named.more | unjudged.more
     return [
         _sight(
@@ -105,7 +112,7 @@ def look(
             replace(counted[key], tasks=crowds.seen(row.id for row in deployments[key])),
             now,
             known,
-            hosts.get(service.cluster, ()),
+            takers.get((service.cluster, _daemon(service, known)), ()),
             more=any(row.id in more for row in deployments[key]),
         )
         for service in services
@@ -178,13 +185,13 @@ def _sight(
     seen: ServiceSeen,
     now: datetime,
     known: Mapping[Revision, Needs],
-    hosts: Sequence[Host],
+    eligible: tuple[str, ...],
     *,
     more: bool,
 ) -> Sight:
     breaker = service.deployment_configuration.get("deploymentCircuitBreaker") or {}
     if service.scheduling_strategy == "DAEMON":
-        seen = replace(seen, eligible_hosts=_eligible(service, seen.tasks, known, hosts))
+        seen = replace(seen, eligible_hosts=eligible)
     return Sight(
         key=(service.cluster, service.name),
         version=service.version,
@@ -233,19 +240,10 @@ def _deployment(row: Deployment) -> DeploymentSeen:
     )
 
 
-def _eligible(
-    service: Service, tasks: Sequence[TaskSeen], known: Mapping[Revision, Needs], hosts: Sequence[Host]
-) -> tuple[str, ...]:
-    """Hosts that should run the daemon: those that fit, and with an agent or the daemon already there."""
+def _daemon(service: Service, known: Mapping[Revision, Needs]) -> Daemon:
     needs = _needs(known, service)
-    constraints = (*needs.constraints, *check_constraints(service.placement_constraints))
-    group, present = f"service:{service.name}", {task.host for task in tasks}
-    return tuple(
-        sorted(
-            host.id
-            for host in hosts
-            if takes_daemon(
-                host, group, present=host.id in present, attributes=needs.attributes, constraints=constraints
-            )
-        )
+    return Daemon(
+        group=f"service:{service.name}",
+        attributes=needs.attributes,
+        constraints=(*needs.constraints, *check_constraints(service.placement_constraints)),
     )

@@ -1,9 +1,13 @@
 """DAEMON services keep to the hosts that their constraints name, as hosts change and as other tasks come and go."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from scheduler.hosts_as_named import host_as_named
+from scheduler.loops.daemon_hosts import Daemon, takes_daemon
+from scheduler.placement import Host
 from tests.support.services import NEEDED, ServicesPlane
 
 
@@ -71,3 +75,37 @@ def test_a_daemon_can_keep_away_from_other_tasks(plane: ServicesPlane) -> None:
     plane.come_to_rest()
     assert on(plane) == [free]
     assert {task.container_instance_id for task in plane.tasks() if task.group == "db"} == {busy}
+
+
+def test_only_hosts_that_have_changed_are_read_and_asked_again(
+    plane: ServicesPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = [host(plane, rack="1") for _ in range(3)]
+    plane.create(None, schedulingStrategy="DAEMON", placementConstraints=member_of("attribute:rack == 1"))
+    plane.come_to_rest()
+    read: list[str] = []
+    asked: list[str] = []
+
+    def reading(row: Any, **members: Any) -> Host:
+        read.append(row.id)
+        return host_as_named(row, **members)
+
+    def asking(host: Host, daemon: Daemon, *, present: bool) -> bool:
+        asked.append(host.id)
+        return takes_daemon(host, daemon, present=present)
+
+    monkeypatch.setattr("scheduler.loops.daemon_hosts.host_as_named", reading)
+    monkeypatch.setattr("scheduler.loops.daemon_hosts.takes_daemon", asking)
+    plane.step()
+    assert (read, asked) == ([], [])
+    plane.ecs.put_attributes(attributes=[{"name": "rack", "value": "2", "targetId": hosts[1]}])
+    plane.step()
+    assert (read, asked) == ([hosts[1]], [hosts[1]])
+    plane.come_to_rest()
+    assert on(plane) == sorted([hosts[0], hosts[2]])
+    added = host(plane, rack="1")
+    plane.come_to_rest()
+    assert on(plane) == sorted([hosts[0], hosts[2], added])
+    plane.ecs.deregister_container_instance(containerInstance=hosts[0], force=True)
+    plane.come_to_rest()
+    assert on(plane) == sorted([hosts[2], added])
