@@ -28,5 +28,8 @@ class Call:
     arns: Arns
     settings: Settings
     secrets: SecretBox
+    # Where the request came from, for policies that ask.
+    source_ip: str | None = None
+    secure: bool = False
     # What placement remembers of the hosts.
     fleets: Fleets = field(default_factory=Fleets)

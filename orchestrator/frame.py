@@ -54,13 +54,22 @@ def make_execute(store: Store, tools: Tools, *, fleets: Fleets | None = None) ->
                 settings=settings,
                 secrets=tools.secrets,
                 fleets=fleets,
+                source_ip=invocation.source_ip,
+                secure=invocation.secure,
             )
 
+        def admit(session: Session) -> Call:
+            call = enter(session)
+            if invocation.service.authorize is not None:
+                invocation.service.authorize(call, invocation.operation, invocation.params)
+            return call
+
         def work(session: Session) -> dict[str, Any]:
-            return answer_once(enter(session), invocation, name)
+            return answer_once(admit(session), invocation, name)
 
         try:
             if invocation.outside:
+                store.read(admit)
                 errand = Errand(store=store, caller=invocation.caller, tools=tools, enter=enter)
                 answer = invocation.handler(errand, invocation.params) or {}
             else:

@@ -25,6 +25,8 @@ class Repository(Base):
     scanning: Mapped[dict[str, Any]] = mapped_column(default=dict)
     encryption: Mapped[dict[str, Any]] = mapped_column(default=dict)
     tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    # The repository policy's text, as the client gave it.
+    policy: Mapped[str | None]
     created_at: Mapped[datetime]
 
 

@@ -139,6 +139,8 @@ def _request(scope: MutableMapping[str, Any], body: bytes) -> HttpRequest:
             (name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in scope["headers"]
         ],
         body=body,
+        client=(scope.get("client") or (None,))[0],
+        secure=scope.get("scheme") == "https",
     )
 
 

@@ -51,6 +51,8 @@ class Invocation:
     at: datetime
     client_token: str | None
     outside: bool = False
+    source_ip: str | None = None
+    secure: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -153,7 +155,7 @@ class Gateway:
         if route.service is None or route.operation is None:
             raise route.trouble or InternalFailure()
         service, name = route.service, route.operation
-        if not caller.may(f"{service.name}:{name}"):
+        if service.authorize is None and not caller.may(f"{service.name}:{name}"):
             raise AccessDeniedException(
                 f"User: {caller.principal_arn} is not authorized to perform: {service.name}:{name}"
             )
@@ -175,6 +177,8 @@ class Gateway:
                 at=self._clock.now(),
                 client_token=params.get(token_member) or None if token_member is not None else None,
                 outside=operation.outside,
+                source_ip=request.client,
+                secure=request.secure,
             )
         )
         return wire.answer(model, result or {}, request_id)

@@ -18,6 +18,9 @@ class HttpRequest:
     query: str = ""
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = ()
     body: bytes = b""
+    # Who is at the connection's other end, and whether it is encrypted.
+    client: str | None = None
+    secure: bool = False
     _by_name: dict[str, list[str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

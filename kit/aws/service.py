@@ -14,6 +14,8 @@ from botocore.model import OperationModel, ServiceModel
 from kit.aws.model import load_model
 
 Handler = Callable[[Any, dict[str, Any]], dict[str, Any] | None]
+Authorize = Callable[[Any, str, dict[str, Any]], None]
+"""Raises AccessDeniedException unless the caller of a call may run the named operation with these parameters."""
 
 _READS = ("Describe", "List", "Get", "BatchGet", "BatchCheck")
 
@@ -34,10 +36,15 @@ class Operation:
 
 
 class Service:
-    """One AWS service, by its botocore name, with the operations that Berth has built."""
+    """One AWS service, by its botocore name, with the operations that Berth has built.
 
-    def __init__(self, name: str, *, model: ServiceModel | None = None) -> None:
+    Who may run an operation is a matter of the caller's actions alone, unless the service brings ``authorize``: then
+    that is asked instead, in the handler's transaction, and must ask for the caller's actions as well.
+    """
+
+    def __init__(self, name: str, *, model: ServiceModel | None = None, authorize: Authorize | None = None) -> None:
         self.name = name
+        self.authorize = authorize
         self._model = model
         self._operations: dict[str, Operation] = {}
 

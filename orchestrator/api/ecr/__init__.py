@@ -1,9 +1,11 @@
 """Amazon ECR's API: repositories, images, layers and authorization tokens, over the registry's store."""
 
 from orchestrator.api.ecr import (
+    account_settings,
     authorization,
     images,
     layers,
+    policies,
     pull_times,
     repositories,
     tags,
@@ -11,10 +13,12 @@ from orchestrator.api.ecr import (
 from orchestrator.api.ecr.wire import ecr
 
 __all__ = [
+    "account_settings",
     "authorization",
     "ecr",
     "images",
     "layers",
+    "policies",
     "pull_times",
     "repositories",
     "tags",

@@ -77,12 +77,81 @@ class ImageStorageClassUpdateNotSupportedException(AwsError):
     """The requested image storage class update is not supported."""
 
 
+class RepositoryPolicyNotFoundException(AwsError):
+    """The specified repository and registry combination does not have an associated repository policy."""
+
+
+class RegistryPolicyNotFoundException(AwsError):
+    """The registry doesn't have an associated registry policy."""
+
+
+class UploadNotFoundException(AwsError):
+    """The upload could not be found, or the specified upload ID is not valid for this repository."""
+
+
+class EmptyUploadException(AwsError):
+    """The specified layer upload does not contain any layer parts."""
+
+
+class InvalidLayerException(AwsError):
+    """The layer digest calculation performed by Amazon ECR upon receipt of the image layer does not match the digest
+    specified."""
+
+
+class InvalidLayerPartException(AwsError):
+    """The layer part size is not valid, or the first byte specified is not consecutive to the last byte of a previous
+    layer part upload."""
+
+
+class LayerAlreadyExistsException(AwsError):
+    """The image layer already exists in the associated repository."""
+
+
+class LayerPartTooSmallException(AwsError):
+    """Layer parts must be at least 5 MiB in size."""
+
+
+class ServerException(AwsError):
+    """These errors are usually caused by a server-side issue."""
+
+    status = 500
+
+
 class ExclusionAlreadyExistsException(AwsError):
     """The specified pull time update exclusion already exists for the registry."""
 
 
 class ExclusionNotFoundException(AwsError):
     """The specified pull time update exclusion was not found."""
+
+
+class PullThroughCacheRuleAlreadyExistsException(AwsError):
+    """A pull through cache rule with this repository prefix already exists."""
+
+
+class PullThroughCacheRuleNotFoundException(AwsError):
+    """The pull through cache rule was not found. Specify a valid pull through cache rule and try again."""
+
+
+class UnsupportedUpstreamRegistryException(AwsError):
+    """The specified upstream registry isn't supported."""
+
+
+class SecretNotFoundException(AwsError):
+    """The ARN of the secret specified in the pull through cache rule was not found. Update the pull through cache
+    rule with a valid secret ARN and try again."""
+
+
+class UnableToDecryptSecretValueException(AwsError):
+    """The secret is accessible but is unable to be decrypted: it was sealed with another master key."""
+
+
+class TemplateAlreadyExistsException(AwsError):
+    """The repository creation template already exists. Specify a unique prefix and try again."""
+
+
+class TemplateNotFoundException(AwsError):
+    """The specified repository creation template can't be found. Verify the registry ID and prefix and try again."""
 
 
 @contextmanager
