@@ -13,11 +13,14 @@ _NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _LONGEST_NAME = 255
+ALGORITHMS = ("sha256", "sha512")
 
 
 class Hasher(Protocol):
     """What hashlib makes."""
 
+    @property
+    def name(self) -> str: ...
     def update(self, data: bytes | bytearray, /) -> None: ...
     def hexdigest(self) -> str: ...
 
@@ -40,6 +43,13 @@ def check_digest(digest: str) -> str:
             f"invalid digest '{digest[:200]}': it must be sha256: or sha512: and as many lower-case hex digits"
         )
     return digest
+
+
+def check_algorithm(algorithm: str) -> str:
+    """The name of a digest algorithm itself; raises DigestInvalid for one that is not known here."""
+    if algorithm not in ALGORITHMS:
+        raise DigestInvalid(f"the digest algorithm '{algorithm[:50]}' is not one of {', '.join(ALGORITHMS)}")
+    return algorithm
 
 
 def is_tag(reference: str) -> bool:

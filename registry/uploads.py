@@ -7,6 +7,7 @@ blob's row and link and without the session's, and last the spool's removal. A r
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,9 +22,10 @@ from registry.errors import (
     UploadBusy,
 )
 from registry.images import find_repository
+from registry.mounts import MOST_ASKED
 from registry.names import Hasher, algorithm_of, check_digest, new_hasher
 from registry.storage import CHUNK, Busy, NoRoom, NotStored, Spool, Storage, WrongOffset
-from state.blobs import get_blob_anywhere, keep_blob
+from state.blobs import Blob, get_blob_anywhere, keep_blob, repositories_with
 from state.repositories import share_repository
 from state.store import Session, Store
 from state.uploads import (
@@ -49,15 +51,16 @@ class Uploads:
         self._storage = storage
         self._clock = clock
         self._account = account
-        # Hashes of what has arrived here so far, by session: (offset, sha256). A session that continues in
+        # Hashes of what has arrived here so far, by session, with their offset. A session that continues in
         # another process, or falls out of this, is hashed again from its spool at the end.
         self._hashes: OrderedDict[str, tuple[int, Hasher]] = OrderedDict()
         self._swept_at: datetime | None = None
         self._lock = threading.Lock()
 
-    def begin(self, repository: str) -> str:
+    def begin(self, repository: str, *, algorithm: str = "sha256") -> str:
         """A new session's id; raises NameUnknown, StorageFull.
 
+        ``algorithm`` is the one its digest is expected to have: a hint that saves reading the bytes once more.
         What was abandoned is swept here now and then: it is sessions that leave something behind.
         """
         if self._is_sweep_due():
@@ -76,6 +79,8 @@ class Uploads:
             session.add(Upload(id=upload, repository=repository, started_at=now))
 
         self._store.transact(record)
+        if algorithm != "sha256":
+            self.remember(upload, 0, new_hasher(algorithm))
         return upload
 
     def offset(self, repository: str, upload: str) -> int:
@@ -92,8 +97,8 @@ class Uploads:
         self._store.transact(lambda session: delete_upload(session, upload))
         self._forget(upload)
 
-    def write(self, repository: str, upload: str, *, at: int | None = None) -> "Incoming":
-        """Open the session for more bytes, which begin at ``at`` when given.
+    def write(self, repository: str, upload: str, *, at: int | None = None, digest: str | None = None) -> "Incoming":
+        """Open the session for more bytes, which begin at ``at`` when given, and end ``digest`` when given.
 
         Raises BlobUploadUnknown, OutOfOrder, UploadBusy.
         """
@@ -111,16 +116,29 @@ class Uploads:
                 known = self._hashes.pop(upload, None)
             hasher = known[1] if known is not None and known[0] == spool.offset else None
             if spool.offset == 0:
-                hasher = new_hasher("sha256")
+                # Nothing was hashed yet: whatever was expected, what is said now counts.
+                said = algorithm_of(digest) if digest is not None else None
+                hasher = new_hasher(said or (hasher.name if hasher is not None else "sha256"))
             return Incoming(self, repository, upload, spool=spool, hasher=hasher, held=held.pop_all())
 
-    def mount(self, repository: str, digest: str) -> bool:
-        """Make a blob that some repository shows visible in this one too; say whether there is one.
+    def mount(
+        self,
+        repository: str,
+        digest: str,
+        *,
+        source: str | None = None,
+        may_read: Callable[[Session, Sequence[str]], bool],
+    ) -> bool:
+        """Make a blob that other repositories show visible in this one too; say whether that was possible.
 
-        Raises NameUnknown. Whether the caller may read the other repository is asked before.
+        ``may_read`` is asked about those repositories, ``source`` first. Raises NameUnknown.
         """
 
-        blob = self._store.read(lambda session: get_blob_anywhere(session, digest))
+        def find(session: Session) -> Blob | None:
+            holders = repositories_with(session, digest, first=source, limit=MOST_ASKED)
+            return get_blob_anywhere(session, digest) if may_read(session, holders) else None
+
+        blob = self._store.read(find)
         # A row whose bytes were lost outside must not spread.
         held = blob is not None and self._storage.size(digest) == blob.size
         now = self._clock.now()
@@ -279,8 +297,8 @@ class Incoming:
         """
         algorithm = algorithm_of(check_digest(digest))
         self.flush()
-        if algorithm == "sha256" and self._hasher is not None:
-            actual = f"sha256:{self._hasher.hexdigest()}"
+        if self._hasher is not None and self._hasher.name == algorithm:
+            actual = f"{algorithm}:{self._hasher.hexdigest()}"
         else:
             actual = self._uploads.hash_again(self._upload, algorithm)
         if actual != digest:

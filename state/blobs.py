@@ -49,6 +49,14 @@ def get_blob_anywhere(session: Session, digest: str) -> Blob | None:
     return session.scalar(query.where(Blob.digest == digest).limit(1))
 
 
+def repositories_with(session: Session, digest: str, *, first: str | None, limit: int) -> list[str]:
+    """At most ``limit`` repositories in which the blob is visible, ``first`` before all others if it is one."""
+    query = select(BlobLink.repository).where(BlobLink.digest == digest)
+    preferred = [] if first is None else list(session.scalars(query.where(BlobLink.repository == first)))
+    others = query.where(BlobLink.repository.not_in(preferred)) if preferred else query
+    return preferred + list(session.scalars(others.order_by(BlobLink.repository).limit(limit - len(preferred))))
+
+
 def linked_sizes(session: Session, repository: str, digests: Iterable[str]) -> dict[str, int]:
     """The sizes of those of ``digests`` that are visible in the repository."""
     wanted = list(digests)

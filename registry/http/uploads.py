@@ -1,13 +1,15 @@
 """Uploads over HTTP: sessions, chunks in order, streams, single requests and mounts."""
 
 import re
+import sys
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from kit.aws.access import allows
 from registry.errors import (
     BlobUploadInvalid,
     BlobUploadUnknown,
@@ -18,7 +20,8 @@ from registry.errors import (
     Stalled,
 )
 from registry.http.frame import Ask, pieces_of
-from registry.names import check_digest
+from registry.mounts import may_read
+from registry.names import algorithm_of, check_algorithm, check_digest, check_name
 from registry.storage import CHUNK
 from registry.uploads import Incoming, Uploads
 
@@ -29,13 +32,14 @@ async def begin_upload(ask: Ask) -> Response:
     """Open a session; with ``mount`` borrow the blob from another repository, with ``digest`` take it whole."""
     name, uploads = ask.name, ask.room.uploads
     mount, digest = ask.query("mount"), ask.query("digest")
-    # Mounting reads the other repository, so it needs the right to; without it the blob is uploaded instead.
-    if mount and allows(ask.grant.actions, "ecr:GetDownloadUrlForLayer"):
-        if await run_in_threadpool(uploads.mount, name, check_digest(mount)):
+    if mount is not None:
+        # Whoever may not read the blob elsewhere, or names one that is not there, uploads it instead.
+        if await _mount(ask, name, check_digest(mount)):
             return _created(name, mount)
-    elif digest:
+    elif digest is not None:
         return await _take_whole(ask, name, check_digest(digest))
-    upload = await run_in_threadpool(uploads.begin, name)
+    expected = algorithm_of(mount) if mount is not None else ask.query("digest-algorithm") or "sha256"
+    upload = await run_in_threadpool(partial(uploads.begin, name, algorithm=check_algorithm(expected)))
     return Response(status_code=202, headers=Uploads.progress(name, upload, 0))
 
 
@@ -49,10 +53,10 @@ async def upload_status(ask: Ask) -> Response:
 async def upload_chunk(ask: Ask) -> Response:
     """Append the body: the chunk that Content-Range tells, or a stream of any length."""
     name, upload = ask.name, ask.part("upload")
-    at = _chunk_start(ask)
-    incoming = await run_in_threadpool(lambda: ask.room.uploads.write(name, upload, at=at))
+    chunk = _chunk(ask)
+    incoming = await run_in_threadpool(partial(ask.room.uploads.write, name, upload, at=chunk.first if chunk else None))
     try:
-        await _take(ask, incoming)
+        await _take(ask, incoming, chunk)
         await run_in_threadpool(incoming.flush)
         return Response(status_code=202, headers=incoming.progress)
     finally:
@@ -65,10 +69,12 @@ async def finish_upload(ask: Ask) -> Response:
     if digest is None:
         raise DigestInvalid("the digest parameter is missing")
     check_digest(digest)
-    at = _chunk_start(ask)
-    incoming = await run_in_threadpool(lambda: ask.room.uploads.write(name, upload, at=at))
+    chunk = _chunk(ask)
+    incoming = await run_in_threadpool(
+        partial(ask.room.uploads.write, name, upload, at=chunk.first if chunk else None, digest=digest)
+    )
     try:
-        await _take(ask, incoming)
+        await _take(ask, incoming, chunk)
         await run_in_threadpool(incoming.finish, digest)
     finally:
         incoming.close()
@@ -81,11 +87,19 @@ async def cancel_upload(ask: Ask) -> Response:
     return Response(status_code=204)
 
 
+async def _mount(ask: Ask, name: str, digest: str) -> bool:
+    source = ask.query("from")
+    if source is not None:
+        check_name(source)
+    mount = partial(ask.room.uploads.mount, name, digest, source=source)
+    return await run_in_threadpool(mount, may_read=lambda session, holders: may_read(session, ask.grant, holders))
+
+
 async def _take_whole(ask: Ask, name: str, digest: str) -> Response:
     uploads = ask.room.uploads
     upload = await run_in_threadpool(uploads.begin, name)
     try:
-        incoming = await run_in_threadpool(uploads.write, name, upload)
+        incoming = await run_in_threadpool(partial(uploads.write, name, upload, digest=digest))
         try:
             await _take(ask, incoming)
             await run_in_threadpool(incoming.finish, digest)
@@ -99,12 +113,18 @@ async def _take_whole(ask: Ask, name: str, digest: str) -> Response:
     return _created(name, digest)
 
 
-async def _take(ask: Ask, incoming: Incoming) -> None:
-    """Write the body in chunks of about a mebibyte: that is all of it that is ever in memory."""
-    waiting = bytearray()
+async def _take(ask: Ask, incoming: Incoming, chunk: "Chunk | None" = None) -> None:
+    """Write the body in chunks of about a mebibyte: that is all of it that is ever in memory.
+
+    Raises SizeInvalid when it has not as many bytes as ``chunk`` says; those of them that came are taken then.
+    """
+    waiting, left = bytearray(), chunk.length if chunk is not None else sys.maxsize
     try:
         async for piece in pieces_of(ask.request):
-            waiting += piece
+            waiting += piece[:left]
+            left -= len(piece)
+            if left < 0:
+                break
             if len(waiting) >= CHUNK:
                 # Given away before it is written: what fails to be written is not written twice.
                 full, waiting = waiting, bytearray()
@@ -114,20 +134,34 @@ async def _take(ask: Ask, incoming: Incoming) -> None:
         await run_in_threadpool(incoming.write, waiting)
         raise
     await run_in_threadpool(incoming.write, waiting)
+    if chunk is not None and left != 0:
+        trouble = "more" if left < 0 else "less"
+        raise SizeInvalid(
+            f"the body has {trouble} than the {chunk.length} bytes of its range", headers=incoming.progress
+        )
 
 
-def _chunk_start(ask: Ask) -> int | None:
-    """Where the chunk says it begins; None for a stream. Raises BlobUploadInvalid, SizeInvalid."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """What Content-Range says of the body."""
+
+    first: int
+    length: int
+
+
+def _chunk(ask: Ask) -> Chunk | None:
+    """The chunk that is announced; None for a stream. Raises BlobUploadInvalid, SizeInvalid."""
     said = ask.request.headers.get("content-range")
     if said is None:
         return None
     found = _CHUNK_RANGE.fullmatch(said.strip())
     if found is None or int(found[2]) < int(found[1]):
         raise BlobUploadInvalid(f"Content-Range must be '<first>-<last>', not '{said[:100]}'")
+    chunk = Chunk(first=int(found[1]), length=int(found[2]) - int(found[1]) + 1)
     length = ask.request.headers.get("content-length")
-    if length is not None and length.isdigit() and int(length) != int(found[2]) - int(found[1]) + 1:
+    if length is not None and length.isdigit() and int(length) != chunk.length:
         raise SizeInvalid(f"Content-Range '{said}' does not fit a body of {length} bytes")
-    return int(found[1])
+    return chunk
 
 
 def _created(name: str, digest: str) -> Response:
