@@ -50,6 +50,7 @@ class Settings:
     s3_region: str = "us-east-1"
     s3_access_key_id: str = ""
     s3_secret_access_key: str = ""
+    blob_delivery: str = ""
 
     @property
     def store(self) -> str:
@@ -139,6 +140,9 @@ ABOUT: Mapping[str, str] = {
     "s3_region": "Region of the bucket.",
     "s3_access_key_id": "Access key id for the bucket. Empty: the process's own credentials, as AWS's tools find them.",
     "s3_secret_access_key": "Secret access key; goes with `s3_access_key_id`.",
+    "blob_delivery": "How pulled blobs are sent. Empty: by a redirect to the bucket, or else from the file; `proxy`: "
+    "never by a redirect; `nginx:/PREFIX`: by `X-Accel-Redirect` to the internal location that serves the data "
+    "directory's `registry/blobs`.",
 }
 
 

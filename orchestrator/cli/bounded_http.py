@@ -1,4 +1,4 @@
-"""HTTP heads within bounds: whoever sends endless headers, or none at all, is hung up on.
+"""HTTP heads within bounds, and files sent without a copy: whoever sends endless headers, or none, is hung up on.
 
 The parser beneath keeps whatever arrives and waits for ever, for strangers too: no key is asked for before a request
 has a head.
@@ -7,7 +7,9 @@ has a head.
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from orchestrator.cli.file_sending import offer_files
 
 # Bytes of a head, of trailers or of a chunk's extensions beyond the first piece read.
 LARGEST_HEAD = 64 * 1024
@@ -60,6 +62,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._moved = True
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, offer_files(app, cycle) if self.scheme == "http" else app)
+
     def _begin_head(self) -> None:
         self._in_head = True
         if self._deadline is None:
@@ -74,4 +79,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._deadline = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The half of a next head came early, while an answer is still on its way: that is not cut off.
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
+            return
         self.transport.close()

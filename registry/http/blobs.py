@@ -1,18 +1,16 @@
 """Blobs over HTTP: reading them whole or in part, asking for them, and hiding them from a repository."""
 
 import re
-from typing import BinaryIO
 
-from anyio import CancelScope
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from registry.errors import BlobUnknown, RangeInvalid
 from registry.http.frame import Ask
+from registry.http.sending import send_blob
 from registry.images import find_repository
 from registry.names import check_digest
-from registry.storage import CHUNK, NotStored
+from registry.storage import NotStored
 from state.blobs import Blob, get_blob, unlink_blob
 from state.store import Session
 
@@ -42,11 +40,11 @@ async def get_blob_bytes(ask: Ask) -> Response:
     if part is not None:
         first, last = part
         headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
+    status = 200 if part is None else 206
     try:
-        file = await run_in_threadpool(ask.room.storage.open, blob.digest)
+        return await send_blob(ask, blob.digest, first, last - first + 1, status=status, headers=headers)
     except NotStored:
         raise _unknown(blob.digest) from None
-    return BlobResponse(file, first, last - first + 1, status=200 if part is None else 206, headers=headers)
 
 
 async def delete_blob(ask: Ask) -> Response:
@@ -60,43 +58,6 @@ async def delete_blob(ask: Ask) -> Response:
     if not await ask.transact(hide):
         raise _unknown(digest)
     return Response(status_code=202)
-
-
-class BlobResponse(Response):
-    """Sends ``length`` bytes of an open file from ``first`` on, a chunk in memory at a time, and closes it."""
-
-    def __init__(self, file: BinaryIO, first: int, length: int, *, status: int, headers: dict[str, str]) -> None:
-        super().__init__(status_code=status, headers={**headers, "Content-Length": str(length)})
-        self._file = file
-        self._first = first
-        self._left = length
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await run_in_threadpool(self._file.seek, self._first)
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            while self._left:
-                chunk = await run_in_threadpool(self._file.read, min(CHUNK, self._left))
-                if not chunk:
-                    # The file is shorter than its row says: end the connection, so that nobody takes it for whole.
-                    raise OSError("a blob's bytes ended early")
-                self._left -= len(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                if await _hung_up(receive):
-                    return
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            self._file.close()
-
-
-async def _hung_up(receive: Receive) -> bool:
-    """Whether the client is gone. The server does not say so when bytes are sent to nobody."""
-    with CancelScope() as at_once:
-        at_once.cancel()
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        return True
-    return False
 
 
 async def _find(ask: Ask) -> Blob:

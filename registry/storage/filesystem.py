@@ -120,6 +120,10 @@ class FilesystemStorage:
                 os.link(spool, Path(directory) / "blob")
                 (Path(directory) / "blob").replace(blob)
 
+    def place(self, digest: str) -> str:
+        """Where the blob's file is beneath ``blobs``."""
+        return str(self._blob(digest).relative_to(self._blobs))
+
     def _blob(self, digest: str) -> Path:
         algorithm, _, digits = digest.partition(":")
         # Callers check digests; a path is never built from anything else.

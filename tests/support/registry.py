@@ -140,9 +140,9 @@ def basic(password: str, user: str = "AWS") -> dict[str, str]:
 
 
 @contextmanager
-def serve(app: Any, listener: socket.socket) -> Iterator[None]:
-    """The application under uvicorn on a bound socket, in a thread."""
-    config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none", timeout_graceful_shutdown=2)
+def serve(app: Any, listener: socket.socket, *, http: Any = "auto") -> Iterator[None]:
+    """The application under uvicorn on a bound socket, in a thread; ``http`` is a protocol of uvicorn's kind."""
+    config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="none", timeout_graceful_shutdown=2, http=http)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -163,9 +163,15 @@ def listen() -> socket.socket:
 
 @contextmanager
 def running_registry(
-    directory: Path, *, clock: Clock | None = None, storage: Storage | None = None, url: str | None = None
+    directory: Path,
+    *,
+    clock: Clock | None = None,
+    storage: Storage | None = None,
+    url: str | None = None,
+    http: Any = "auto",
+    **given: Any,
 ) -> Iterator[RegistryClient]:
-    """A registry on a store and storage beneath ``directory``, unless others are given."""
+    """A registry on a store and storage beneath ``directory``, unless others are given; ``given`` are settings."""
     store = Store(url or f"sqlite:///{directory / 'berth.db'}")
     Base.metadata.create_all(store.engine)
     clock = clock or SystemClock()
@@ -173,12 +179,12 @@ def running_registry(
     secrets = SecretBox(SecretBox.new_master_key())
     listener = listen()
     port = listener.getsockname()[1]
-    settings = Settings(data=directory, registry_port=port)
+    settings = Settings(data=directory, registry_port=port, **given)
     app = create_registry(
         store, storage, clock=clock, settings=settings, authenticate=EcrTokens(store, secrets, clock=clock)
     )
     try:
-        with serve(app, listener):
+        with serve(app, listener, http=http):
             client = RegistryClient(store, storage, clock, secrets, port)
             try:
                 yield client

@@ -1,9 +1,13 @@
-"""The registry under test, with two empty repositories: once on files and SQLite, once in memory and on PostgreSQL."""
+"""The registry under test, with two empty repositories: on files and SQLite, and in memory and on PostgreSQL.
+
+The first is served as Berth serves, the second by plain uvicorn, which offers nothing beyond ASGI.
+"""
 
 from collections.abc import Iterator
 
 import pytest
 
+from orchestrator.cli.bounded_http import BoundedHttp
 from registry.storage.memory import MemoryStorage
 from tests.support.registry import RegistryClient, running_registry
 
@@ -14,7 +18,7 @@ def shared_registry(
 ) -> Iterator[RegistryClient]:
     directory = tmp_path_factory.mktemp("registry")
     if request.param == "files-sqlite":
-        with running_registry(directory) as running:
+        with running_registry(directory, http=BoundedHttp) as running:
             yield running
     else:
         url = request.getfixturevalue("postgres").new_database()
