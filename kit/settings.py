@@ -51,6 +51,12 @@ class Settings:
     s3_access_key_id: str = ""
     s3_secret_access_key: str = ""
     blob_delivery: str = ""
+    registry_sparse: bool = False
+    registry_protect_in_use: bool = True
+    registry_gc_hours: int = 6
+    registry_grace_hours: int = 24
+    registry_delete_untagged: bool = False
+    registry_scrub_rate: int = 4
 
     @property
     def store(self) -> str:
@@ -143,6 +149,15 @@ ABOUT: Mapping[str, str] = {
     "blob_delivery": "How pulled blobs are sent. Empty: by a redirect to the bucket, or else from the file; `proxy`: "
     "never by a redirect; `nginx:/PREFIX`: by `X-Accel-Redirect` to the internal location that serves the data "
     "directory's `registry/blobs`.",
+    "registry_sparse": "Whether manifests may be pushed whose layers or images are not in the repository, as by who "
+    "copies one platform of many.",
+    "registry_protect_in_use": "Whether lifecycle policies and the garbage collector leave images alone that a task, a "
+    "service, a job that has not ended or a schedule needs.",
+    "registry_gc_hours": "How often the registry collects its garbage, in hours; 0: only by `berth registry gc`.",
+    "registry_grace_hours": "How long a layer that no image needs is kept, in hours: longer than any push takes.",
+    "registry_delete_untagged": "Whether the garbage collector also deletes images without a tag, pushed longer ago "
+    "than the grace time, that nothing here needs or runs.",
+    "registry_scrub_rate": "How fast kept blobs are read again and verified, in MiB per second; 0: never by itself.",
 }
 
 
