@@ -28,9 +28,3 @@ def get_authorization_token(call: Call, request: dict[str, Any]) -> dict[str, An
         "proxyEndpoint": call.settings.registry_url,
     }
     return {"authorizationData": [data for _ in asked]}
-
-
-@ecr.operation("DescribeRegistry")
-def describe_registry(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    """The registry's id. Replication is not configured, because it cannot be yet."""
-    return {"registryId": call.settings.account, "replicationConfiguration": {"rules": []}}

@@ -117,6 +117,18 @@ class ServerException(AwsError):
     status = 500
 
 
+class ReplicationBackfillNotFoundException(AwsError):
+    """The specified replication backfill could not be found."""
+
+
+class ReplicationBackfillInProgressException(AwsError):
+    """A replication backfill is already in progress for the specified destination Region."""
+
+
+class ReplicationBackfillInvalidStatusException(AwsError):
+    """The operation is not valid for the replication backfill's current status."""
+
+
 class ExclusionAlreadyExistsException(AwsError):
     """The specified pull time update exclusion already exists for the registry."""
 
