@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
-from kit.aws.access import allows
 from kit.clock import Clock
 from kit.secrets import SecretBox, Undecipherable
-from registry.errors import Denied, Unauthorized
+from registry.errors import Unauthorized
 from state.access_keys import get_access_key
 from state.store import Store
 
@@ -29,17 +28,12 @@ _REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Who asks, and what for: ``actions`` are globs such as ``ecr:*``."""
+    """Who asks, and what the identity itself may: ``actions`` are globs such as ``ecr:*``."""
 
     principal_arn: str
     actions: tuple[str, ...]
     # A grant of a download link is good for reading this one path alone.
     only_path: str | None = None
-
-    def check(self, action: str) -> None:
-        """Raise Denied unless ``action`` is among the grant's."""
-        if not allows(self.actions, action):
-            raise Denied(f"User: {self.principal_arn} is not authorized to perform: {action}")
 
 
 Authenticate = Callable[[str | None], Grant]

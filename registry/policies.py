@@ -9,7 +9,7 @@ that denies everything to everyone would stay for ever.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from sqlalchemy.orm import Session
 
@@ -19,10 +19,11 @@ from kit.ids import Arns
 from registry.errors import Denied
 from registry.names import is_name
 from state.registry_account import PolicyTexts, get_policy_texts
-from state.repositories import get_repository
+from state.repositories import Repository, get_repository, list_repositories
 
 # Actions that are no operations of the API: others ask for them in a client's stead.
 REPLICATE, IMPORT, CREATE = "ecr:ReplicateImage", "ecr:BatchImportUpstreamImage", "ecr:CreateRepository"
+EVERY = "*"
 PULL_LAYER = "ecr:GetDownloadUrlForLayer"
 _SCOPE_V1 = frozenset({REPLICATE, IMPORT, CREATE})
 _POLICY_ACTIONS = frozenset(
@@ -75,10 +76,30 @@ def refusal(
     texts = get_policy_texts(session, name)
 
     def tags() -> Mapping[str, str]:
-        found = get_repository(session, name) if name is not None else None
-        return {} if found is None else {str(tag["Key"]): str(tag.get("Value", "")) for tag in found.tags}
+        return _tags_of(get_repository(session, name) if name is not None else None)
 
     return judge(asker, action, repository, texts, arns=arns, now=now, tags=tags)
+
+
+def list_allowed(
+    session: Session, asker: Asker, action: str, *, arns: Arns, now: datetime, after: str | None, limit: int
+) -> list[Repository]:
+    """At most ``limit`` repositories by name, beyond ``after``: those to which the asker may do this.
+
+    Whether the asker may do it to ``EVERY`` repository is asked before; here policies are that deny it for some.
+    """
+    registry, found = get_policy_texts(session, None), list[Repository]()
+    while len(found) < limit:
+        page = list_repositories(session, after=after, limit=limit)
+        for each in page:
+            texts = PolicyTexts(repository=each.policy, registry=registry.registry, scope=registry.scope)
+            tags = partial(_tags_of, each)
+            if judge(asker, action, each.name, texts, arns=arns, now=now, tags=tags) is None:
+                found.append(each)
+        if len(page) < limit:
+            break
+        after = page[-1].name
+    return found[:limit]
 
 
 def judge(
@@ -133,6 +154,10 @@ def locks_out(asker: Asker, text: str, repository: str, *, registry: PolicyTexts
     texts = PolicyTexts(repository=text, registry=registry.registry, scope=registry.scope)
     action = "ecr:SetRepositoryPolicy"
     return judge(asker, action, repository, texts, arns=arns, now=now, root_right=False) is not None
+
+
+def _tags_of(repository: Repository | None) -> Mapping[str, str]:
+    return {} if repository is None else {str(tag["Key"]): str(tag.get("Value", "")) for tag in repository.tags}
 
 
 def _known(actions: Collection[str]) -> frozenset[str]:

@@ -1,5 +1,7 @@
 """The frame of every request: authenticate, authorise, run the handler, and turn errors into the protocol's.
 
+Whoever may not is told so before anything about the repository, also whether it exists.
+
 A route is a path and, for each method, the ECR action it needs and its handler. There is no way to add a
 route that is not authenticated.
 """
@@ -16,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from kit.clock import Clock
+from kit.ids import Arns
 from kit.settings import Settings
 from registry.access import USER, Authenticate, Grant
 from registry.errors import (
@@ -28,6 +31,7 @@ from registry.errors import (
     Unsupported,
 )
 from registry.names import check_name
+from registry.policies import EVERY, Asker, check
 from registry.storage import Storage, StorageError
 from registry.uploads import Uploads
 from state.store import Session, Store, StoreBusy, StoreFull, StoreUnavailable
@@ -49,6 +53,10 @@ class Room:
     settings: Settings
     authenticate: Authenticate
 
+    @property
+    def arns(self) -> Arns:
+        return Arns(self.settings.account, self.settings.region)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
@@ -62,6 +70,11 @@ class Ask:
     def name(self) -> str:
         """The repository in the path; raises NameInvalid."""
         return check_name(self.request.path_params["name"])
+
+    @property
+    def asker(self) -> Asker:
+        """Who asks, as policies see it."""
+        return _asker(self.grant, self.request)
 
     def part(self, name: str) -> str:
         """Another variable part of the path."""
@@ -113,17 +126,35 @@ def endpoint(room: Room, methods: Methods) -> Callable[[Request], Awaitable[Resp
 
 
 async def _answer(room: Room, methods: Methods, request: Request) -> Response:
-    grant = await run_in_threadpool(room.authenticate, _credentials(request))
     found = methods.get(request.method)
+    grant = await run_in_threadpool(_admit, room, request, found[0] if found is not None else None)
     if found is None:
         raise Unsupported(headers={"Allow": ", ".join(methods)})
-    action, handler = found
+    _, handler = found
+    return await handler(Ask(room=room, request=request, grant=grant))
+
+
+def _admit(room: Room, request: Request, action: str | None) -> Grant:
+    """Who asks; raises Unauthorized, and Denied for whoever may not do this to the repository in the path."""
+    grant = room.authenticate(_credentials(request))
     reads = request.method in ("GET", "HEAD")
     if grant.only_path is not None and not (reads and request.scope["path"] == grant.only_path):
         raise Denied
     if action is not None:
-        grant.check(action)
-    return await handler(Ask(room=room, request=request, grant=grant))
+        asker, now = _asker(grant, request), room.clock.now()
+        # A path without a name is the catalog's.
+        repository = request.path_params.get("name", EVERY)
+        room.store.read(lambda session: check(session, asker, action, repository, arns=room.arns, now=now))
+    return grant
+
+
+def _asker(grant: Grant, request: Request) -> Asker:
+    return Asker(
+        principal_arn=grant.principal_arn,
+        actions=grant.actions,
+        source_ip=request.client.host if request.client is not None else None,
+        secure=request.url.scheme == "https",
+    )
 
 
 def render(error: RegistryError, room: Room) -> Response:

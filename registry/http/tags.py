@@ -5,9 +5,11 @@ from starlette.responses import JSONResponse, Response
 from registry.http.frame import Ask
 from registry.http.pages import last_seen, link, page_size
 from registry.images import find_repository
+from registry.policies import list_allowed
 from state.images import list_tags
-from state.repositories import list_repositories
 from state.store import Session
+
+_LIST = "ecr:DescribeRepositories"
 
 
 async def get_tags(ask: Ask) -> Response:
@@ -28,9 +30,13 @@ async def get_tags(ask: Ask) -> Response:
 async def get_catalog(ask: Ask) -> Response:
     """The repositories' names, a page at a time. Not of the specification, but known to many clients."""
     size, last = page_size(ask), last_seen(ask)
+    asker, now = ask.asker, ask.room.clock.now()
 
     def find(session: Session) -> list[str]:
-        return [found.name for found in list_repositories(session, after=last, limit=size + 1)] if size else []
+        if not size:
+            return []
+        page = list_allowed(session, asker, _LIST, arns=ask.room.arns, now=now, after=last, limit=size + 1)
+        return [found.name for found in page]
 
     found = await ask.read(find)
     names, more = found[:size], len(found) > size

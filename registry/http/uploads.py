@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from registry.mounts import may_read
 from registry.names import algorithm_of, check_algorithm, check_digest, check_name
 from registry.storage import CHUNK
 from registry.uploads import Incoming, Uploads
+from state.store import Session
 
 _CHUNK_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
@@ -91,8 +93,12 @@ async def _mount(ask: Ask, name: str, digest: str) -> bool:
     source = ask.query("from")
     if source is not None:
         check_name(source)
-    mount = partial(ask.room.uploads.mount, name, digest, source=source)
-    return await run_in_threadpool(mount, may_read=lambda session, holders: may_read(session, ask.grant, holders))
+    asker, arns, now = ask.asker, ask.room.arns, ask.room.clock.now()
+
+    def readable(session: Session, holders: Sequence[str]) -> bool:
+        return may_read(session, asker, holders, arns=arns, now=now)
+
+    return await run_in_threadpool(partial(ask.room.uploads.mount, name, digest, source=source, may_read=readable))
 
 
 async def _take_whole(ask: Ask, name: str, digest: str) -> Response:

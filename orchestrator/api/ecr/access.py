@@ -6,13 +6,13 @@ from typing import Any
 from kit.aws.errors import AccessDeniedException
 from kit.ids import resource_of
 from orchestrator.call import Call
-from registry.policies import Asker, refusal
+from registry.policies import EVERY, Asker, refusal
 
 
 def authorize(call: Call, operation: str, request: dict[str, Any]) -> None:
     """Raise AccessDeniedException unless the caller may run the operation on every repository it names."""
     asker = asker_of(call)
-    for repository in _named(request):
+    for repository in _named(operation, request):
         trouble = refusal(call.session, asker, f"ecr:{operation}", repository, arns=call.arns, now=call.now)
         if trouble is not None:
             raise AccessDeniedException(trouble)
@@ -28,11 +28,13 @@ def asker_of(call: Call) -> Asker:
     )
 
 
-def _named(request: dict[str, Any]) -> Sequence[str | None]:
+def _named(operation: str, request: dict[str, Any]) -> Sequence[str | None]:
     """The repositories that the request is about; None stands for the registry as a whole."""
     if "repositoryName" in request:
         return (request["repositoryName"],)
     if request.get("repositoryNames"):
         return tuple(dict.fromkeys(request["repositoryNames"]))
+    if operation == "DescribeRepositories":
+        return (EVERY,)
     kind, _, name = resource_of(request.get("resourceArn") or "").partition("/")
     return (name,) if kind == "repository" else (None,)

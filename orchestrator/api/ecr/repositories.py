@@ -4,6 +4,7 @@ from typing import Any
 
 from kit.aws.errors import InvalidParameterException
 from kit.aws.paging import encode_token, scope_of
+from orchestrator.api.ecr.access import asker_of
 from orchestrator.api.ecr.errors import (
     KmsException,
     RepositoryAlreadyExistsException,
@@ -14,12 +15,12 @@ from orchestrator.api.ecr.tags import checked_tags
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
 from registry.names import is_name
+from registry.policies import list_allowed
 from state.images import has_images
 from state.repositories import (
     Repository,
     delete_repository,
     get_repository,
-    list_repositories,
     lock_repository,
 )
 
@@ -71,7 +72,15 @@ def describe_repositories(call: Call, request: dict[str, Any]) -> dict[str, Any]
     scope, limit = scope_of("DescribeRepositories"), request.get("maxResults") or _PAGE
     if (request.get("registryId") or call.settings.account) != call.settings.account:
         return {"repositories": []}
-    page = list_repositories(call.session, after=page_start(token, scope), limit=limit + 1)
+    page = list_allowed(
+        call.session,
+        asker_of(call),
+        "ecr:DescribeRepositories",
+        arns=call.arns,
+        now=call.now,
+        after=page_start(token, scope),
+        limit=limit + 1,
+    )
     answer: dict[str, Any] = {"repositories": [render_repository(call, each) for each in page[:limit]]}
     if len(page) > limit:
         answer["nextToken"] = encode_token(page[limit - 1].name, scope=scope)
