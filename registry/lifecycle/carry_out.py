@@ -7,13 +7,12 @@ part of a list since it was looked at stays, and the next evaluation sees it as 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
 from registry.images import remove_image
 from registry.lifecycle.evaluate import Fate, storage_class_of
 from registry.lifecycle.sight import Uses
 from state.images import Image, get_image, list_referrers, lists_that_need, tags_of
 from state.repositories import lock_repository
+from state.store import Session
 
 _REFERRERS = 100
 

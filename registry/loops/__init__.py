@@ -4,6 +4,8 @@ from kit.clock import Clock
 from kit.reconciler import Reconciler
 from kit.secrets import SecretBox
 from kit.settings import Settings
+from registry.loops.lifecycle import LifecycleLoop
+from registry.loops.replications import ReplicationsLoop
 from registry.storage import Storage
 from state.loop import Leases
 from state.store import Store
@@ -13,4 +15,7 @@ def make_loops(
     store: Store, clock: Clock, leases: Leases, *, storage: Storage, settings: Settings, secrets: SecretBox
 ) -> list[Reconciler]:
     """Every loop of the registry, in no particular order."""
-    return []
+    return [
+        LifecycleLoop(store, clock, leases, settings=settings),
+        ReplicationsLoop(store, clock, leases, storage=storage, secrets=secrets),
+    ]

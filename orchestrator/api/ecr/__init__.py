@@ -5,9 +5,12 @@ from orchestrator.api.ecr import (
     authorization,
     images,
     layers,
+    lifecycle,
     policies,
     pull_times,
+    replication,
     repositories,
+    storage_classes,
     tags,
 )
 from orchestrator.api.ecr.wire import ecr
@@ -18,8 +21,11 @@ __all__ = [
     "ecr",
     "images",
     "layers",
+    "lifecycle",
     "policies",
     "pull_times",
+    "replication",
     "repositories",
+    "storage_classes",
     "tags",
 ]
