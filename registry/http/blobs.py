@@ -1,12 +1,12 @@
 """Blobs over HTTP: reading them whole or in part, asking for them, and hiding them from a repository."""
 
-import re
-
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from registry.errors import BlobUnknown, RangeInvalid
+from registry.http.byteranges import parts_response
 from registry.http.frame import Ask
+from registry.http.ranges import Part, Unsatisfiable, read_ranges
 from registry.http.sending import send_blob
 from registry.images import find_repository
 from registry.names import check_digest
@@ -14,7 +14,6 @@ from registry.storage import NotStored
 from state.blobs import Blob, get_blob, unlink_blob
 from state.store import Session
 
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 # A digest names its bytes for ever.
 _FOREVER = "private, max-age=31536000, immutable"
 
@@ -32,17 +31,16 @@ async def get_blob_bytes(ask: Ask) -> Response:
     if ask.request.method == "HEAD":
         return await head_blob(ask)
     blob = await _find(ask)
-    first, last = 0, blob.size - 1
-    wanted = ask.request.headers.get("range")
-    condition = ask.request.headers.get("if-range")
-    part = _part(wanted, blob.size) if wanted and condition in (None, f'"{blob.digest}"') else None
-    headers = _headers(blob)
-    if part is not None:
-        first, last = part
-        headers["Content-Range"] = f"bytes {first}-{last}/{blob.size}"
-    status = 200 if part is None else 206
+    parts, headers = _parts(ask, blob), _headers(blob)
     try:
-        return await send_blob(ask, blob.digest, first, last - first + 1, status=status, headers=headers)
+        if len(parts) > 1:
+            file = await run_in_threadpool(ask.room.storage.open, blob.digest)
+            return parts_response(file, parts, blob.size, headers)
+        if not parts:
+            return await send_blob(ask, blob.digest, 0, blob.size, status=200, headers=headers)
+        (part,) = parts
+        headers["Content-Range"] = f"bytes {part.first}-{part.last}/{blob.size}"
+        return await send_blob(ask, blob.digest, part.first, part.length, status=206, headers=headers)
     except NotStored:
         raise _unknown(blob.digest) from None
 
@@ -87,17 +85,12 @@ def _headers(blob: Blob) -> dict[str, str]:
     }
 
 
-def _part(wanted: str, size: int) -> tuple[int, int] | None:
-    """First and last byte of a Range header; None for one to be ignored: another unit, or several ranges."""
-    found = _RANGE.fullmatch(wanted.replace(" ", ""))
-    if found is None:
-        return None
-    first, last = found.groups()
-    refused = RangeInvalid(headers={"Content-Range": f"bytes */{size}"})
-    if not first:
-        if not last or int(last) == 0 or size == 0:
-            raise refused
-        return max(0, size - int(last)), size - 1
-    if int(first) >= size or (last and int(last) < int(first)):
-        raise refused
-    return int(first), min(int(last), size - 1) if last else size - 1
+def _parts(ask: Ask, blob: Blob) -> list[Part]:
+    """The parts asked for; none for the whole blob. Raises RangeInvalid."""
+    wanted, condition = ask.request.headers.get("range"), ask.request.headers.get("if-range")
+    if wanted is None or condition not in (None, f'"{blob.digest}"'):
+        return []
+    try:
+        return read_ranges(wanted, blob.size)
+    except Unsatisfiable:
+        raise RangeInvalid(headers={"Content-Range": f"bytes */{blob.size}"}) from None

@@ -1,5 +1,6 @@
 """Blobs over HTTP, as the OCI distribution specification has them."""
 
+import email
 from collections.abc import Callable
 
 import pytest
@@ -34,6 +35,8 @@ def test_a_blob_pushed_in_one_post_is_pullable_at_its_location(
         ("bytes=-5000", BLOB, "bytes 0-2047/2048"),
         ("bytes=2000-5000", BLOB[2000:], "bytes 2000-2047/2048"),
         ("bytes=0-0", BLOB[:1], "bytes 0-0/2048"),
+        ("bytes=100-199,150-249", BLOB[100:250], "bytes 100-249/2048"),
+        ("bytes=10-19,9999-", BLOB[10:20], "bytes 10-19/2048"),
     ],
 )
 def test_a_part_of_a_blob_is_sent_alone(oci: RegistryClient, asked: str, content: bytes, where: str) -> None:
@@ -52,11 +55,52 @@ def test_a_part_outside_of_the_blob_is_refused(oci: RegistryClient, asked: str) 
     assert answer.headers["Content-Range"] == "bytes */2048"
 
 
-@pytest.mark.parametrize("asked", ["lines=1-2", "bytes=0-1,4-5", "rubbish", "bytes=0-" + "9" * 5000])
-def test_a_range_that_is_not_understood_is_ignored(oci: RegistryClient, asked: str) -> None:
+@pytest.mark.parametrize("asked", ["lines=1-2", "rubbish", "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 200, 2))])
+def test_a_range_that_is_not_understood_or_too_much_is_ignored(oci: RegistryClient, asked: str) -> None:
     digest = oci.push_blob("web", BLOB)
     answer = oci.call("GET", f"web/blobs/{digest}", headers={"Range": asked})
     assert (answer.status_code, answer.content) == (200, BLOB)
+
+
+def test_several_parts_of_a_blob_are_sent_as_a_multipart_answer(oci: RegistryClient) -> None:
+    digest = oci.push_blob("web", BLOB)
+    answer = oci.call("GET", f"web/blobs/{digest}", headers={"Range": "bytes=-10, 0-99, 500-1499"})
+    assert (answer.status_code, answer.headers["Docker-Content-Digest"]) == (206, digest)
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    assert "Content-Range" not in answer.headers
+    head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
+    parts = email.message_from_bytes(head + answer.content).get_payload()
+    assert [(part["Content-Range"], part.get_payload(decode=True)) for part in parts] == [
+        ("bytes 2038-2047/2048", BLOB[-10:]),
+        ("bytes 0-99/2048", BLOB[:100]),
+        ("bytes 500-1499/2048", BLOB[500:1500]),
+    ]
+
+
+def test_a_range_is_honoured_only_if_the_blob_is_the_one_that_is_meant(oci: RegistryClient) -> None:
+    digest = oci.push_blob("web", BLOB)
+    for condition, status in (
+        (f'"{digest}"', 206),
+        (f'"{sha256(b"other")}"', 200),
+        ("Mon, 23 Nov 2026 10:00:00 GMT", 200),
+    ):
+        headers = {"Range": "bytes=0-9", "If-Range": condition}
+        assert oci.call("GET", f"web/blobs/{digest}", headers=headers).status_code == status
+
+
+def test_a_head_pays_no_heed_to_a_range(oci: RegistryClient) -> None:
+    digest = oci.push_blob("web", BLOB)
+    for asked in ("bytes=0-9", "bytes=5000-", "bytes=0-1,3-4"):
+        head = oci.call("HEAD", f"web/blobs/{digest}", headers={"Range": asked})
+        assert (head.status_code, head.headers["Content-Length"]) == (200, "2048")
+        assert head.headers["Accept-Ranges"] == "bytes"
+
+
+def test_of_an_empty_blob_there_is_no_part(oci: RegistryClient) -> None:
+    digest = oci.push_blob("web", b"")
+    for asked in ("bytes=0-", "bytes=-1", "bytes=0-0"):
+        answer = oci.call("GET", f"web/blobs/{digest}", headers={"Range": asked})
+        assert (answer.status_code, answer.headers["Content-Range"]) == (416, "bytes */0")
 
 
 def test_a_large_blob_arrives_and_leaves_whole(oci: RegistryClient) -> None:
