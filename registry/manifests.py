@@ -60,7 +60,7 @@ def read_manifest(body: bytes, content_type: str | None) -> Manifest:
     artifact_type = document.get("artifactType")
     if artifact_type == "":
         artifact_type = None
-    if artifact_type is not None and not _is_media_type(artifact_type):
+    if artifact_type is not None and not is_media_type(artifact_type):
         raise ManifestInvalid("the manifest's artifactType must be a media type")
     if media_type in LISTS:
         children = _descriptors(document, "manifests")
@@ -130,12 +130,13 @@ def _descriptor(item: Any, where: str) -> dict[str, Any]:
         raise ManifestInvalid(f"the manifest's {where} has no valid digest")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**53:
         raise ManifestInvalid(f"the manifest's {where} has no valid size")
-    if not _is_media_type(media_type):
+    if not is_media_type(media_type):
         raise ManifestInvalid(f"the manifest's {where} has no valid mediaType")
     return item
 
 
-def _is_media_type(text: Any) -> bool:
+def is_media_type(text: Any) -> bool:
+    """Whether the text can be a media type, of an artifact for instance."""
     return isinstance(text, str) and _MEDIA_TYPE.fullmatch(text) is not None
 
 

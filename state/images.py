@@ -149,11 +149,22 @@ def tags_of(session: Session, repository: str, digests: Sequence[str]) -> dict[s
 
 
 def list_referrers(
-    session: Session, repository: str, subject: str, *, after: str | None, limit: int
+    session: Session,
+    repository: str,
+    subject: str,
+    *,
+    status: str | None = None,
+    artifact_types: Sequence[str] = (),
+    after: str | None,
+    limit: int,
 ) -> Sequence[Image]:
     """Images that say they are about ``subject``, with their annotations, in the order of their digests."""
     query = select(Image).where(Image.repository == repository, Image.subject == subject)
     query = query.options(undefer(Image.annotations))
+    if status is not None:
+        query = query.where(Image.status == status)
+    if artifact_types:
+        query = query.where(Image.artifact_type.in_(artifact_types))
     if after is not None:
         query = query.where(Image.digest > after)
     return session.scalars(query.order_by(Image.digest).limit(limit)).all()

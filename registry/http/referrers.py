@@ -7,8 +7,7 @@ from starlette.responses import Response
 
 from registry.http.frame import Ask
 from registry.http.pages import last_seen, link
-from registry.images import find_repository
-from registry.manifests import LARGEST, OCI_INDEX
+from registry.manifests import LARGEST, OCI_INDEX, is_media_type
 from registry.names import check_digest
 from state.images import Image, list_referrers
 from state.store import Session
@@ -19,12 +18,18 @@ _BATCH = 8
 
 
 async def get_referrers(ask: Ask) -> Response:
-    """An index of the referrers, empty for a digest nobody has heard of; ``artifactType`` filters it."""
+    """An index of the referrers, empty for a digest nobody has heard of; ``artifactType`` filters it.
+
+    It is empty for an unknown repository, too: 404 would tell clients that there are no referrers in this registry,
+    and they would keep lists of them under tags instead.
+    """
     name, digest = ask.name, check_digest(ask.part("digest"))
     wanted, last = ask.query("artifactType"), last_seen(ask)
 
     def find(session: Session) -> tuple[list[dict[str, Any]], bool]:
-        find_repository(session, name, ask.room.settings.account)
+        if wanted and not is_media_type(wanted):
+            # Nothing can be of it, and not every store can be asked for any text.
+            return [], False
         return _page(session, name, digest, wanted, after=last)
 
     found, more = await ask.read(find)
@@ -41,11 +46,12 @@ def _page(
     """Descriptors that make an index of at most LARGEST bytes, and whether there are more."""
     found: list[dict[str, Any]] = []
     size = 200
-    while batch := list_referrers(session, repository, digest, after=after, limit=_BATCH):
+    types = [wanted] if wanted else []
+    while batch := list_referrers(
+        session, repository, digest, status="ACTIVE", artifact_types=types, after=after, limit=_BATCH
+    ):
         after = batch[-1].digest
         for image in batch:
-            if wanted and image.artifact_type != wanted:
-                continue
             descriptor = _descriptor(image)
             size += len(json.dumps(descriptor)) + 1
             if found and (size > LARGEST or len(found) == _PAGE):

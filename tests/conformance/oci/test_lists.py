@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from state.images import Image
 from tests.support.registry import OCI_INDEX, OCI_MANIFEST, RegistryClient, image_of, sha256
 
 NOTHING = sha256(b"never pushed")
@@ -34,9 +35,12 @@ def test_lists_are_empty_before_anything_is_pushed(oci: RegistryClient) -> None:
     assert oci.call("GET", "web/tags/list").json() == {"name": "web", "tags": []}
 
 
-def test_lists_of_an_unknown_repository_are_404(oci: RegistryClient) -> None:
-    for path in ("nope/tags/list", f"nope/referrers/{NOTHING}"):
-        assert oci.call("GET", path).json()["errors"][0]["code"] == "NAME_UNKNOWN"
+def test_the_tags_of_an_unknown_repository_are_404_and_its_referrers_are_none(oci: RegistryClient) -> None:
+    answer = oci.call("GET", "nope/tags/list")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "NAME_UNKNOWN")
+    # With 404 a client would take it that the registry has no referrers, and keep them under tags.
+    answer = oci.call("GET", f"nope/referrers/{NOTHING}")
+    assert (answer.status_code, answer.json()["manifests"]) == (200, [])
 
 
 def test_tags_are_sorted_and_paged(oci: RegistryClient) -> None:
@@ -131,6 +135,47 @@ def test_referrers_are_filtered_by_type(oci: RegistryClient) -> None:
     assert answer.headers["OCI-Filters-Applied"] == "artifactType"
     none = oci.call("GET", f"web/referrers/{NOTHING}?artifactType=application/c")
     assert none.json()["manifests"] == []
+
+
+@pytest.mark.parametrize("wanted", ["%00", "%ff", "x" * 300, "a%0Ab"])
+def test_of_a_type_that_cannot_be_there_are_no_referrers(oci: RegistryClient, wanted: str) -> None:
+    oci.push_image("web", artifactType="application/b", **subject_of(NOTHING))
+    answer = oci.call("GET", f"web/referrers/{NOTHING}?artifactType={wanted}")
+    assert (answer.status_code, answer.json()["manifests"]) == (200, [])
+
+
+def test_filtered_referrers_are_paged_too(oci: RegistryClient) -> None:
+    long = {f"org.example.{number}": "x" * 10_000 for number in range(150)}
+    pushed = set()
+    for number in range(8):
+        kind = "application/a" if number % 2 else "application/b"
+        digest = oci.push_image("web", artifactType=kind, annotations={**long, "n": str(number)}, **subject_of(NOTHING))
+        pushed |= {digest} if number % 2 else set()
+    pages = follow(oci, f"web/referrers/{NOTHING}?artifactType=application/a", "manifests")
+    assert len(pages) > 1
+    assert {found["digest"] for page in pages for found in page} == pushed
+
+
+def test_what_an_index_under_the_tag_schema_lists_is_a_referrer_once(oci: RegistryClient) -> None:
+    # As a client left it behind that pushed when the registry had no referrers: oras, regctl and others.
+    signature = oci.push_image("web", layer=b"sig", artifactType="application/x.sig", **subject_of(NOTHING))
+    size = int(oci.call("HEAD", f"web/manifests/{signature}").headers["Content-Length"])
+    other = oci.push_image("web", layer=b"no subject")
+    listed = [{"mediaType": OCI_MANIFEST, "digest": digest, "size": size} for digest in (signature, other)]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
+    oci.push_manifest("web", index, NOTHING.replace(":", "-"))
+    (found,) = oci.call("GET", f"web/referrers/{NOTHING}").json()["manifests"]
+    assert found["digest"] == signature
+
+
+def test_an_archived_referrer_is_not_listed(oci: RegistryClient) -> None:
+    digest = oci.push_image("web", **subject_of(NOTHING))
+
+    def archive(session: Any) -> None:
+        session.get(Image, ("web", digest)).status = "ARCHIVED"
+
+    oci.store.transact(archive)
+    assert oci.call("GET", f"web/referrers/{NOTHING}").json()["manifests"] == []
 
 
 def test_referrers_too_many_for_one_index_are_paged(oci: RegistryClient) -> None:
