@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from sqlalchemy.orm import Session
-
 from registry.errors import (
     ManifestBlobUnknown,
     ManifestUnknown,
@@ -35,6 +33,7 @@ from state.images import (
     tags_of,
 )
 from state.repositories import Repository, get_repository, lock_repository
+from state.store import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +44,8 @@ class Push:
     body: bytes
     manifest: Manifest
     tags: Sequence[str]
+    # Sent on by another registry: it goes no further from here.
+    replicated: bool = False
 
 
 def find_repository(session: Session, name: str, account: str) -> Repository:
@@ -67,10 +68,13 @@ def find_image(session: Session, repository: str, reference: str, *, body: bool 
     return image
 
 
-def put_image(session: Session, repository: str, push: Push, *, account: str, now: datetime) -> Image:
+def put_image(
+    session: Session, repository: str, push: Push, *, account: str, now: datetime, sparse: bool = False
+) -> Image:
     """Keep the manifest and point its tags to it; a repeat changes nothing.
 
-    Raises NameUnknown, ManifestBlobUnknown (once for every missing part), TagInvalid, TagImmutable.
+    Raises NameUnknown, ManifestBlobUnknown (once for every missing part, unless it may be ``sparse``), TagInvalid,
+    TagImmutable.
     """
     # The lock makes "is this tag taken" and taking it one step.
     home = _existing(lock_repository(session, repository), repository, account)
@@ -80,14 +84,22 @@ def put_image(session: Session, repository: str, push: Push, *, account: str, no
     image = get_image(session, repository, push.digest)
     new = image is None
     if image is None:
-        image = _add(session, repository, push, now)
+        image = _add(session, repository, push, now, sparse=sparse)
     elif image.status != "ACTIVE":
         # Who pushes an image wants to pull it.
         image.status, image.activated_at = "ACTIVE", now
     moved = [name for name in push.tags if _point(session, home, name, push.digest)]
     if new or moved:
-        after_push(session, image, moved, now=now)
+        after_push(session, image, moved, now=now, replicated=push.replicated)
     return image
+
+
+def missing_parts(session: Session, repository: str, manifest: Manifest) -> list[str]:
+    """The digests of the blobs and images that the manifest needs and the repository has not, in their order."""
+    layers = linked_sizes(session, repository, manifest.blobs)
+    children = known_images(session, repository, manifest.images)
+    missing = [digest for digest in manifest.blobs if digest not in layers]
+    return missing + [digest for digest in manifest.images if digest not in children]
 
 
 def is_immutable(repository: Repository, tag: str) -> bool:
@@ -133,14 +145,12 @@ def _existing(found: Repository | None, name: str, account: str) -> Repository:
     return found
 
 
-def _add(session: Session, repository: str, push: Push, now: datetime) -> Image:
+def _add(session: Session, repository: str, push: Push, now: datetime, *, sparse: bool) -> Image:
     manifest = push.manifest
-    layers = linked_sizes(session, repository, manifest.blobs)
-    children = known_images(session, repository, manifest.images)
-    missing = [digest for digest in manifest.blobs if digest not in layers]
-    missing += [digest for digest in manifest.images if digest not in children]
+    missing = [] if sparse else missing_parts(session, repository, manifest)
     if missing:
         raise ManifestBlobUnknown(each=[{"digest": digest} for digest in missing], of_images=bool(manifest.images))
+    children = known_images(session, repository, manifest.images)
     image = Image(
         repository=repository,
         digest=push.digest,

@@ -1,15 +1,26 @@
 """Manifests over HTTP: exact bytes in, exact bytes out."""
 
+from functools import partial
+
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from registry.errors import DigestInvalid, ImageArchived, ManifestTooLarge, TagInvalid, TooManyTags
-from registry.http.frame import Ask, pieces_of
-from registry.images import Push, find_image, find_repository, put_image, remove_image, remove_tag
+from registry.http.frame import Ask, is_sent_on, pieces_of
+from registry.images import (
+    Push,
+    find_image,
+    find_repository,
+    missing_parts,
+    put_image,
+    remove_image,
+    remove_tag,
+)
 from registry.manifests import LARGEST, read_manifest
 from registry.names import algorithm_of, check_digest, digest_of, is_tag
-from registry.pulls import NOTED_EVERY, note_pull
+from registry.pulls import Pull
 from state.images import Image
+from state.repositories import lock_repository
 from state.store import Session
 
 _MOST_TAGS = 100
@@ -41,7 +52,7 @@ async def get_manifest(ask: Ask) -> Response:
 async def put_manifest(ask: Ask) -> Response:
     """Keep the manifest under its digest and point the tag, or the ``tag`` parameters, to it."""
     name, reference = ask.name, ask.part("reference")
-    tags = list(dict.fromkeys(ask.request.query_params.getlist("tag")))
+    given = tags = list(dict.fromkeys(ask.request.query_params.getlist("tag")))
     if len(tags) > _MOST_TAGS:
         raise TooManyTags(f"at most {_MOST_TAGS} tags can be given at once")
     body = await _body(ask)
@@ -54,16 +65,18 @@ async def put_manifest(ask: Ask) -> Response:
             raise TagInvalid(f"'{reference[:200]}' is not a valid tag")
         digest, tags = digest_of(body), [reference, *(tag for tag in tags if tag != reference)]
     manifest = await run_in_threadpool(read_manifest, body, ask.request.headers.get("content-type"))
-    push = Push(digest=digest, body=body, manifest=manifest, tags=tags)
-    now, account = ask.room.clock.now(), ask.room.settings.account
-    await ask.transact(lambda session: put_image(session, name, push, account=account, now=now))
+    push = Push(digest=digest, body=body, manifest=manifest, tags=tags, replicated=is_sent_on(ask.request))
+    missing = await ask.transact(lambda session: _put(session, ask, name, push))
     response = Response(
         status_code=201,
         headers={"Location": f"/v2/{name}/manifests/{digest}", "Docker-Content-Digest": digest},
     )
     if manifest.subject is not None:
         response.headers["OCI-Subject"] = manifest.subject
-    for tag in ask.request.query_params.getlist("tag"):
+    if missing:
+        some = "1 part" if missing == 1 else f"{missing} parts"
+        response.headers["Warning"] = f'299 - "{some} of this manifest are not in the repository yet"'
+    for tag in given:
         response.headers.append("OCI-Tag", tag)
     return response
 
@@ -73,6 +86,8 @@ async def delete_manifest(ask: Ask) -> Response:
     name, reference, now = ask.name, ask.part("reference"), ask.room.clock.now()
 
     def remove(session: Session) -> None:
+        # Between a push that finds the image and the tag it gives to it, the image must not go.
+        lock_repository(session, name)
         find_repository(session, name, ask.room.settings.account)
         if ":" in reference:
             remove_image(session, name, check_digest(reference), now=now)
@@ -81,6 +96,14 @@ async def delete_manifest(ask: Ask) -> Response:
 
     await ask.transact(remove)
     return Response(status_code=202)
+
+
+def _put(session: Session, ask: Ask, name: str, push: Push) -> int:
+    """Put the image; how many of its parts are missing, where that is allowed."""
+    sparse = ask.room.settings.registry_sparse
+    now, account = ask.room.clock.now(), ask.room.settings.account
+    put_image(session, name, push, account=account, now=now, sparse=sparse)
+    return len(missing_parts(session, name, push.manifest)) if sparse else 0
 
 
 def _checked(reference: str) -> str:
@@ -100,11 +123,6 @@ async def _body(ask: Ask) -> bytes:
 
 
 async def _note_pull(ask: Ask, image: Image) -> None:
-    now = ask.room.clock.now()
-    if image.pulled_at is not None and now - image.pulled_at < NOTED_EVERY:
-        return
-    await ask.transact(
-        lambda session: note_pull(
-            session, image.repository, image.digest, principal_arn=ask.grant.principal_arn, now=now
-        )
-    )
+    now, principal, pulls = ask.room.clock.now(), ask.grant.principal_arn, ask.room.pulls
+    if pulls.is_due(principal, image.pulled_at, now=now):
+        await run_in_threadpool(partial(pulls.note, Pull(image.repository, image.digest, principal), now=now))

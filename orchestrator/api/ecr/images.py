@@ -121,7 +121,9 @@ def put_repository_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
                 f"with name '{repository.name}' in registry with id '{account}'"
             )
         push = Push(digest=digest, body=body, manifest=manifest, tags=[tag] if tag else [])
-        image = put_image(call.session, repository.name, push, account=account, now=call.now)
+        image = put_image(
+            call.session, repository.name, push, account=account, now=call.now, sparse=call.settings.registry_sparse
+        )
     return {"image": _render(call, image, tag, text=request["imageManifest"])}
 
 
