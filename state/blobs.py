@@ -1,19 +1,25 @@
 """Blobs: the layers and configurations that are kept, once each, and the repositories they are visible in.
 
-A row says that the blob's bytes are in the storage, durably and verified; it is written only after them.
-Unlinking a blob from a repository leaves the row and the bytes to the garbage collector.
+A row says that the blob's bytes are in the storage, durably and verified; it is written only after them. A row that is
+condemned says the opposite: somebody is removing the bytes, and nobody may count on them. One key for both makes the
+database decide between a push and the garbage collector. Unlinking a blob from a repository leaves all else to the
+collector. See ``registry.collector``.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, String, delete, select
+from sqlalchemy import BigInteger, ForeignKey, String, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base
 from state.repositories import SORTED_NAME
 
 DIGEST = String(140)
+
+
+class BlobCollected(Exception):
+    """The blob's bytes are being removed, or may have been since they were kept: keep them again, then record them."""
 
 
 class Blob(Base):
@@ -24,6 +30,10 @@ class Blob(Base):
     digest: Mapped[str] = mapped_column(DIGEST, primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
+    # Set while a collector, which it names, removes the bytes; after the instant another collector may take that over.
+    # A condemned blob has no links.
+    condemned_by: Mapped[str | None] = mapped_column(String(40))
+    condemned_until: Mapped[datetime | None] = mapped_column(index=True)
 
 
 class BlobLink(Base):
@@ -35,6 +45,17 @@ class BlobLink(Base):
         SORTED_NAME, ForeignKey("repositories.name", ondelete="CASCADE"), primary_key=True
     )
     digest: Mapped[str] = mapped_column(DIGEST, ForeignKey("blobs.digest"), primary_key=True, index=True)
+    # Since when the collector has found that no image of the repository needs it; None: one does, or it was not looked.
+    unused_since: Mapped[datetime | None]
+
+
+class Condemnations(Base):
+    """How many times blobs were condemned: who kept bytes meanwhile cannot know whether they are still there."""
+
+    __tablename__ = "blob_condemnations"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int]
 
 
 def get_blob(session: Session, repository: str, digest: str) -> Blob | None:
@@ -71,13 +92,69 @@ def linked_sizes(session: Session, repository: str, digests: Iterable[str]) -> d
     return found
 
 
-def keep_blob(session: Session, repository: str, digest: str, size: int, *, now: datetime) -> None:
-    """Record that the blob is in the storage and visible in the repository; a repeat changes nothing."""
-    if session.get(Blob, digest) is None:
+def keep_blob(
+    session: Session, repository: str, digest: str, size: int, *, now: datetime, since: int | None = None
+) -> None:
+    """Record that the blob is in the storage and visible in the repository; a repeat changes nothing.
+
+    ``since`` are the ``condemnations`` before its bytes were kept. Raises BlobCollected.
+    """
+    row = _hold_blob(session, digest)
+    if row is None:
         session.add(Blob(digest=digest, size=size, created_at=now))
         session.flush()
-    if session.get(BlobLink, (repository, digest)) is None:
-        session.add(BlobLink(repository=repository, digest=digest))
+        # Asked once the key is ours: nobody can condemn the blob any more, so what is not counted does not concern it.
+        if since is not None and condemnations(session) != since:
+            raise BlobCollected(digest)
+    elif row.condemned_until is not None:
+        raise BlobCollected(digest)
+    _show(session, repository, digest)
+
+
+def show_blob(session: Session, repository: str, digest: str) -> bool:
+    """Make a blob that is kept visible in the repository; say whether there is one."""
+    row = _hold_blob(session, digest)
+    if row is None or row.condemned_until is not None:
+        return False
+    _show(session, repository, digest)
+    return True
+
+
+def condemnations(session: Session) -> int:
+    """How many times blobs were condemned."""
+    return session.scalar(select(Condemnations.number).where(Condemnations.id == 1)) or 0
+
+
+def is_condemned(session: Session, digest: str) -> bool:
+    """Whether the blob's bytes are being removed."""
+    return session.scalar(select(Blob.condemned_until).where(Blob.digest == digest)) is not None
+
+
+def list_unused(session: Session, repository: str, digests: Iterable[str]) -> list[str]:
+    """Those of ``digests`` that are visible in the repository and wait there for the collector."""
+    found: list[str] = []
+    wanted = list(digests)
+    for start in range(0, len(wanted), 500):
+        found += session.scalars(
+            select(BlobLink.digest).where(
+                BlobLink.repository == repository,
+                BlobLink.digest.in_(wanted[start : start + 500]),
+                BlobLink.unused_since.is_not(None),
+            )
+        )
+    return found
+
+
+def revive_blobs(session: Session, repository: str, digests: Iterable[str]) -> None:
+    """Have the collector begin to wait again: somebody was told that these blobs need not be pushed."""
+    wanted = list(digests)
+    for start in range(0, len(wanted), 500):
+        session.execute(
+            update(BlobLink)
+            .where(BlobLink.repository == repository, BlobLink.digest.in_(wanted[start : start + 500]))
+            .values(unused_since=None)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def unlink_blob(session: Session, repository: str, digest: str) -> bool:
@@ -87,3 +164,27 @@ def unlink_blob(session: Session, repository: str, digest: str) -> bool:
         return False
     session.execute(delete(BlobLink).where(BlobLink.repository == repository, BlobLink.digest == digest))
     return True
+
+
+def _hold_blob(session: Session, digest: str) -> Blob | None:
+    """The blob's row, held against its condemnation until the transaction ends."""
+    query = select(Blob).where(Blob.digest == digest).with_for_update(read=True, key_share=True)
+    return session.scalar(query.execution_options(populate_existing=True))
+
+
+def _show(session: Session, repository: str, digest: str) -> None:
+    link = session.get(BlobLink, (repository, digest), populate_existing=True)
+    if link is not None and link.unused_since is not None:
+        revived = session.execute(
+            update(BlobLink)
+            .where(BlobLink.repository == repository, BlobLink.digest == digest)
+            .values(unused_since=None)
+            .execution_options(synchronize_session=False)
+        )
+        # The collector took it away while this waited for the row.
+        if not revived.rowcount:  # type: ignore[attr-defined]
+            session.expunge(link)
+            link = None
+    if link is None:
+        session.add(BlobLink(repository=repository, digest=digest))
+        session.flush()
