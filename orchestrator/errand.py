@@ -14,6 +14,7 @@ from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.call import Call
+from registry.home import Home
 from registry.storage import Storage
 from registry.uploads import Uploads
 from state.store import Session, Store
@@ -60,5 +61,12 @@ def make_tools(store: Store, storage: Storage, *, clock: Clock, settings: Settin
         secrets=secrets,
         desk=ReportDesk(store, clock),
         storage=storage,
-        uploads=Uploads(store, storage, clock=clock, account=settings.account),
+        uploads=Uploads(
+            store,
+            storage,
+            clock=clock,
+            account=settings.account,
+            # A process that serves the API alone may well have been given no storage.
+            home=Home(store, storage, founds=False),
+        ),
     )

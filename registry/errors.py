@@ -193,6 +193,12 @@ class Unavailable(RegistryError):
     code, status = "UNAVAILABLE", 503
 
 
+class NotAtHome(RegistryError):
+    """this process does not have the storage that the registry's blobs are in; its log says more"""
+
+    code, status = "UNAVAILABLE", 503
+
+
 class StorageFull(RegistryError):
     """the registry's storage is full; what has arrived is kept, and the upload can be resumed"""
 

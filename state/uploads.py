@@ -24,12 +24,26 @@ class Upload(Base):
         SORTED_NAME, ForeignKey("repositories.name", ondelete="CASCADE"), index=True
     )
     started_at: Mapped[datetime] = mapped_column(index=True)
+    # Of the parts that came over the ECR API: how many, whether the last one was a short one, and whether one was
+    # short that was not the last.
+    parts: Mapped[int] = mapped_column(default=0)
+    short_end: Mapped[bool] = mapped_column(default=False)
+    short_part: Mapped[bool] = mapped_column(default=False)
 
 
 def get_upload(session: Session, repository: str, upload: str) -> Upload | None:
     """The session, when it is of this repository."""
     row = session.get(Upload, upload)
     return row if row is not None and row.repository == repository else None
+
+
+def note_part(session: Session, upload: str, *, short: bool) -> None:
+    """Count one more part of the session, which is shorter than the last one alone may be."""
+    row = session.get(Upload, upload)
+    if row is not None:
+        row.parts += 1
+        row.short_part = row.short_part or row.short_end
+        row.short_end = short
 
 
 def delete_upload(session: Session, upload: str) -> None:

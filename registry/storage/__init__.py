@@ -59,6 +59,10 @@ class Spool(Protocol):
 class Storage(Protocol):
     """Keeps blobs. Every method is synchronous and safe to call from many threads and processes."""
 
+    def identity(self, given: str | None = None) -> str | None:
+        """What tells this storage from every other: ``given`` at the first time, and that for ever; None before it."""
+        ...
+
     def size(self, digest: str) -> int | None:
         """The blob's length in bytes, or None when it is not kept."""
         ...
@@ -69,6 +73,10 @@ class Storage(Protocol):
 
     def delete(self, digest: str) -> None:
         """Remove the blob's bytes, also when already gone. For the garbage collector alone."""
+        ...
+
+    def blobs(self) -> Iterator[tuple[str, datetime]]:
+        """Every blob's digest and an instant not after it was kept, while others come and go."""
         ...
 
     def start(self, upload: str) -> None:

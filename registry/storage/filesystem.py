@@ -9,13 +9,14 @@ import fcntl
 import os
 import re
 import stat
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from kit.files import read_or_create
 from registry.storage import Busy, NoRoom, NotStored, WrongOffset
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -26,10 +27,19 @@ class FilesystemStorage:
     """Keeps blobs beneath ``root``, which is made with mode 0700 when absent."""
 
     def __init__(self, root: Path) -> None:
+        self._identity = root / "identity"
         self._blobs = root / "blobs"
         self._uploads = root / "uploads"
         for directory in (root, self._blobs, self._uploads):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def identity(self, given: str | None = None) -> str | None:
+        if given is not None:
+            return read_or_create(self._identity, given)
+        try:
+            return self._identity.read_text()
+        except FileNotFoundError:
+            return None
 
     def size(self, digest: str) -> int | None:
         try:
@@ -46,6 +56,13 @@ class FilesystemStorage:
 
     def delete(self, digest: str) -> None:
         self._blob(digest).unlink(missing_ok=True)
+
+    def blobs(self) -> Iterator[tuple[str, datetime]]:
+        for path in self._blobs.glob("*/*/*"):
+            with suppress(FileNotFoundError):
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode) and len(path.name) >= 32:
+                    yield f"{path.parent.parent.name}:{path.name}", datetime.fromtimestamp(found.st_mtime, UTC)
 
     def start(self, upload: str) -> None:
         with _full_disk():
@@ -115,10 +132,11 @@ class FilesystemStorage:
             with suppress(FileNotFoundError):
                 if blob.stat().st_size == size:
                     return
-            # Damaged from outside: the verified bytes take its place in one step.
-            with tempfile.TemporaryDirectory(dir=self._uploads) as directory:
-                os.link(spool, Path(directory) / "blob")
-                (Path(directory) / "blob").replace(blob)
+            # Damaged from outside: the verified bytes take its place in one step. What a crash leaves of it is a spool
+            # without a session, which is swept.
+            second = self._uploads / f"second-{uuid.uuid4()}"
+            os.link(spool, second)
+            second.replace(blob)
 
     def place(self, digest: str) -> str:
         """Where the blob's file is beneath ``blobs``."""

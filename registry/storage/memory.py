@@ -17,11 +17,18 @@ class MemoryStorage:
     def __init__(self, *, room: int | None = None, clock: Clock | None = None) -> None:
         self.room = room
         self._clock = clock or SystemClock()
+        self._identity: str | None = None
         self._blobs: dict[str, bytes] = {}
+        self._kept: dict[str, datetime] = {}
         self._spools: dict[str, bytearray] = {}
         self._touched: dict[str, datetime] = {}
         self._writing: set[str] = set()
         self._lock = threading.Lock()
+
+    def identity(self, given: str | None = None) -> str | None:
+        with self._lock:
+            self._identity = self._identity or given
+            return self._identity
 
     def size(self, digest: str) -> int | None:
         blob = self._blobs.get(digest)
@@ -35,6 +42,10 @@ class MemoryStorage:
 
     def delete(self, digest: str) -> None:
         self._blobs.pop(digest, None)
+        self._kept.pop(digest, None)
+
+    def blobs(self) -> Iterator[tuple[str, datetime]]:
+        yield from tuple(self._kept.items())
 
     def start(self, upload: str) -> None:
         with self._lock:
@@ -63,6 +74,7 @@ class MemoryStorage:
 
     def keep(self, upload: str, digest: str) -> None:
         self._blobs[digest] = bytes(self._find(upload))
+        self._kept[digest] = self._clock.now()
 
     def drop(self, upload: str) -> None:
         with self._lock:

@@ -12,7 +12,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import IO, Any, BinaryIO, cast
@@ -74,6 +74,17 @@ class S3Storage:
                 retries={"total_max_attempts": 4, "mode": "standard"},
             ),
         )
+
+    def identity(self, given: str | None = None) -> str | None:
+        key = f"{self._prefix}identity"
+        with suppress(NotStored):
+            return self._text(key)
+        if given is None:
+            return None
+        # Of several that write it at once the first one stays.
+        with suppress(_Taken):
+            self._ask("put_object", Key=key, Body=given.encode(), IfNoneMatch="*")
+        return self._text(key)
 
     def size(self, digest: str) -> int | None:
         try:
@@ -245,6 +256,9 @@ class S3Storage:
             raise StorageError(f"S3 answered {operation} with {code}") from error
         except BotoCoreError as error:
             raise StorageError(f"S3 could not be asked for {operation}: {error}") from error
+
+    def _text(self, key: str) -> str:
+        return str(self._ask("get_object", Key=key)["Body"].read().decode())
 
     def _source(self, piece: dict[str, Any]) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": piece["Key"]}

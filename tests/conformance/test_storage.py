@@ -177,3 +177,10 @@ def test_spools_are_listed_with_their_last_change(storage: Storage) -> None:
     assert before <= touched_at <= datetime.now(UTC) + timedelta(seconds=5)
     storage.drop(UPLOAD)
     assert list(storage.uploads()) == []
+
+
+def test_an_identity_is_given_once(storage: Storage) -> None:
+    assert storage.identity() is None
+    assert storage.identity("first") == "first"
+    assert storage.identity("second") == "first"
+    assert storage.identity() == "first"

@@ -23,6 +23,7 @@ from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.errand import make_tools
 from orchestrator.frame import make_execute
+from registry.home import Home
 from registry.storage import Storage
 from registry.storage.memory import MemoryStorage
 from state.base import Base
@@ -56,6 +57,8 @@ class Loopback:
         self.settings = settings or Settings()
         self.secrets = secrets or SecretBox(SecretBox.new_master_key())
         self.storage = storage or MemoryStorage(clock=self.clock)
+        # As the registry beside a control plane does, unless one has done so before.
+        Home(self.store, self.storage, founds=True).settle()
         self.gateway = Gateway(
             services,
             find_key=find_key or {KEY.access_key_id: KEY}.get,

@@ -29,6 +29,7 @@ def ecr_plane(registry: RegistryClient, tmp_path: Path) -> Iterator[Loopback]:
         [service],
         settings=Settings(data=tmp_path, registry_port=int(registry.address.partition(":")[2])),
         secrets=registry.secrets,
+        storage=registry.storage,
     )
     yield loopback
     loopback.close()
