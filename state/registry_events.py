@@ -18,7 +18,7 @@ class RegistryEvent(Base):
     __tablename__ = "registry_events"
 
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
-    at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column(index=True)
     # EventBridge's ``detail-type`` and ``detail``.
     detail_type: Mapped[str] = mapped_column(String(60))
     repository: Mapped[str] = mapped_column(SORTED_NAME)

@@ -16,6 +16,7 @@ from state.firings import forget_firings
 from state.job_retention import forget_jobs, task_of_no_unfinished_job
 from state.log_events import expire_log_events
 from state.loop import Leases, Loop
+from state.registry_events import forget_registry_events
 from state.store import Session, Store
 from state.task_counts import forget_empty_cells
 from state.task_definitions import forget_task_definitions
@@ -25,6 +26,7 @@ BITE = 2000
 # Log lines come and go faster than anything else.
 LINES_BITE = 20_000
 EVENTS_KEPT = timedelta(days=7)
+REGISTRY_EVENTS_KEPT = timedelta(days=30)
 FIRINGS_KEPT = timedelta(days=7)
 JOBS_KEPT = timedelta(days=7)
 CAPACITIES_KEPT = timedelta(hours=1)
@@ -81,6 +83,7 @@ def _forget_small(session: Session, now: datetime) -> bool:
     forget_access_keys(session, now=now)
     forget_task_definitions(session)
     forget_empty_cells(session)
+    forget_registry_events(session, before=now - REGISTRY_EVENTS_KEPT)
     session.execute(delete(Capacity).where(Capacity.terminated_at < now - CAPACITIES_KEPT))
     return False
 
