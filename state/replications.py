@@ -135,7 +135,8 @@ def statuses_of_image(session: Session, repository: str, digest: str) -> list[tu
     query = select(Replication.region, Replication.account, Replication.status, Replication.failure).where(
         Replication.repository == repository, Replication.digest == digest, Replication.backfill.is_(None)
     )
-    return [row._tuple() for row in session.execute(query.order_by(Replication.region, Replication.account))]
+    rows = session.execute(query.order_by(Replication.region, Replication.account))
+    return [(region, account, status, failure) for region, account, status, failure in rows]
 
 
 def images_with_tags(
@@ -151,7 +152,7 @@ def images_with_tags(
         .outerjoin(Tag, (Tag.repository == images.c.repository) & (Tag.digest == images.c.digest))
         .order_by(images.c.repository, images.c.digest, Tag.name)
     )
-    return [row._tuple() for row in session.execute(query)]
+    return [(repository, digest, tag) for repository, digest, tag in session.execute(query)]
 
 
 def get_backfill(session: Session, backfill: str) -> ReplicationBackfill | None:
