@@ -38,6 +38,7 @@ def create_from_template(session: Session, name: str, applied_for: str, *, now: 
         scanning={"scanOnPush": False},
         encryption=dict(template.encryption) if template else dict(AES256),
         tags=list(template.resource_tags) if template else [],
+        policy=template.repository_policy if template else None,
         created_at=now,
     )
     session.add(repository)

@@ -42,7 +42,14 @@ class RegistryClient:
         self.session.trust_env = False
         self.session.auth = ("AWS", self.password)
 
-    def token(self, *, actions: list[str] | None = None, key_id: str = "AKIAROOT", only_path: str | None = None) -> str:
+    def token(
+        self,
+        *,
+        actions: list[str] | None = None,
+        key_id: str = "AKIAROOT",
+        only_path: str | None = None,
+        principal_arn: str | None = None,
+    ) -> str:
         """A password of a key that may do ``actions``; the key is made when absent."""
 
         def make(session: Any) -> None:
@@ -52,7 +59,7 @@ class RegistryClient:
                         id=key_id,
                         secret="sealed",
                         session_token=None,
-                        principal_arn=f"arn:aws:iam::123456789012:user/{key_id}",
+                        principal_arn=principal_arn or f"arn:aws:iam::123456789012:user/{key_id}",
                         actions=actions or ["*"],
                         expires_at=None,
                         created_at=self.clock.now(),
