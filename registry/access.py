@@ -8,10 +8,10 @@ import base64
 import binascii
 import json
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
+from typing import Protocol
 
 from kit.clock import Clock
 from kit.secrets import SecretBox, Undecipherable
@@ -23,6 +23,9 @@ USER = "AWS"
 TOKEN_LASTS = timedelta(hours=12)
 DOWNLOAD_LASTS = timedelta(hours=1)
 _PURPOSE = "berth-registry"
+# How long a token is still good after its access key was taken away, and when the key is looked at again.
+FRESH = timedelta(seconds=3)
+RENEWED_AFTER = timedelta(seconds=2)
 _REMEMBERED = 4096
 
 
@@ -36,8 +39,16 @@ class Grant:
     only_path: str | None = None
 
 
-Authenticate = Callable[[str | None], Grant]
-"""Turns an Authorization header into a grant; raises Unauthorized. May block."""
+class Authenticate(Protocol):
+    """Turns an Authorization header into a grant."""
+
+    def __call__(self, authorization: str | None, /) -> Grant:
+        """Whose it is; raises Unauthorized. May block."""
+        ...
+
+    def remembered(self, authorization: str, /) -> Grant | None:
+        """What the call would answer, where that is known without blocking."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +88,33 @@ class EcrTokens:
         self._clock = clock
         # Opening a token costs more than finding its key, and a push brings the same one many times.
         self._opened: OrderedDict[str, Sealed] = OrderedDict()
+        self._grants: OrderedDict[str, _Verified] = OrderedDict()
         self._lock = Lock()
+
+    def remembered(self, authorization: str) -> Grant | None:
+        """The grant of a header that was verified in the last three seconds.
+
+        After two of them one caller is told nothing, so that it has the header verified again while others go on.
+        """
+        known = self._grants.get(authorization)
+        if known is None:
+            return None
+        now = self._clock.now()
+        if not known.at <= now < known.until:
+            return None
+        if now >= known.at + RENEWED_AFTER and not known.is_renewed:
+            known.is_renewed = True
+            return None
+        return known.grant
 
     def __call__(self, authorization: str | None) -> Grant:
         """The grant of a Basic Authorization header; raises Unauthorized."""
+        known = self._grants.get(authorization) if authorization is not None else None
+        if known is not None and known.at <= self._clock.now() < min(known.until, known.at + RENEWED_AFTER):
+            return known.grant
+        return self._verify(authorization)
+
+    def _verify(self, authorization: str | None) -> Grant:
         sealed = self._open(_password(authorization))
         now = self._clock.now()
         if sealed.expires_at <= now:
@@ -88,7 +122,14 @@ class EcrTokens:
         key = self._store.read(lambda session: get_access_key(session, sealed.access_key_id))
         if key is None or (key.expires_at is not None and key.expires_at <= now):
             raise Unauthorized("The access key that this authorization token was made with is no longer valid.")
-        return Grant(principal_arn=key.principal_arn, actions=tuple(key.actions), only_path=sealed.only_path)
+        grant = Grant(principal_arn=key.principal_arn, actions=tuple(key.actions), only_path=sealed.only_path)
+        until = min(now + FRESH, sealed.expires_at, key.expires_at or sealed.expires_at)
+        with self._lock:
+            self._grants[authorization or ""] = _Verified(grant, now, until)
+            self._grants.move_to_end(authorization or "")
+            while len(self._grants) > _REMEMBERED:
+                self._grants.popitem(last=False)
+        return grant
 
     def _open(self, password: str) -> Sealed:
         with self._lock:
@@ -112,6 +153,16 @@ class EcrTokens:
             while len(self._opened) > _REMEMBERED:
                 self._opened.popitem(last=False)
         return sealed
+
+
+@dataclass(slots=True)
+class _Verified:
+    """A header that was good ``at`` an instant, and is ``until`` another."""
+
+    grant: Grant
+    at: datetime
+    until: datetime
+    is_renewed: bool = False
 
 
 def _password(authorization: str | None) -> str:

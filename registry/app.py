@@ -13,9 +13,11 @@ from registry.errors import NoSuchPage
 from registry.http.blobs import delete_blob, get_blob_bytes, head_blob
 from registry.http.frame import Ask, Methods, Room, endpoint
 from registry.http.manifests import delete_manifest, get_manifest, put_manifest
+from registry.http.quick import Quick
 from registry.http.referrers import get_referrers
 from registry.http.tags import get_catalog, get_tags
 from registry.http.uploads import begin_upload, cancel_upload, finish_upload, upload_chunk, upload_status
+from registry.pulls import Pulls
 from registry.storage import Storage
 from registry.uploads import Uploads
 from state.store import Store
@@ -84,10 +86,12 @@ def create_registry(
         clock=clock,
         settings=settings,
         authenticate=authenticate,
+        pulls=Pulls(store),
     )
-    return Starlette(
+    routes = Starlette(
         routes=[Route(path, _Endpoint(room, methods)) for path, methods in (*ROUTES, ("/{rest:path}", _NOWHERE))]
     )
+    return Quick(room, routes)
 
 
 class _Endpoint:

@@ -73,6 +73,7 @@ class Store:
         # SQLite admits one writer; waiting for it here costs no polling, in its busy handler it would.
         self._writer = Turns() if self.embedded else None
         self._checkpoints = Checkpoints(self.url.database) if self.embedded and self.url.database else None
+        self._readers: list[sqlite3.Connection] = []
         self._write = sa_orm.sessionmaker(self.engine, class_=Session, expire_on_commit=False)
         view = (
             {"readonly": True} if self.embedded else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -136,7 +137,21 @@ class Store:
         except DBAPIError as error:
             translate(error)
 
+    def open_reader(self) -> sqlite3.Connection | None:
+        """SQLite's own connection for single statements that only read, of one thread; None on another database.
+
+        It waits for nobody: a statement that would have to fails. It is closed with the store.
+        """
+        if not self.embedded or not self.url.database or self.url.database == ":memory:":
+            return None
+        reader = sqlite3.connect(self.url.database, timeout=0, isolation_level=None, check_same_thread=False)
+        reader.execute("PRAGMA query_only=ON")
+        self._readers.append(reader)
+        return reader
+
     def close(self) -> None:
+        while self._readers:
+            self._readers.pop().close()
         if self._checkpoints is not None:
             self._checkpoints.close()
         self.engine.dispose()

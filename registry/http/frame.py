@@ -31,9 +31,12 @@ from registry.errors import (
     Unsupported,
 )
 from registry.names import check_name
-from registry.policies import EVERY, Asker, check
+from registry.policies import EVERY, REPLICATE, Asker, check
+from registry.pulls import Pulls
 from registry.storage import Storage, StorageError
+from registry.templates import REPLICATION, create_from_template
 from registry.uploads import Uploads
+from state.repositories import get_repository
 from state.store import Session, Store, StoreBusy, StoreFull, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -52,6 +55,7 @@ class Room:
     clock: Clock
     settings: Settings
     authenticate: Authenticate
+    pulls: Pulls
 
     @property
     def arns(self) -> Arns:
@@ -144,8 +148,23 @@ def _admit(room: Room, request: Request, action: str | None) -> Grant:
         asker, now = _asker(grant, request), room.clock.now()
         # A path without a name is the catalog's.
         repository = request.path_params.get("name", EVERY)
-        room.store.read(lambda session: check(session, asker, action, repository, arns=room.arns, now=now))
+        wanted = REPLICATE if is_sent_on(request) else action
+        room.store.read(lambda session: check(session, asker, wanted, repository, arns=room.arns, now=now))
+        if wanted == REPLICATE and not reads:
+            _make_room_for(room, check_name(repository))
     return grant
+
+
+def is_sent_on(request: Request) -> bool:
+    """Whether another Berth replicates an image to this one: it asks what is here, and writes."""
+    return request.headers.get("berth-replication") == "1" and request.method in ("HEAD", "POST", "PUT")
+
+
+def _make_room_for(room: Room, repository: str) -> None:
+    """Make the repository that an image is sent to, where it is missing, as the template for replication has it."""
+    if room.store.read(lambda session: get_repository(session, repository)) is None:
+        now = room.clock.now()
+        room.store.transact(lambda session: create_from_template(session, repository, REPLICATION, now=now))
 
 
 def _asker(grant: Grant, request: Request) -> Asker:
