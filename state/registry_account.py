@@ -63,7 +63,8 @@ def get_registry_account(session: Session) -> RegistryAccount:
 
 def lock_registry_account(session: Session) -> RegistryAccount:
     """The choices, to be changed: held against other writers until the transaction ends."""
-    row = session.scalar(select(RegistryAccount).where(RegistryAccount.id == _ONLY).with_for_update())
+    query = select(RegistryAccount).where(RegistryAccount.id == _ONLY).with_for_update()
+    row = session.scalar(query, execution_options={"populate_existing": True})
     if row is None:
         row = get_registry_account(session)
         session.add(row)

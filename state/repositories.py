@@ -12,6 +12,9 @@ from state.base import Base
 # Names, tags and digests sort by their bytes on every database, as the OCI specification and paging want it.
 SORTED_NAME = String(256).with_variant(String(256, collation="C"), "postgresql")
 
+# What the row says once it is held, also where the session has read it before.
+_AS_LOCKED = {"populate_existing": True}
+
 
 class Repository(Base):
     """One repository. Every column's writer is the API."""
@@ -38,13 +41,13 @@ def lock_repository(session: Session, name: str) -> Repository | None:
     """The repository, held against its deletion and other pushes' tags until the transaction ends."""
     # Not against those who share it: layers arrive while a manifest is put.
     query = select(Repository).where(Repository.name == name)
-    return session.scalar(query.with_for_update(key_share=True))
+    return session.scalar(query.with_for_update(key_share=True), execution_options=_AS_LOCKED)
 
 
 def share_repository(session: Session, name: str) -> Repository | None:
     """The repository, held against its deletion alone until the transaction ends."""
     query = select(Repository).where(Repository.name == name)
-    return session.scalar(query.with_for_update(read=True, key_share=True))
+    return session.scalar(query.with_for_update(read=True, key_share=True), execution_options=_AS_LOCKED)
 
 
 def list_repositories(session: Session, *, after: str | None, limit: int) -> Sequence[Repository]:
