@@ -10,6 +10,7 @@ from kit.clock import Clock
 from kit.settings import Settings
 from registry.access import Authenticate
 from registry.errors import NoSuchPage
+from registry.home import Home
 from registry.http.blobs import delete_blob, get_blob_bytes, head_blob
 from registry.http.frame import Ask, Methods, Room, endpoint
 from registry.http.manifests import delete_manifest, get_manifest, put_manifest
@@ -79,10 +80,12 @@ def create_registry(
 
     ``authenticate`` (``registry.access.EcrTokens``) is asked at every request; there is no door without it.
     """
+    home = Home(store, storage, founds=True)
+    home.settle()
     room = Room(
         store=store,
         storage=storage,
-        uploads=Uploads(store, storage, clock=clock, account=settings.account),
+        uploads=Uploads(store, storage, clock=clock, account=settings.account, home=home),
         clock=clock,
         settings=settings,
         authenticate=authenticate,

@@ -21,6 +21,7 @@ from registry.errors import (
     StorageFull,
     UploadBusy,
 )
+from registry.home import Home
 from registry.images import find_repository
 from registry.mounts import MOST_ASKED
 from registry.names import Hasher, algorithm_of, check_digest, new_hasher
@@ -46,7 +47,8 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Uploads:
     """The upload sessions of one store and storage. Every method may be called from any thread."""
 
-    def __init__(self, store: Store, storage: Storage, *, clock: Clock, account: str) -> None:
+    def __init__(self, store: Store, storage: Storage, *, clock: Clock, account: str, home: Home | None = None) -> None:
+        self._home = home or Home(store, storage, founds=True)
         self._store = store
         self._storage = storage
         self._clock = clock
@@ -58,11 +60,12 @@ class Uploads:
         self._lock = threading.Lock()
 
     def begin(self, repository: str, *, algorithm: str = "sha256") -> str:
-        """A new session's id; raises NameUnknown, StorageFull.
+        """A new session's id; raises NameUnknown, StorageFull, NotAtHome.
 
         ``algorithm`` is the one its digest is expected to have: a hint that saves reading the bytes once more.
         What was abandoned is swept here now and then: it is sessions that leave something behind.
         """
+        self._home.check()
         if self._is_sweep_due():
             self.sweep()
         self._store.read(lambda session: find_repository(session, repository, self._account))
@@ -100,8 +103,9 @@ class Uploads:
     def write(self, repository: str, upload: str, *, at: int | None = None, digest: str | None = None) -> "Incoming":
         """Open the session for more bytes, which begin at ``at`` when given, and end ``digest`` when given.
 
-        Raises BlobUploadUnknown, OutOfOrder, UploadBusy.
+        Raises BlobUploadUnknown, OutOfOrder, UploadBusy, NotAtHome.
         """
+        self._home.check()
         self._check(repository, upload)
         with ExitStack() as held:
             try:
@@ -223,6 +227,21 @@ class Uploads:
 
         self._store.transact(record)
         self._forget(upload)
+
+    def holds(self, upload: str, first: int, data: bytes) -> bool:
+        """Whether exactly these bytes have arrived before, from ``first`` on."""
+        left = first
+        try:
+            with self._storage.read_upload(upload) as spool:
+                # Not every spool can be entered in its middle.
+                while left and (skipped := spool.read(min(CHUNK, left))):
+                    left -= len(skipped)
+                found = bytearray()
+                while not left and len(found) < len(data) and (chunk := spool.read(len(data) - len(found))):
+                    found += chunk
+        except NotStored:
+            raise _unknown(upload) from None
+        return not left and found == data
 
     def hash_again(self, upload: str, algorithm: str) -> str:
         """The digest of all that has arrived, read back from the spool."""
