@@ -23,7 +23,8 @@ from state.images import Image
 from state.repositories import lock_repository
 from state.store import Session
 
-_MOST_TAGS = 100
+# Each becomes a header of the answer, and many a client reads a hundred headers at most.
+_MOST_TAGS = 50
 
 
 async def get_manifest(ask: Ask) -> Response:
@@ -74,8 +75,8 @@ async def put_manifest(ask: Ask) -> Response:
     if manifest.subject is not None:
         response.headers["OCI-Subject"] = manifest.subject
     if missing:
-        some = "1 part" if missing == 1 else f"{missing} parts"
-        response.headers["Warning"] = f'299 - "{some} of this manifest are not in the repository yet"'
+        some = "1 part of this manifest is" if missing == 1 else f"{missing} parts of this manifest are"
+        response.headers["Warning"] = f'299 - "{some} not in the repository yet"'
     for tag in given:
         response.headers.append("OCI-Tag", tag)
     return response

@@ -68,7 +68,7 @@ def test_referrers_are_filtered_by_types_and_status(ecr: Any, registry: Registry
 
 def test_referrers_are_paged_by_digest(ecr: Any, registry: RegistryClient) -> None:
     pushed = sorted(sign(registry, number) for number in range(7))
-    found, token = [], {}
+    found, token = list[str](), dict[str, str]()
     for _ in range(3):
         answer = ecr.list_image_referrers(
             repositoryName="web", subjectId={"imageDigest": SUBJECT}, maxResults=3, **token

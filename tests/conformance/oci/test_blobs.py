@@ -69,8 +69,9 @@ def test_several_parts_of_a_blob_are_sent_as_a_multipart_answer(oci: RegistryCli
     assert answer.headers["Content-Length"] == str(len(answer.content))
     assert "Content-Range" not in answer.headers
     head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
-    parts = email.message_from_bytes(head + answer.content).get_payload()
-    assert [(part["Content-Range"], part.get_payload(decode=True)) for part in parts] == [
+    parts = email.message_from_bytes(head + answer.content).walk()
+    found = [(part["Content-Range"], part.get_payload(decode=True)) for part in parts if not part.is_multipart()]
+    assert found == [
         ("bytes 2038-2047/2048", BLOB[-10:]),
         ("bytes 0-99/2048", BLOB[:100]),
         ("bytes 500-1499/2048", BLOB[500:1500]),

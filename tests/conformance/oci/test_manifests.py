@@ -63,7 +63,7 @@ def test_many_tags_are_given_in_one_push(oci: RegistryClient) -> None:
     assert pushed.status_code == 201
     assert pushed.raw.headers.getlist("OCI-Tag") == tags
     assert oci.call("GET", "web/tags/list").json()["tags"] == sorted(["first", *tags])
-    assert put(oci, sha256(body), body, params={"tag": [f"x{n}" for n in range(101)]}).status_code == 414
+    assert put(oci, sha256(body), body, params={"tag": [f"x{n}" for n in range(51)]}).status_code == 414
     assert put(oci, sha256(body), body, params={"tag": ["fine", "not fine"]}).status_code == 400
     assert oci.call("GET", "web/manifests/fine").status_code == 404
 
