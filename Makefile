@@ -10,10 +10,10 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 SPREAD = -n $(WORKERS) --dist loadfile
 
-.PHONY: help setup demo test test-clients check style format bench bench-scale docs stop clean
+.PHONY: help setup demo test test-clients check style format bench bench-scale bench-registry docs stop clean
 
 help: ## list these commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-13s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 setup: ## install what is missing: .venv, and a Docker Engine when none answers (it is left running)
 	@.ci/setup
@@ -51,6 +51,10 @@ bench: ## the benchmarks: ratios against a peer in the same run
 bench-scale: ## two million tasks on a simulated fleet, the engine, packing, delay, memory: a quarter of an hour
 	@.ci/setup bench
 	@.venv/bin/python -m bench.scale $(BENCH_ARGS)
+
+bench-registry: ## the registry beside Debian's docker-registry, and its limits: five minutes; BENCH_ARGS="zb storm"
+	@.ci/setup registry
+	@.venv/bin/python -m bench.registry $(BENCH_ARGS)
 
 docs: ## write the generated pages again
 	@.ci/setup

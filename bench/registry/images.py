@@ -10,7 +10,7 @@ from bench.registry.layers import MANIFEST, Layer, digest_of
 from bench.registry.wire import BadAnswer, Connection
 
 _BINARY = "Content-Type: application/octet-stream\r\n"
-_ACCEPT = f"Accept: {MANIFEST}\r\n"
+ACCEPT = f"Accept: {MANIFEST}\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def push_streamed(connection: Connection, image: Image) -> int:
 
 def pull(connection: Connection, image: Image) -> int:
     """The manifest, and the layer it names."""
-    connection.call("GET", f"/v2/{image.repository}/manifests/{image.tag}", expect=200, headers=_ACCEPT)
+    connection.call("GET", f"/v2/{image.repository}/manifests/{image.tag}", expect=200, headers=ACCEPT)
     path = f"/v2/{image.repository}/blobs/{image.layer.digest}"
     return _whole(connection.call("GET", path, expect=200, keep=False).length, image.layer.size)
 
@@ -90,7 +90,7 @@ def check_pull(connection: Connection, image: Image) -> int:
     if connection.call("GET", path, expect=206, headers=wanted).body != found[first : first + length]:
         raise BadAnswer(f"{path}: a range has other bytes than were pushed")
     manifest = f"/v2/{image.repository}/manifests/{image.tag}"
-    said = connection.call("GET", manifest, expect=200, headers=_ACCEPT)
+    said = connection.call("GET", manifest, expect=200, headers=ACCEPT)
     if said.body != layer.manifest():
         raise BadAnswer(f"{path}: another manifest than was pushed")
     return layer.size
