@@ -19,6 +19,7 @@ from registry.errors import (
     DigestInvalid,
     OutOfOrder,
     StorageFull,
+    Unavailable,
     UploadBusy,
 )
 from registry.home import Home
@@ -26,7 +27,16 @@ from registry.images import find_repository
 from registry.mounts import MOST_ASKED
 from registry.names import Hasher, algorithm_of, check_digest, new_hasher
 from registry.storage import CHUNK, Busy, NoRoom, NotStored, Spool, Storage, WrongOffset
-from state.blobs import Blob, get_blob_anywhere, keep_blob, repositories_with
+from state.blobs import (
+    Blob,
+    BlobCollected,
+    condemnations,
+    get_blob_anywhere,
+    is_condemned,
+    keep_blob,
+    repositories_with,
+    show_blob,
+)
 from state.repositories import share_repository
 from state.store import Session, Store
 from state.uploads import (
@@ -41,6 +51,9 @@ from state.uploads import (
 ABANDONED_AFTER = timedelta(hours=24)
 _SWEPT_EVERY = timedelta(hours=1)
 _REMEMBERED = 1024
+# How long a push waits for the collector to be done with the same digest.
+_PAUSE = timedelta(milliseconds=100)
+_PATIENCE = 50
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -145,16 +158,11 @@ class Uploads:
         blob = self._store.read(find)
         # A row whose bytes were lost outside must not spread.
         held = blob is not None and self._storage.size(digest) == blob.size
-        now = self._clock.now()
 
         def link(session: Session) -> bool:
             share_repository(session, repository)
             find_repository(session, repository, self._account)
-            blob = get_blob_anywhere(session, digest)
-            if blob is None or not held:
-                return False
-            keep_blob(session, repository, digest, blob.size, now=now)
-            return True
+            return held and show_blob(session, repository, digest)
 
         return self._store.transact(link)
 
@@ -209,8 +217,23 @@ class Uploads:
     def finish(self, repository: str, upload: str, digest: str, *, size: int) -> None:
         """Make the spool, whose bytes were verified, a blob of the repository and end the session.
 
-        Raises NameUnknown, BlobUploadUnknown, StorageFull.
+        Raises NameUnknown, BlobUploadUnknown, StorageFull, Unavailable.
         """
+
+        def look(session: Session) -> tuple[bool, int]:
+            return is_condemned(session, digest), condemnations(session)
+
+        for _ in range(_PATIENCE):
+            condemned, since = self._store.read(look)
+            if not condemned and self._keep(repository, upload, digest, size=size, since=since):
+                self._forget(upload)
+                return
+            # The collector is removing older bytes of the same digest: a matter of milliseconds, while it lives.
+            self._clock.wait(threading.Event(), _PAUSE)
+        raise Unavailable(f"blob '{digest}' is being removed; send it again")
+
+    def _keep(self, repository: str, upload: str, digest: str, *, size: int, since: int) -> bool:
+        """Keep the bytes and record them; False where the collector may have got at them in between."""
         try:
             self._storage.keep(upload, digest)
         except NoRoom:
@@ -222,11 +245,14 @@ class Uploads:
         def record(session: Session) -> None:
             share_repository(session, repository)
             find_repository(session, repository, self._account)
-            keep_blob(session, repository, digest, size, now=now)
+            keep_blob(session, repository, digest, size, now=now, since=since)
             delete_upload(session, upload)
 
-        self._store.transact(record)
-        self._forget(upload)
+        try:
+            self._store.transact(record)
+        except BlobCollected:
+            return False
+        return True
 
     def holds(self, upload: str, first: int, data: bytes) -> bool:
         """Whether exactly these bytes have arrived before, from ``first`` on."""
@@ -287,7 +313,7 @@ class Incoming:
     def progress(self) -> dict[str, str]:
         return Uploads.progress(self._repository, self._upload, self._spool.offset)
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append ``data``; raises StorageFull, after which the session can be resumed, and UploadBusy."""
         hasher, self._hasher = self._hasher, None
         try:
