@@ -5,11 +5,13 @@ has a head.
 """
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from orchestrator.cli.file_sending import offer_files
+from orchestrator.cli.body_reading import READ_BODY, BodyReader
+from orchestrator.cli.file_sending import ZERO_COPY, send_or_file
 
 # Bytes of a head, of trailers or of a chunk's extensions beyond the first piece read.
 LARGEST_HEAD = 64 * 1024
@@ -24,6 +26,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._moved = False
         self._idle_bytes = 0
+        self._reader: BodyReader | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -56,14 +59,30 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
-        super().on_body(body)
+        if self._reader is not None and self._reader.cycle is self.cycle and not self.cycle.response_complete:
+            self._reader.take(body)
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._moved = True
         super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        super()._start_asgi_task(cycle, offer_files(app, cycle) if self.scheme == "http" else app)
+        async def extended(scope: Any, receive: Any, send: Any) -> None:
+            extensions: dict[str, Any] = {READ_BODY: partial(self._read_body, cycle)}
+            if self.scheme == "http":
+                extensions[ZERO_COPY] = {}
+                send = partial(send_or_file, cycle, send)
+            scope["extensions"] = extensions
+            await app(scope, receive, send)
+
+        super()._start_asgi_task(cycle, extended)
+
+    async def _read_body(self, cycle: RequestResponseCycle, buffer: memoryview, stalls_after: float) -> int:
+        if self._reader is None or self._reader.cycle is not cycle:
+            self._reader = BodyReader(cycle)
+        return await self._reader.read(buffer, stalls_after)
 
     def _begin_head(self) -> None:
         self._in_head = True

@@ -17,20 +17,12 @@ SLICE = 16 * 1024 * 1024
 _COPIED = 1024 * 1024
 
 
-def offer_files(app: Any, cycle: RequestResponseCycle) -> Any:
-    """The application with the extension in its scope, for the one request that ``cycle`` answers."""
-
-    async def offering(scope: Any, receive: Any, send: Any) -> None:
-        async def sending(message: Any) -> None:
-            if message["type"] == ZERO_COPY:
-                await _send_file(cycle, message)
-            else:
-                await send(message)
-
-        scope["extensions"] = {**scope.get("extensions", {}), ZERO_COPY: {}}
-        await app(scope, receive, sending)
-
-    return offering
+async def send_or_file(cycle: RequestResponseCycle, send: Any, message: Any) -> None:
+    """ASGI's ``send``, for the request that ``cycle`` answers, which also knows the extension's message."""
+    if message["type"] == ZERO_COPY:
+        await _send_file(cycle, message)
+    else:
+        await send(message)
 
 
 async def _send_file(cycle: RequestResponseCycle, message: Any) -> None:

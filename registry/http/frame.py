@@ -8,11 +8,10 @@ route that is not authenticated.
 
 import logging
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from anyio import fail_after
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -24,7 +23,6 @@ from registry.access import USER, Authenticate, Grant
 from registry.errors import (
     Denied,
     RegistryError,
-    Stalled,
     StorageFull,
     Unauthorized,
     Unavailable,
@@ -41,8 +39,6 @@ from state.store import Session, Store, StoreBusy, StoreFull, StoreUnavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-# Seconds without a byte of a body that is under way.
-STALLED_AFTER = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,20 +187,6 @@ def _credentials(request: Request) -> str | None:
     if header is None and token is not None:
         return "Basic " + b64encode(f"{USER}:{token}".encode()).decode()
     return header
-
-
-async def pieces_of(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives; raises Stalled when nothing comes for too long, so that no session is held for ever."""
-    body = request.stream()
-    while True:
-        try:
-            with fail_after(STALLED_AFTER):
-                piece = await anext(body)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise Stalled from None
-        yield piece
 
 
 class _Failure(RegistryError):

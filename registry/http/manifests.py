@@ -6,7 +6,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from registry.errors import DigestInvalid, ImageArchived, ManifestTooLarge, TagInvalid, TooManyTags
-from registry.http.frame import Ask, is_sent_on, pieces_of
+from registry.http.bodies import pieces_of
+from registry.http.frame import Ask, is_sent_on
 from registry.images import (
     Push,
     find_image,

@@ -18,12 +18,11 @@ from registry.errors import (
     NameUnknown,
     RegistryError,
     SizeInvalid,
-    Stalled,
 )
-from registry.http.frame import Ask, pieces_of
+from registry.http.bodies import pieces_of
+from registry.http.frame import Ask
 from registry.mounts import may_read
 from registry.names import algorithm_of, check_algorithm, check_digest, check_name
-from registry.storage import CHUNK
 from registry.uploads import Incoming, Uploads
 from state.store import Session
 
@@ -120,26 +119,16 @@ async def _take_whole(ask: Ask, name: str, digest: str) -> Response:
 
 
 async def _take(ask: Ask, incoming: Incoming, chunk: "Chunk | None" = None) -> None:
-    """Write the body in chunks of about a mebibyte: that is all of it that is ever in memory.
+    """Write the body piece by piece. On a bad line every byte that came counts, or an upload might never get on.
 
     Raises SizeInvalid when it has not as many bytes as ``chunk`` says; those of them that came are taken then.
     """
-    waiting, left = bytearray(), chunk.length if chunk is not None else sys.maxsize
-    try:
-        async for piece in pieces_of(ask.request):
-            waiting += piece[:left]
-            left -= len(piece)
-            if left < 0:
-                break
-            if len(waiting) >= CHUNK:
-                # Given away before it is written: what fails to be written is not written twice.
-                full, waiting = waiting, bytearray()
-                await run_in_threadpool(incoming.write, full)
-    except (ClientDisconnect, Stalled):
-        # On a bad line every byte that came through counts, or an upload might never get on.
-        await run_in_threadpool(incoming.write, waiting)
-        raise
-    await run_in_threadpool(incoming.write, waiting)
+    left = chunk.length if chunk is not None else sys.maxsize
+    async for piece in pieces_of(ask.request):
+        await run_in_threadpool(incoming.write, piece[:left] if left < len(piece) else piece)
+        left -= len(piece)
+        if left < 0:
+            break
     if chunk is not None and left != 0:
         trouble = "more" if left < 0 else "less"
         raise SizeInvalid(

@@ -134,7 +134,7 @@ def test_a_body_that_stops_arriving_frees_its_session_and_counts(
 ) -> None:
     location = begin(oci)
     with monkeypatch.context() as patience:
-        patience.setattr("registry.http.frame.STALLED_AFTER", 0.2)
+        patience.setattr("registry.http.bodies.STALLED_AFTER", 0.2)
         with half_a_patch(oci, location) as stalled:
             assert stalled.recv(100).startswith(b"HTTP/1.1 408")
     assert oci.call("GET", location).headers["Range"] == "0-9"

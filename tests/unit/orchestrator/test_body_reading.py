@@ -1,0 +1,153 @@
+"""Bodies read into the application's memory: every byte once and in order, whatever the client does."""
+
+import asyncio
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from http.client import HTTPResponse
+from typing import Any
+
+import pytest
+import uvicorn
+
+from orchestrator.cli.body_reading import READ_BODY
+from orchestrator.cli.bounded_http import BoundedHttp
+from orchestrator.cli.serve import listen
+
+BODY = random.Random(7).randbytes(3_000_000)
+
+
+class Server:
+    """Reads every body ``size`` bytes at a time, and notes the lengths and what was amiss."""
+
+    def __init__(self) -> None:
+        self.size = 1_000_000
+        self.stalls_after = 30.0
+        self.most: int | None = None
+        self.bodies: list[bytes] = []
+        self.lengths: list[int] = []
+        self.trouble: list[type[Exception]] = []
+        self.done = threading.Semaphore(0)
+        self.began = threading.Semaphore(0)
+        self._socket = listen("127.0.0.1", 0, "test")
+        config = uvicorn.Config(self._app, http=BoundedHttp, interface="asgi3", log_config=None, lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._socket])))
+        self._thread.start()
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(self._socket.getsockname())
+        connection.settimeout(30)
+        return connection
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+        read, buffer, body = scope["extensions"][READ_BODY], memoryview(bytearray(self.size)), bytearray()
+        try:
+            while self.most is None or len(self.lengths) < self.most:
+                length = await read(buffer, self.stalls_after)
+                self.lengths.append(length)
+                self.began.release()
+                if not length:
+                    break
+                body += buffer[:length]
+        except (TimeoutError, ConnectionError) as trouble:
+            self.trouble.append(type(trouble))
+        self.bodies.append(bytes(body))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+        self.done.release()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.stop()
+
+
+def head(length: int | None, *more: bytes) -> bytes:
+    framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+    return b"\r\n".join([b"PUT / HTTP/1.1", b"host: berth", framing, *more, b"", b""])
+
+
+def in_chunks(body: bytes, size: int) -> bytes:
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+
+
+def answered(connection: socket.socket) -> bytes:
+    response = HTTPResponse(connection)
+    response.begin()
+    assert response.status == 200
+    return response.read()
+
+
+@pytest.mark.parametrize("size", [1_000_000, 999_999, 65536, 3_000_000, 5_000_000])
+@pytest.mark.parametrize("chunk", [None, 32768, 1, 700_000])
+def test_a_body_arrives_whole_and_in_full_pieces(server: Server, size: int, chunk: int | None) -> None:
+    server.size = size
+    body = BODY if chunk != 1 else BODY[:5000]
+    with server.connect() as connection:
+        for _ in range(2):
+            if chunk is None:
+                connection.sendall(head(len(body)) + body)
+            else:
+                connection.sendall(head(None) + in_chunks(body, chunk))
+            assert answered(connection) == b"ok"
+    assert server.bodies == [body] * 2
+    # All but the last are full, and the last of all is the end.
+    each = [min(size, len(body) - at) for at in range(0, len(body), size)]
+    assert server.lengths == [*each, 0] * 2
+
+
+def test_requests_that_come_with_the_body_of_the_one_before_are_answered(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(head(5) + b"first" + head(None) + in_chunks(BODY, 50_000) + head(0) + head(len(BODY)) + BODY)
+        for _ in range(4):
+            assert answered(connection) == b"ok"
+    assert server.bodies == [b"first", BODY, b"", BODY]
+
+
+def test_a_client_that_waits_to_be_told_is_told_to_go_on(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(head(4, b"expect: 100-continue"))
+        assert connection.recv(25, socket.MSG_WAITALL) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"body")
+        assert answered(connection) == b"ok"
+    assert server.bodies == [b"body"]
+
+
+def test_what_came_before_a_client_hung_up_is_given(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(head(len(BODY)) + BODY[:1_500_000])
+        assert server.began.acquire(timeout=30)
+    assert server.done.acquire(timeout=30)
+    assert server.bodies == [BODY[:1_500_000]]
+    assert server.trouble == [ConnectionError]
+
+
+def test_what_came_before_a_client_fell_silent_is_given(server: Server) -> None:
+    server.stalls_after = 0.1
+    with server.connect() as connection:
+        connection.sendall(head(len(BODY)) + BODY[:1_500_000])
+        assert answered(connection) == b"ok"
+    assert server.bodies == [BODY[:1_500_000]]
+    assert server.trouble == [TimeoutError]
+
+
+def test_a_client_is_not_read_from_beyond_what_is_asked_for(server: Server) -> None:
+    server.most = 1
+    with server.connect() as connection:
+        connection.sendall(head(len(BODY)) + BODY[:1_000_000])
+        assert answered(connection) == b"ok"
+        # The rest is of no use to anyone, but the next request is.
+        server.most = 2
+        connection.sendall(BODY[1_000_000:] + head(4) + b"next")
+        assert answered(connection) == b"ok"
+    assert server.bodies == [BODY[:1_000_000], b"next"]
