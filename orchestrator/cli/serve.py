@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from kit.limits import allow_open_files
 from orchestrator.cli.bounded_http import BoundedHttp
 from orchestrator.cli.output import CommandFailed
 
@@ -54,6 +55,7 @@ def serve(
 
     By TLS with a ``certificate``: the files of its chain and of its key.
     """
+    allow_open_files()
     asyncio.run(_serve(apps, certificate, when_up))
 
 
