@@ -11,7 +11,7 @@ from registry.http.sending import send_blob
 from registry.images import find_repository
 from registry.names import check_digest
 from registry.storage import NotStored
-from state.blobs import Blob, get_blob, unlink_blob
+from state.blobs import Blob, get_blob, list_unused, revive_blobs, unlink_blob
 from state.store import Session
 
 # A digest names its bytes for ever.
@@ -21,7 +21,7 @@ _FOREVER = "private, max-age=31536000, immutable"
 async def head_blob(ask: Ask) -> Response:
     """Whether the blob is there, and how large it is."""
     blob = await _find(ask)
-    if await run_in_threadpool(ask.room.storage.size, blob.digest) != blob.size:
+    if await run_in_threadpool(ask.room.storage.size, blob.digest) != blob.size or not await _revive(ask, blob.digest):
         raise _unknown(blob.digest)
     return Response(headers={**_headers(blob), "Content-Length": str(blob.size)})
 
@@ -69,6 +69,19 @@ async def _find(ask: Ask) -> Blob:
     if blob is None:
         raise _unknown(digest)
     return blob
+
+
+async def _revive(ask: Ask, digest: str) -> bool:
+    """Have the collector wait anew for a blob that a client need not push, now that it knows; False when it is gone."""
+    name = ask.name
+    if not await ask.read(lambda session: list_unused(session, name, [digest])):
+        return True
+
+    def revive(session: Session) -> bool:
+        revive_blobs(session, name, [digest])
+        return get_blob(session, name, digest) is not None
+
+    return await ask.transact(revive)
 
 
 def _unknown(digest: str) -> BlobUnknown:

@@ -4,6 +4,7 @@ from kit.clock import Clock
 from kit.reconciler import Reconciler
 from kit.secrets import SecretBox
 from kit.settings import Settings
+from registry.loops.garbage import GarbageLoop
 from registry.loops.lifecycle import LifecycleLoop
 from registry.loops.replications import ReplicationsLoop
 from registry.storage import Storage
@@ -16,6 +17,7 @@ def make_loops(
 ) -> list[Reconciler]:
     """Every loop of the registry, in no particular order."""
     return [
+        GarbageLoop(store, clock, leases, storage=storage, settings=settings),
         LifecycleLoop(store, clock, leases, settings=settings),
         ReplicationsLoop(store, clock, leases, storage=storage, secrets=secrets),
     ]

@@ -10,14 +10,17 @@ from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
 from registry.access import issue_token
 from registry.names import is_digest
-from state.blobs import get_blob, linked_sizes
+from state.blobs import get_blob, linked_sizes, list_unused, revive_blobs
 
 
-@ecr.operation("BatchCheckLayerAvailability")
+@ecr.operation("BatchCheckLayerAvailability", readonly=False)
 def batch_check_layer_availability(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """For each digest whether the repository has it, and its size in bytes."""
     repository = find_named_repository(call, request)
     asked = list(dict.fromkeys(request["layerDigests"]))
+    # Who hears that a layer is here does not push it, so the collector waits anew.
+    if unused := list_unused(call.session, repository.name, filter(is_digest, asked)):
+        revive_blobs(call.session, repository.name, unused)
     sizes = linked_sizes(call.session, repository.name, filter(is_digest, asked))
     layers, failures = [], []
     for digest in asked:
