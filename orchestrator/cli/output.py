@@ -67,7 +67,8 @@ class Place:
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, metavar="DIR", help=DATA_HELP)
+    # Absent where it is not given, so that a subcommand does not undo what was given before it.
+    parser.add_argument("--data", type=Path, metavar="DIR", default=argparse.SUPPRESS, help=DATA_HELP)
 
 
 def settings_of(arguments: argparse.Namespace, **given: Any) -> Settings:

@@ -10,20 +10,27 @@ from orchestrator.cli.output import CommandFailed, add_data, settings_of
 PARTS = {
     "api": "one replica of the API; any number may run on one PostgreSQL store",
     "scheduler": "one scheduler; any number may run, leases say which one does what",
-    "registry": "the image registry",
+    "registry": "the image registry, or look after it",
 }
 
 
 def add_parser(commands: Any) -> None:
-    for name, about in PARTS.items():
-        parser = commands.add_parser(
-            name,
-            help=f"run {about}",
-            description=f"Run {about}. Settings come from BERTH_* variables (docs/settings.md); BERTH_STORE_URL and "
-            "BERTH_SECRET_KEY must be the same for all processes of one Berth.",
-        )
-        add_data(parser)
-        parser.set_defaults(run=run)
+    for name in ("api", "scheduler"):
+        add_part(commands, name)
+
+
+def add_part(commands: Any, name: str) -> argparse.ArgumentParser:
+    """Add the command that runs one part."""
+    about = PARTS[name]
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=f"run {about}",
+        description=f"Run {about}. Settings come from BERTH_* variables (docs/settings.md); BERTH_STORE_URL and "
+        "BERTH_SECRET_KEY must be the same for all processes of one Berth.",
+    )
+    add_data(parser)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
