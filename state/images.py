@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     LargeBinary,
+    Row,
     String,
     and_,
     delete,
@@ -97,10 +98,10 @@ def get_tag(session: Session, repository: str, name: str) -> Tag | None:
 
 def list_tags(
     session: Session, repository: str, *, after: str | None = None, limit: int | None = None
-) -> Sequence[Tag]:
-    """Tags in the order of their bytes."""
-    query = select(Tag).where(Tag.repository == repository).order_by(Tag.name).limit(limit)
-    return session.scalars(query.where(Tag.name > after) if after is not None else query).all()
+) -> Sequence[Row[str, str]]:
+    """``name`` and ``digest`` of tags in the order of their bytes; bare columns, since a page may have a thousand."""
+    query = select(Tag.name, Tag.digest).where(Tag.repository == repository).order_by(Tag.name).limit(limit)
+    return session.execute(query.where(Tag.name > after) if after is not None else query).all()
 
 
 def list_images(
