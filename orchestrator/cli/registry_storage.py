@@ -1,0 +1,41 @@
+"""``berth registry storage``: which storage has the registry's blobs, and whether it is the one that is set here."""
+
+import argparse
+from typing import Any
+
+from orchestrator.cli.output import add_data, settings_of
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``storage`` beneath ``berth registry``."""
+    parser = commands.add_parser(
+        "storage",
+        help="whether the registry's storage is the one set here",
+        description="Tell the identity of the registry's storage and of the one that is set here. Processes with "
+        "another storage than the registry's take no blobs.",
+    )
+    add_data(parser)
+    parser.add_argument(
+        "--adopt",
+        action="store_true",
+        help="from now on the one set here is the registry's: what the other one has, and this one has not, is lost",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from orchestrator.app import build_parts
+    from registry.home import move_in
+    from state.registry_account import get_registry_account
+
+    parts = build_parts(settings_of(arguments))
+    try:
+        if arguments.adopt:
+            move_in(parts.store, parts.storage)
+        recorded = parts.store.read(lambda session: get_registry_account(session).storage)
+        here = parts.storage.identity()
+    finally:
+        parts.store.close()
+    print(f"the registry's: {recorded or 'none yet'}")
+    print(f"set here:       {here or 'without an identity yet'}")
+    return 0 if recorded == here else 1
