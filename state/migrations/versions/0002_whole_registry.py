@@ -15,6 +15,12 @@ depends_on: Sequence[str] | None = None
 
 def upgrade() -> None:
     op.create_table(
+        "blob_condemnations",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_blob_condemnations")),
+    )
+    op.create_table(
         "creation_templates",
         sa.Column(
             "prefix",
@@ -57,6 +63,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("prefix", name=op.f("pk_pull_through_rules")),
     )
     op.create_table(
+        "registry_account",
+        sa.Column("id", sa.String(length=20), nullable=False),
+        sa.Column("policy", sa.String(), nullable=True),
+        sa.Column("policy_scope", sa.String(length=10), nullable=False),
+        sa.Column("blob_mounting", sa.String(length=10), nullable=False),
+        sa.Column("basic_scan_type", sa.String(length=20), nullable=False),
+        sa.Column("storage", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_registry_account")),
+    )
+    op.create_table(
+        "registry_collections",
+        sa.Column("name", sa.String(length=20), nullable=False),
+        sa.Column("ended_at", state.base.Instant(), nullable=False),
+        sa.Column("told", sa.JSON(none_as_null=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_registry_collections")),
+    )
+    op.create_table(
         "registry_events",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("at", state.base.Instant(), nullable=False),
@@ -69,6 +92,42 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=140), nullable=True),
         sa.Column("detail", sa.JSON(none_as_null=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_registry_events")),
+    )
+    with op.batch_alter_table("registry_events", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_registry_events_at"), ["at"], unique=False)
+
+    op.create_table(
+        "replication_backfills",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("region", sa.String(length=25), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("status", sa.String(length=12), nullable=False),
+        sa.Column("failure", sa.String(length=60), nullable=True),
+        sa.Column("total", sa.Integer(), nullable=True),
+        sa.Column("started_at", state.base.Instant(), nullable=False),
+        sa.Column("ended_at", state.base.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replication_backfills")),
+    )
+    with op.batch_alter_table("replication_backfills", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_replication_backfills_status"), ["status"], unique=False)
+
+    op.create_table(
+        "replication_configuration",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("rules", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("configured_at", state.base.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replication_configuration")),
+    )
+    op.create_table(
+        "replication_peers",
+        sa.Column("region", sa.String(length=25), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("endpoint", sa.String(length=300), nullable=False),
+        sa.Column("access_key_id", sa.String(length=128), nullable=False),
+        sa.Column("secret", sa.String(), nullable=False),
+        sa.Column("authority", sa.String(), nullable=True),
+        sa.Column("added_at", state.base.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("region", "account", name=op.f("pk_replication_peers")),
     )
     op.create_table(
         "lifecycle_policies",
@@ -133,25 +192,117 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("repository", "digest", name=op.f("pk_lifecycle_previewed_images")),
     )
+    op.create_table(
+        "replications",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "repository",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "digest",
+            sa.String(length=140).with_variant(sa.String(length=140, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "tag", sa.String(length=128).with_variant(sa.String(length=128, collation="C"), "postgresql"), nullable=True
+        ),
+        sa.Column("region", sa.String(length=25), nullable=False),
+        sa.Column("account", sa.String(length=12), nullable=False),
+        sa.Column("backfill", sa.String(length=36), nullable=True),
+        sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("failure", sa.String(length=60), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", state.base.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["backfill"],
+            ["replication_backfills.id"],
+            name=op.f("fk_replications_backfill_replication_backfills"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["repository", "digest"],
+            ["images.repository", "images.digest"],
+            name=op.f("fk_replications_repository_digest_images"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replications")),
+    )
+    with op.batch_alter_table("replications", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_replications_backfill"), ["backfill"], unique=False)
+        batch_op.create_index("ix_replications_due", ["status", "due_at"], unique=False)
+        batch_op.create_index("ix_replications_image", ["repository", "digest"], unique=False)
+
+    with op.batch_alter_table("blob_links", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("unused_since", state.base.Instant(), nullable=True))
+
+    with op.batch_alter_table("blobs", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("condemned_by", sa.String(length=40), nullable=True))
+        batch_op.add_column(sa.Column("condemned_until", state.base.Instant(), nullable=True))
+        batch_op.create_index(batch_op.f("ix_blobs_condemned_until"), ["condemned_until"], unique=False)
+
     with op.batch_alter_table("images", schema=None) as batch_op:
         batch_op.add_column(sa.Column("status", sa.String(length=12), nullable=False, server_default="ACTIVE"))
         batch_op.add_column(sa.Column("archived_at", state.base.Instant(), nullable=True))
         batch_op.add_column(sa.Column("activated_at", state.base.Instant(), nullable=True))
 
+    with op.batch_alter_table("repositories", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("policy", sa.String(), nullable=True))
+
+    with op.batch_alter_table("uploads", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("parts", sa.Integer(), nullable=False, server_default="0"))
+        batch_op.add_column(sa.Column("short_end", sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.add_column(sa.Column("short_part", sa.Boolean(), nullable=False, server_default=sa.false()))
+
 
 def downgrade() -> None:
+    with op.batch_alter_table("uploads", schema=None) as batch_op:
+        batch_op.drop_column("short_part")
+        batch_op.drop_column("short_end")
+        batch_op.drop_column("parts")
+
+    with op.batch_alter_table("repositories", schema=None) as batch_op:
+        batch_op.drop_column("policy")
+
     with op.batch_alter_table("images", schema=None) as batch_op:
         batch_op.drop_column("activated_at")
         batch_op.drop_column("archived_at")
         batch_op.drop_column("status")
 
+    with op.batch_alter_table("blobs", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_blobs_condemned_until"))
+        batch_op.drop_column("condemned_until")
+        batch_op.drop_column("condemned_by")
+
+    with op.batch_alter_table("blob_links", schema=None) as batch_op:
+        batch_op.drop_column("unused_since")
+
+    with op.batch_alter_table("replications", schema=None) as batch_op:
+        batch_op.drop_index("ix_replications_image")
+        batch_op.drop_index("ix_replications_due")
+        batch_op.drop_index(batch_op.f("ix_replications_backfill"))
+
+    op.drop_table("replications")
     op.drop_table("lifecycle_previewed_images")
     op.drop_table("lifecycle_previews")
     with op.batch_alter_table("lifecycle_policies", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_lifecycle_policies_due_at"))
 
     op.drop_table("lifecycle_policies")
+    op.drop_table("replication_peers")
+    op.drop_table("replication_configuration")
+    with op.batch_alter_table("replication_backfills", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_replication_backfills_status"))
+
+    op.drop_table("replication_backfills")
+    with op.batch_alter_table("registry_events", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_registry_events_at"))
+
     op.drop_table("registry_events")
+    op.drop_table("registry_collections")
+    op.drop_table("registry_account")
     op.drop_table("pull_through_rules")
     op.drop_table("pull_exclusions")
     op.drop_table("creation_templates")
+    op.drop_table("blob_condemnations")
