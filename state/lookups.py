@@ -28,6 +28,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from state.base import EPOCH
+from state.blobs import Blob, BlobLink
 from state.images import Image, Tag
 from state.pull_through_rules import PullThroughRule
 from state.registry_account import PolicyTexts, RegistryAccount
@@ -61,11 +62,18 @@ _BY_DIGEST = _IMAGE.where(Image.repository == _REPOSITORY, Image.digest == _REFE
 _BY_TAG = _IMAGE.join(Tag, and_(Tag.repository == Image.repository, Tag.digest == Image.digest)).where(
     Tag.repository == _REPOSITORY, Tag.name == _REFERENCE
 )
+_BLOB = (
+    select(Blob.size, Repository.policy, RegistryAccount.policy, RegistryAccount.policy_scope)
+    .join(BlobLink, BlobLink.digest == Blob.digest)
+    .join(Repository, Repository.name == BlobLink.repository)
+    .join(RegistryAccount, RegistryAccount.id.is_not(None), isouter=True)
+    .where(BlobLink.repository == _REPOSITORY, BlobLink.digest == _REFERENCE)
+)
 _BODY = select(Image.body).where(Image.repository == _REPOSITORY, Image.digest == _REFERENCE)
 # As text with its constants, for a connection that is SQLite's own.
 _COMPILED: dict[Executable, Compiled] = {
     statement: statement.compile(dialect=sqlite.dialect(paramstyle="named"))
-    for statement in (_BY_DIGEST, _BY_TAG, _BODY)
+    for statement in (_BY_DIGEST, _BY_TAG, _BLOB, _BODY)
 }
 _TEXTS = {statement: (str(compiled), dict(compiled.params)) for statement, compiled in _COMPILED.items()}
 
@@ -82,6 +90,14 @@ class FoundImage:
     policies: PolicyTexts
     # Whether an upstream may know better what the tag stands for.
     is_cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBlob:
+    """A blob that a repository shows, and the policies that speak of the repository."""
+
+    size: int
+    policies: PolicyTexts
 
 
 _NO_POLICIES = PolicyTexts()
@@ -107,11 +123,14 @@ class Lookups:
             body_size,
             status,
             None if pulled_us is None else EPOCH + timedelta(microseconds=pulled_us),
-            _NO_POLICIES
-            if policy is None and registry_policy is None
-            else PolicyTexts(repository=policy, registry=registry_policy, scope=scope or "V1"),
+            _policies(policy, registry_policy, scope),
             bool(is_cached),
         )
+
+    def blob(self, repository: str, digest: str) -> FoundBlob | None:
+        """The blob, when the repository shows it; None also when the store could not say."""
+        row = self._ask(_BLOB, repository, digest)
+        return None if row is None else FoundBlob(row[0], _policies(row[1], row[2], row[3]))
 
     def body(self, repository: str, digest: str) -> bytes | None:
         """The manifest's bytes; None when they are not there, or the store could not say."""
@@ -133,3 +152,9 @@ class Lookups:
             log.debug("lookup failed", extra={"because": str(trouble)})
             return None
         return rows[0] if rows else None
+
+
+def _policies(repository: str | None, registry: str | None, scope: str | None) -> PolicyTexts:
+    if repository is None and registry is None:
+        return _NO_POLICIES
+    return PolicyTexts(repository=repository, registry=registry, scope=scope or "V1")

@@ -30,7 +30,11 @@ async def get_blob_bytes(ask: Ask) -> Response:
     """The blob, or the part of it that a Range header asks for (RFC 9110, section 14)."""
     if ask.request.method == "HEAD":
         return await head_blob(ask)
-    blob = await _find(ask)
+    return await answer_blob(ask, await _find(ask))
+
+
+async def answer_blob(ask: Ask, blob: Blob) -> Response:
+    """What is asked for of a blob that the repository shows."""
     parts, headers = _parts(ask, blob), _headers(blob)
     try:
         if len(parts) > 1:

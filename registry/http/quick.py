@@ -1,27 +1,35 @@
-"""The hot path of pulls, in front of the routes: manifests, from one statement and a memory of their bytes.
+"""The hot path of pulls, in front of the routes: manifests and blobs, each found by one statement.
 
-It answers only what is certain: a token that was verified a moment ago, an image that is there and active, and whose
-pull need not be recorded. Everything else, and every refusal, goes the ordinary way, which is the one that explains.
-That the image is there is asked at every request; only its bytes, which its digest names for ever, are remembered.
+It answers only what is certain: a token that was verified a moment ago, a blob that is there, an image that is there
+and active and whose pull need not be recorded. Everything else, and every refusal, goes the ordinary way, which is
+the one that explains. That something is there is asked at every request; only the bytes of manifests, which their
+digests name for ever, are remembered.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from registry.access import Grant
-from registry.http.frame import Room
+from registry.errors import RegistryError
+from registry.http.blobs import answer_blob
+from registry.http.frame import Ask, Room
 from registry.policies import Asker, judge
+from registry.storage import StorageError
+from state.blobs import Blob
 from state.lookups import FoundImage, Lookups
+from state.registry_account import PolicyTexts
 
-# The action of the route that is run ahead of.
-ACTION = "ecr:BatchGetImage"
+T = TypeVar("T")
+# For each kind of path, the methods that are answered, and the action of the route that is run ahead of.
+ACTIONS = {"manifests": (("GET", "HEAD"), "ecr:BatchGetImage"), "blobs": (("GET",), "ecr:GetDownloadUrlForLayer")}
+_PREFIX = "/v2/"
 _SENT_ON = b"berth-replication"
-_PREFIX, _MARK = "/v2/", "/manifests"
 # Of each manifest, and of all that are remembered, in bytes.
 _LARGEST = 512 * 1024
 _MOST = 32 * 1024 * 1024
@@ -29,11 +37,10 @@ _MOST = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
+    kind: str
     repository: str
     reference: str
     grant: Grant
-    source_ip: str | None
-    secure: bool
     # HEAD: the image is asked about, and not pulled.
     bare: bool
 
@@ -50,29 +57,24 @@ class Quick:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = self._ask(scope)
-        found = None
-        if asked is not None:
-            found = self._find(asked) if self._lookups.immediate else await run_in_threadpool(self._find, asked)
-        if asked is None or found is None:
+        if asked is None:
+            answered = False
+        elif asked.kind == "blobs":
+            answered = await self._answer_blob(asked, scope, receive, send)
+        else:
+            answered = await self._answer_image(asked, scope, send)
+        if not answered:
             await self._app(scope, receive, send)
-            return
-        image, body = found
-        headers = [
-            (b"content-type", image.media_type.encode("latin-1")),
-            (b"docker-content-digest", image.digest.encode()),
-            (b"etag", b'"%s"' % image.digest.encode()),
-            (b"content-length", b"%d" % image.body_size),
-            (b"docker-distribution-api-version", b"registry/2.0"),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
 
     def _ask(self, scope: Scope) -> _Asked | None:
         """What is asked for, by whom; None for what is not to be answered here."""
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             return None
         where, _, reference = scope["path"].rpartition("/")
-        if not (where.startswith(_PREFIX) and where.endswith(_MARK) and where.isascii() and reference):
+        where, _, kind = where.rpartition("/")
+        if kind not in ACTIONS or scope["method"] not in ACTIONS[kind][0]:
+            return None
+        if not (where.startswith(_PREFIX) and where.isascii() and reference):
             return None
         credentials = None
         for name, value in scope["headers"]:
@@ -86,53 +88,79 @@ class Quick:
         grant = self._room.authenticate.remembered(credentials.decode("latin-1"))
         if grant is None or grant.only_path is not None:
             return None
-        client = scope.get("client")
-        return _Asked(
-            where[len(_PREFIX) : -len(_MARK)],
-            reference,
-            grant,
-            client[0] if client is not None else None,
-            scope["scheme"] == "https",
-            scope["method"] == "HEAD",
-        )
+        return _Asked(kind, where[len(_PREFIX) :], reference, grant, scope["method"] == "HEAD")
 
-    def _find(self, asked: _Asked) -> tuple[FoundImage, bytes] | None:
-        """The image and its bytes, for whoever may have them; None when that is not certain."""
-        image = self._lookups.image(asked.repository, asked.reference)
+    async def _answer_blob(self, asked: _Asked, scope: Scope, receive: Receive, send: Send) -> bool:
+        blob = await self._look(self._lookups.blob, asked.repository, asked.reference)
+        if blob is None or not self._may(asked, blob.policies, scope):
+            return False
+        ask = Ask(room=self._room, request=Request(scope, receive), grant=asked.grant)
+        try:
+            response = await answer_blob(ask, Blob(digest=asked.reference, size=blob.size))
+        except (RegistryError, StorageError):
+            return False
+        response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+        await response(scope, receive, send)
+        return True
+
+    async def _answer_image(self, asked: _Asked, scope: Scope, send: Send) -> bool:
+        image = await self._look(self._lookups.image, asked.repository, asked.reference)
         if image is None or image.status != "ACTIVE" or (image.is_cached and ":" not in asked.reference):
-            return None
-        if not self._may(asked, image):
-            return None
-        if asked.bare:
-            return image, b""
-        now = self._room.clock.now()
-        if self._room.pulls.is_due(asked.grant.principal_arn, image.pulled_at, now=now):
-            return None
-        body = self._bodies.get(image.digest)
-        if body is None:
-            if image.body_size > _LARGEST:
-                return None
-            body = self._lookups.body(asked.repository, image.digest)
+            return False
+        if not self._may(asked, image.policies, scope):
+            return False
+        body: bytes | None = b""
+        if not asked.bare:
+            now = self._room.clock.now()
+            if self._room.pulls.is_due(asked.grant.principal_arn, image.pulled_at, now=now):
+                return False
+            body = await self._body(asked, image)
             if body is None:
-                return None
-            self._bodies.put(image.digest, body)
-        return image, body
+                return False
+        digest = image.digest.encode()
+        headers = [
+            (b"content-type", image.media_type.encode("latin-1")),
+            (b"docker-content-digest", digest),
+            (b"etag", b'"%s"' % digest),
+            (b"content-length", b"%d" % image.body_size),
+            (b"docker-distribution-api-version", b"registry/2.0"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return True
 
-    def _may(self, asked: _Asked, image: FoundImage) -> bool:
+    async def _body(self, asked: _Asked, image: FoundImage) -> bytes | None:
+        """The manifest's bytes; None for one that is too large to remember."""
+        body = self._bodies.get(image.digest)
+        if body is None and image.body_size <= _LARGEST:
+            body = await self._look(self._lookups.body, asked.repository, image.digest)
+            if body is not None:
+                self._bodies.put(image.digest, body)
+        return body
+
+    async def _look(self, lookup: Callable[[str, str], T], repository: str, reference: str) -> T:
+        if self._lookups.immediate:
+            return lookup(repository, reference)
+        return await run_in_threadpool(lookup, repository, reference)
+
+    def _may(self, asked: _Asked, policies: PolicyTexts, scope: Scope) -> bool:
+        """Whether whoever asks certainly may."""
+        client, room = scope.get("client"), self._room
         asker = Asker(
             principal_arn=asked.grant.principal_arn,
             actions=asked.grant.actions,
-            source_ip=asked.source_ip,
-            secure=asked.secure,
+            source_ip=client[0] if client is not None else None,
+            secure=scope["scheme"] == "https",
         )
+        _, action = ACTIONS[asked.kind]
         try:
             refusal = judge(
                 asker,
-                ACTION,
+                action,
                 asked.repository,
-                image.policies,
+                policies,
                 arns=self._arns,
-                now=self._room.clock.now(),
+                now=room.clock.now(),
                 tags=_not_known_here,
             )
         except _Uncertain:
@@ -149,24 +177,21 @@ def _not_known_here() -> NoReturn:
 
 
 class _Bodies:
-    """The bytes of the manifests that were asked for last, by digest."""
+    """The bytes of the manifests that were asked for last, by digest. For the event loop's thread alone."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
-        self._lock = Lock()
 
     def get(self, digest: str) -> bytes | None:
-        with self._lock:
-            body = self._kept.get(digest)
-            if body is not None:
-                self._kept.move_to_end(digest)
-            return body
+        body = self._kept.get(digest)
+        if body is not None:
+            self._kept.move_to_end(digest)
+        return body
 
     def put(self, digest: str, body: bytes) -> None:
-        with self._lock:
-            if digest not in self._kept:
-                self._kept[digest] = body
-                self._size += len(body)
-            while self._size > _MOST:
-                self._size -= len(self._kept.popitem(last=False)[1])
+        if digest not in self._kept:
+            self._kept[digest] = body
+            self._size += len(body)
+        while self._size > _MOST:
+            self._size -= len(self._kept.popitem(last=False)[1])

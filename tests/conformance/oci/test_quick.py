@@ -13,7 +13,7 @@ from kit.clock import ManualClock
 from orchestrator.cli.bounded_http import BoundedHttp
 from registry.access import FRESH, RENEWED_AFTER
 from registry.app import ROUTES
-from registry.http import manifests, quick
+from registry.http import blobs, manifests, quick
 from registry.pulls import EXCLUDED_FOR, NOTED_EVERY
 from state.access_keys import AccessKey
 from state.images import Image
@@ -90,9 +90,59 @@ def test_what_is_answered_at_once_is_what_the_routes_answer(
         assert shown(at_once) == shown(routed)
 
 
-def test_it_runs_ahead_of_the_route_with_that_action() -> None:
-    (methods,) = (methods for path, methods in ROUTES if path == "/v2/{name:path}/manifests/{reference}")
-    assert {methods["GET"][0], methods["HEAD"][0]} == {quick.ACTION}
+@pytest.mark.parametrize("kind", quick.ACTIONS)
+def test_it_runs_ahead_of_routes_with_the_same_actions(kind: str) -> None:
+    (methods,) = (methods for path, methods in ROUTES if path.startswith(f"/v2/{{name:path}}/{kind}/{{"))
+    answered, action = quick.ACTIONS[kind]
+    assert {methods[method][0] for method in answered} == {action}
+
+
+@pytest.mark.parametrize("asked", [{}, {"Range": "bytes=1-3"}, {"Range": "bytes=-1"}, {"Range": "bytes=0-0,3-4"}])
+def test_blobs_are_answered_as_the_routes_answer(registry: RegistryClient, asked: dict[str, str]) -> None:
+    digest = registry.push_blob("web", b"layer" * 1000)
+    link = registry.token(only_path=f"/v2/web/blobs/{digest}")
+    routed = requests.get(registry.url(f"web/blobs/{digest}"), headers={**basic(link), **asked}, timeout=10)
+    at_once = registry.call("GET", f"web/blobs/{digest}", headers=asked)
+    assert (at_once.status_code, len(at_once.content)) == (routed.status_code, len(routed.content))
+    assert at_once.headers.keys() == routed.headers.keys()
+    if "," not in asked.get("Range", ""):
+        assert shown(at_once) == shown(routed)
+
+
+def test_blobs_are_found_without_the_routes(registry: RegistryClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = registry.push_blob("web", b"layer")
+    looked_up: list[str] = []
+    found = blobs.get_blob
+
+    def get_blob(session: Any, repository: str, digest: str) -> Any:
+        looked_up.append(digest)
+        return found(session, repository, digest)
+
+    monkeypatch.setattr(blobs, "get_blob", get_blob)
+    assert registry.call("GET", f"web/blobs/{digest}").content == b"layer"
+    assert looked_up == []
+    assert registry.call("GET", f"web/blobs/{digest}", headers={"Range": "bytes=9-"}).status_code == 416
+    assert looked_up == [digest]
+    # Shown by one repository is not shown by all, and what was hidden is gone at once.
+    registry.make_repository("other")
+    assert registry.call("GET", f"other/blobs/{digest}").status_code == 404
+    assert registry.call("DELETE", f"web/blobs/{digest}").status_code == 202
+    assert registry.call("GET", f"web/blobs/{digest}").status_code == 404
+
+
+def test_a_blob_whose_bytes_are_lost_is_not_found(registry: RegistryClient) -> None:
+    digest = registry.push_blob("web", b"layer")
+    registry.storage.delete(digest)
+    answer = registry.call("GET", f"web/blobs/{digest}")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "BLOB_UNKNOWN")
+
+
+def test_rights_to_blobs_are_asked_for(registry: RegistryClient) -> None:
+    digest = registry.push_blob("web", b"layer")
+    for actions, status in ((["ecr:GetDownloadUrlForLayer"], 200), (["ecr:BatchGetImage"], 403)):
+        headers = basic(registry.token(actions=actions, key_id=f"AKIA{status}"))
+        for _ in range(3):
+            assert requests.get(registry.url(f"web/blobs/{digest}"), headers=headers, timeout=10).status_code == status
 
 
 def test_a_tag_that_moves_or_goes_is_seen_at_the_next_request(registry: RegistryClient, ordinary: list[str]) -> None:
