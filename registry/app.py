@@ -16,6 +16,7 @@ from registry.http.frame import Ask, Methods, Room, endpoint
 from registry.http.manifests import delete_manifest, get_manifest, put_manifest
 from registry.http.quick import Quick
 from registry.http.referrers import get_referrers
+from registry.http.sending import check_delivery
 from registry.http.tags import get_catalog, get_tags
 from registry.http.uploads import begin_upload, cancel_upload, finish_upload, upload_chunk, upload_status
 from registry.pulls import Pulls
@@ -79,7 +80,9 @@ def create_registry(
     """The application that keeps images in ``store`` and ``storage``.
 
     ``authenticate`` (``registry.access.EcrTokens``) is asked at every request; there is no door without it.
+    Raises BadSetting.
     """
+    check_delivery(settings.blob_delivery)
     home = Home(store, storage, founds=True)
     home.settle()
     room = Room(

@@ -30,6 +30,8 @@ async def _send_file(cycle: RequestResponseCycle, message: Any) -> None:
 
     A file that ends early raises OSError, and with it the connection ends: nobody must take it for whole.
     """
+    if cycle.disconnected:
+        return
     if not cycle.response_started or cycle.response_complete or cycle.chunked_encoding is not False:
         raise RuntimeError("a file is sent between the start, with a Content-Length, and the end of a response")
     file, offset, left = message["file"], message.get("offset", 0), message["count"]

@@ -4,6 +4,7 @@ A link into the storage, when it offers one; a file that nginx in front sends, w
 the server hands to the kernel; and else a chunk in memory at a time.
 """
 
+import re
 from datetime import timedelta
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -12,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from kit.settings import BadSetting
 from registry.http.frame import Ask
 from registry.storage import CHUNK, NotStored
 
@@ -19,6 +21,7 @@ from registry.storage import CHUNK, NotStored
 ZERO_COPY = "http.response.zerocopysend"
 PROXY = "proxy"
 NGINX = "nginx:"
+_NGINX = re.compile(NGINX + r"(/[A-Za-z0-9._~-]+)+")
 # A client asks again for what it did not get in this time.
 LINK_LASTS = timedelta(hours=1)
 
@@ -41,6 +44,12 @@ class Placed(Protocol):
         ...
 
 
+def check_delivery(way: str) -> None:
+    """Raise BadSetting for a ``blob_delivery`` that is none."""
+    if way not in ("", PROXY) and not _NGINX.fullmatch(way):
+        raise BadSetting(f"BERTH_BLOB_DELIVERY must be {PROXY}, {NGINX}/PREFIX or nothing, not {way!r}")
+
+
 async def send_blob(
     ask: Ask, digest: str, first: int, length: int, *, status: int, headers: dict[str, str]
 ) -> Response:
@@ -57,7 +66,7 @@ async def send_blob(
         if await run_in_threadpool(storage.size, digest) is None:
             raise NotStored(digest)
         # As for the whole blob: nginx answers the range.
-        kept = {name: value for name, value in headers.items() if name != "Content-Range"}
+        kept = {name: value for name, value in headers.items() if name not in ("Content-Range", "Accept-Ranges")}
         return Response(headers={**kept, "X-Accel-Redirect": f"{way.removeprefix(NGINX)}/{storage.place(digest)}"})
     file = await run_in_threadpool(storage.open, digest)
     return FileResponse(file, first, length, status=status, headers=headers)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from kit.settings import BadSetting
+from registry.http.sending import check_delivery
 from registry.storage.memory import MemoryStorage
 from tests.support.registry import RegistryClient, running_registry, sha256
 
@@ -69,3 +71,9 @@ def test_nginx_is_told_which_file_to_send(make: Any, tmp_path: Path) -> None:
     assert answer.headers["Docker-Content-Digest"] == DIGEST
     assert outside.status_code == 416
     assert lost.status_code == 404
+
+
+@pytest.mark.parametrize("way", ["redirect", "nginx:", "nginx:blobs", "nginx:/blobs/", "nginx:/a\nX: y"])
+def test_a_way_that_is_none_is_refused(way: str) -> None:
+    with pytest.raises(BadSetting, match="BERTH_BLOB_DELIVERY must be"):
+        check_delivery(way)

@@ -35,6 +35,7 @@ class Server:
         self.offered: list[bool] = []
         self.done = threading.Semaphore(0)
         self.says = 0
+        self.waits_for_hang_up = False
         self._socket = listen("127.0.0.1", 0, "test")
         self.address = self._socket.getsockname()
         self._server = uvicorn.Server(
@@ -68,6 +69,8 @@ class Server:
         self.offered.append(ZERO_COPY in scope.get("extensions", {}))
         offset, count = (int(part) for part in scope["path"][1:].split("-"))
         length = str(count + self.says).encode()
+        while self.waits_for_hang_up and (await receive())["type"] != "http.disconnect":
+            pass
         try:
             with self.path.open("rb", buffering=0) as file:
                 await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
@@ -138,6 +141,14 @@ def test_a_client_that_hangs_up_is_let_go_without_a_word(server: Server, caplog:
                 connection.sendall(ASK % (b"GET", 0, SIZE))
                 assert connection.recv(100_000)
             assert server.done.acquire(timeout=30)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_client_that_hangs_up_before_the_answer_is_let_go(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.waits_for_hang_up = True
+    with server.connect() as connection:
+        connection.sendall(ASK % (b"GET", 0, SIZE))
+    assert server.done.acquire(timeout=30)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
