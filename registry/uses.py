@@ -55,8 +55,10 @@ def read_uri(uri: str) -> Name | None:
     said = _URI.fullmatch(uri)
     if said is None or not _is_host(said["host"]) or not is_name(said["repository"]):
         return None
-    reference = said["digest"] or said["tag"] or _LATEST
-    return (said["repository"], reference) if is_digest(reference) or is_tag(reference) else None
+    if said["digest"]:
+        return (said["repository"], said["digest"]) if is_digest(said["digest"]) else None
+    tag = said["tag"] or _LATEST
+    return (said["repository"], tag) if is_tag(tag) else None
 
 
 def _is_host(text: str) -> bool:

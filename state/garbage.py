@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, and_, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy import String, and_, delete, exists, false, or_, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from state.base import Base
@@ -100,8 +100,10 @@ def list_unlinked(
     With ``leaving`` also those whose last links would be swept at ``now``, unused as they are since that instant.
     """
     staying = exists().where(BlobLink.digest == Blob.digest)
-    if leaving is not None:
-        staying = staying.where(or_(_NEEDED, func.coalesce(BlobLink.unused_since, now, type_=_INSTANT) > leaving))
+    if leaving is not None and now is not None:
+        # Without a mark a link would be marked now.
+        unmarked = BlobLink.unused_since.is_(None) if leaving < now else false()
+        staying = staying.where(or_(_NEEDED, unmarked, BlobLink.unused_since > leaving))
     query = select(Blob.digest, Blob.size).where(Blob.condemned_until.is_(None), ~staying)
     if after is not None:
         query = query.where(Blob.digest > after)
@@ -198,4 +200,3 @@ def by_repository(keys: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[s
 
 
 _UNSEEN = {"synchronize_session": False}
-_INSTANT = BlobLink.__table__.c.unused_since.type
