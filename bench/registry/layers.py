@@ -99,7 +99,7 @@ def _block() -> bytes:
 def _framed(length: int) -> bytes:
     block = memoryview(_block())[:length]
     pieces = (block[start : start + _CHUNK] for start in range(0, length, _CHUNK))
-    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)) for piece in pieces)
 
 
 @cache

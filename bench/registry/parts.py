@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.registry.clients import apart
 from bench.registry.outcome import Outcome, cpu_per_gb, milliseconds, percentile
-from bench.registry.servers import PEER, Ground, Server, berth_up, find_peer, ground_made, peer_up
+from bench.registry.servers import PEER, Ground, Server, berth_up, find_peer, ground_made, peer_up, undisturbed
 from bench.scale.notrun import NotRun
 
 
@@ -35,7 +35,8 @@ def scratch() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with undisturbed():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ The peer runs without authentication, its blob descriptors cached in memory, as 
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from bench.scale.notrun import NotRun
 from bench.stage import free_port
 from kit.clock import SystemClock
 from kit.settings import Settings
-from orchestrator.app import build_parts
+from orchestrator.app import Parts, build_parts
 from orchestrator.identity import ensure_root_key
 from registry.access import issue_token
 from state.repositories import Repository
@@ -93,11 +94,15 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """A Berth that is not up yet: its folder, its store with tables and keys, and a token for its clients."""
+    """A Berth that is not up yet: its folder, its parts with tables and keys, and a token for its clients."""
 
     folder: Path
-    store: Store
+    parts: Parts
     headers: str
+
+    @property
+    def store(self) -> Store:
+        return self.parts.store
 
     def make_repositories(self, names: Sequence[str]) -> None:
         """Make them as CreateRepository does."""
@@ -119,7 +124,7 @@ def ground_made(folder: Path, store_url: str = "") -> Iterator[Ground]:
             now=parts.clock.now(),
         )
         basic = b64encode(f"AWS:{token}".encode()).decode()
-        yield Ground(folder=folder, store=parts.store, headers=f"Authorization: Basic {basic}\r\n")
+        yield Ground(folder=folder, parts=parts, headers=f"Authorization: Basic {basic}\r\n")
     finally:
         parts.store.close()
 
@@ -175,6 +180,16 @@ def find_peer() -> Path:
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals that ask to stop wait meanwhile: cleaning up that is broken off leaves something behind."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _running(
     command: Sequence[str], port: int, log: Path, environment: dict[str, str]
 ) -> Iterator[tuple[psutil.Process, float]]:
@@ -187,12 +202,13 @@ def _running(
         _await_answer(process, port, log)
         yield psutil.Process(process.pid), time.perf_counter() - began
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with undisturbed():
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _await_answer(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

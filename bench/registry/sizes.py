@@ -41,7 +41,7 @@ TINY = Sizes(
     tags=1_500,
     blobs=2_000,
     large=100,
-    storm=40,
+    storm=20,
     uploads=20,
     pullers=8,
 )

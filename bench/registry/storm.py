@@ -47,22 +47,22 @@ def run(sizes: Sizes) -> None:
             print(f"bench.registry: without PostgreSQL: {why}")
         if has_peer():
             done.append((f"{PEER}, files", peer_storm(make(folder / "peers"), sizes)))
-    rows = []
-    for name, storm in done:
-        outcome = storm.run.outcome
-        rows.append(
-            (
-                name,
-                f"{len(outcome.seconds):,}",
-                f"{outcome.wall:.1f} s",
-                f"{outcome.rate:,.0f}",
-                *(milliseconds(percentile(outcome.seconds, percent)) for percent in (50, 99)),
-                str(storm.lost),
-                "0" if name.startswith(BERTH) else "",
+        rows = []
+        for name, storm in done:
+            outcome = storm.run.outcome
+            rows.append(
+                (
+                    name,
+                    f"{len(outcome.seconds):,}",
+                    f"{outcome.wall:.1f} s",
+                    f"{outcome.rate:,.0f}",
+                    *(milliseconds(percentile(outcome.seconds, percent)) for percent in (50, 99)),
+                    str(storm.lost),
+                    "0" if name.startswith(BERTH) else "",
+                )
             )
-        )
-    columns = ("", "pushed", "wall", "per second", "p50", "p99", "lost", "aim")
-    print_table(f"Tags of one repository, pushed through two processes, {WIDTH} at a time", columns, rows)
+        columns = ("", "pushed", "wall", "per second", "p50", "p99", "lost", "aim")
+        print_table(f"Tags of one repository, pushed through two processes, {WIDTH} at a time", columns, rows)
 
 
 def berth_storm(folder: Path, store_url: str, sizes: Sizes) -> Storm:
