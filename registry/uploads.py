@@ -38,6 +38,7 @@ from state.blobs import (
     show_blob,
 )
 from state.repositories import share_repository
+from state.scrubs import forget_fault, is_faulty
 from state.store import Session, Store
 from state.uploads import (
     Upload,
@@ -220,11 +221,14 @@ class Uploads:
         Raises NameUnknown, BlobUploadUnknown, StorageFull, Unavailable.
         """
 
-        def look(session: Session) -> tuple[bool, int]:
-            return is_condemned(session, digest), condemnations(session)
+        def look(session: Session) -> tuple[bool, int, bool]:
+            return is_condemned(session, digest), condemnations(session), is_faulty(session, digest)
 
         for _ in range(_PATIENCE):
-            condemned, since = self._store.read(look)
+            condemned, since, faulty = self._store.read(look)
+            if faulty and not condemned:
+                # Or what is damaged would be taken for what has come: a storage keeps nothing twice.
+                self._storage.delete(digest)
             if not condemned and self._keep(repository, upload, digest, size=size, since=since):
                 self._forget(upload)
                 return
@@ -247,6 +251,7 @@ class Uploads:
             find_repository(session, repository, self._account)
             keep_blob(session, repository, digest, size, now=now, since=since)
             delete_upload(session, upload)
+            forget_fault(session, digest)
 
         try:
             self._store.transact(record)

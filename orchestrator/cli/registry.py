@@ -5,9 +5,17 @@ A file per subcommand; this one knows their names.
 
 from typing import Any
 
-from orchestrator.cli import processes, registry_du, registry_events, registry_gc, registry_peers, registry_storage
+from orchestrator.cli import (
+    processes,
+    registry_du,
+    registry_events,
+    registry_gc,
+    registry_peers,
+    registry_scrub,
+    registry_storage,
+)
 
-SUBCOMMANDS = (registry_events, registry_peers, registry_storage, registry_gc, registry_du)
+SUBCOMMANDS = (registry_events, registry_peers, registry_storage, registry_gc, registry_du, registry_scrub)
 
 
 def add_parser(commands: Any) -> None:

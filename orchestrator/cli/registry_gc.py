@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.cli.output import CommandFailed, add_data, settings_of
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST = timedelta(days=3650)
 
 
 def add_parser(commands: Any) -> None:
@@ -73,10 +74,10 @@ def read_length(text: str) -> timedelta:
     number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "s")
     if not (number.isascii() and number.isdigit() and len(number) <= 8) or (unit == "s" and text == number != "0"):
         raise CommandFailed(f"{text!r} is no length of time: give a whole number and s, m, h or d, such as 24h")
-    try:
-        return timedelta(**{_UNITS[unit]: int(number)})
-    except OverflowError:
-        raise CommandFailed(f"{text!r} is too long a time") from None
+    length = timedelta(**{_UNITS[unit]: int(number)})
+    if length > _LONGEST:
+        raise CommandFailed(f"{text!r} is longer than ten years")
+    return length
 
 
 def shown_bytes(size: int) -> str:

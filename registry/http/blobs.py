@@ -12,6 +12,7 @@ from registry.images import find_repository
 from registry.names import check_digest
 from registry.storage import NotStored
 from state.blobs import Blob, get_blob, list_unused, revive_blobs, unlink_blob
+from state.scrubs import is_faulty
 from state.store import Session
 
 # A digest names its bytes for ever.
@@ -76,10 +77,16 @@ async def _find(ask: Ask) -> Blob:
 
 
 async def _revive(ask: Ask, digest: str) -> bool:
-    """Have the collector wait anew for a blob that a client need not push, now that it knows; False when it is gone."""
+    """Have the collector wait anew for a blob that a client need not push; False when it is gone or damaged."""
     name = ask.name
-    if not await ask.read(lambda session: list_unused(session, name, [digest])):
-        return True
+
+    def look(session: Session) -> tuple[bool, bool]:
+        return is_faulty(session, digest), bool(list_unused(session, name, [digest]))
+
+    faulty, unused = await ask.read(look)
+    # What is damaged must be pushed again.
+    if faulty or not unused:
+        return not faulty
 
     def revive(session: Session) -> bool:
         revive_blobs(session, name, [digest])
