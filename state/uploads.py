@@ -7,7 +7,7 @@ the size of the session's spool in the storage, so that no crash can make the tw
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, delete, select
+from sqlalchemy import ForeignKey, String, delete, false, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base
@@ -26,9 +26,9 @@ class Upload(Base):
     started_at: Mapped[datetime] = mapped_column(index=True)
     # Of the parts that came over the ECR API: how many, whether the last one was a short one, and whether one was
     # short that was not the last.
-    parts: Mapped[int] = mapped_column(default=0)
-    short_end: Mapped[bool] = mapped_column(default=False)
-    short_part: Mapped[bool] = mapped_column(default=False)
+    parts: Mapped[int] = mapped_column(default=0, server_default="0")
+    short_end: Mapped[bool] = mapped_column(default=False, server_default=false())
+    short_part: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 def get_upload(session: Session, repository: str, upload: str) -> Upload | None:
