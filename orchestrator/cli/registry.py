@@ -10,12 +10,21 @@ from orchestrator.cli import (
     registry_du,
     registry_events,
     registry_gc,
+    registry_keys,
     registry_peers,
     registry_scrub,
     registry_storage,
 )
 
-SUBCOMMANDS = (registry_events, registry_peers, registry_storage, registry_gc, registry_du, registry_scrub)
+SUBCOMMANDS = (
+    registry_gc,
+    registry_du,
+    registry_scrub,
+    registry_events,
+    registry_keys,
+    registry_peers,
+    registry_storage,
+)
 
 
 def add_parser(commands: Any) -> None:

@@ -12,6 +12,7 @@ from orchestrator.api.ecr import (
     referrers,
     replication,
     repositories,
+    signing,
     storage_classes,
     tags,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "referrers",
     "replication",
     "repositories",
+    "signing",
     "storage_classes",
     "tags",
 ]

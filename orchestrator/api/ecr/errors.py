@@ -129,6 +129,10 @@ class ReplicationBackfillInvalidStatusException(AwsError):
     """The operation is not valid for the replication backfill's current status."""
 
 
+class SigningConfigurationNotFoundException(AwsError):
+    """The specified signing configuration was not found. Use PutSigningConfiguration to create one."""
+
+
 class ExclusionAlreadyExistsException(AwsError):
     """The specified pull time update exclusion already exists for the registry."""
 
