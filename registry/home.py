@@ -33,7 +33,10 @@ class Home:
         if recorded is None and self._founds:
             found = self._storage.identity(new_uuid())
             recorded = self._store.transact(lambda session: _record(session, found))
-        if recorded is None or recorded != found:
+        if recorded is None:
+            log.info("no storage is the registry's yet")
+            raise NotAtHome
+        if recorded != found:
             log.error("this process does not have the registry's storage", extra={"registry": recorded, "here": found})
             raise NotAtHome
         self._right = True
