@@ -11,8 +11,7 @@ from botocore.exceptions import ClientError
 from kit.aws.paging import encode_token, scope_of
 from kit.aws.sigv4 import Caller, Key
 from orchestrator.api.ecr import ecr as service
-from state.access_keys import AccessKey
-from tests.support.loopback import KEY, ROOT, Loopback
+from tests.support.loopback import ROOT, Loopback
 from tests.support.registry import (
     RegistryClient,
     sha256,
@@ -104,14 +103,6 @@ def test_the_token_is_the_password_of_the_user_aws_for_twelve_hours(
     assert data["proxyEndpoint"] == f"http://{registry.address}"
     assert abs(data["expiresAt"] - before - timedelta(hours=12)) < timedelta(minutes=1)
     assert registry.call("GET", "/v2/", auth=("AWS", password)).status_code == 200
-
-
-def test_a_token_ends_with_its_access_key(ecr: Any, registry: RegistryClient) -> None:
-    (data,) = ecr.get_authorization_token()["authorizationData"]
-    headers = {"Authorization": f"Basic {data['authorizationToken']}"}
-    assert requests.get(registry.url("/v2/"), headers=headers, timeout=10).status_code == 200
-    registry.store.transact(lambda session: session.delete(session.get(AccessKey, KEY.access_key_id)))
-    assert requests.get(registry.url("/v2/"), headers=headers, timeout=10).status_code == 401
 
 
 def test_a_key_without_the_right_gets_no_token(registry: RegistryClient) -> None:

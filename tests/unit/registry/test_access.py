@@ -106,6 +106,16 @@ def test_a_token_ends_with_its_session(registry: RegistryClient, clock: ManualCl
     assert ask(registry, headers).status_code == 401
 
 
+def test_a_token_ends_with_its_access_key_three_seconds_after_at_the_latest(
+    registry: RegistryClient, clock: ManualClock
+) -> None:
+    headers = basic(registry.token(key_id="AKIAREVOKED"))
+    assert ask(registry, headers).status_code == 200
+    registry.store.transact(lambda session: session.delete(session.get(AccessKey, "AKIAREVOKED")))
+    clock.tick(seconds=3)
+    assert ask(registry, headers).status_code == 401
+
+
 @pytest.mark.parametrize(
     ("actions", "method", "path", "allowed"),
     [
