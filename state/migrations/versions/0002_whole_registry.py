@@ -97,6 +97,21 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_registry_events_at"), ["at"], unique=False)
 
     op.create_table(
+        "registry_rules",
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("document", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("changed_at", state.base.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", name=op.f("pk_registry_rules")),
+    )
+    op.create_table(
+        "registry_scrubs",
+        sa.Column("name", sa.String(length=20), nullable=False),
+        sa.Column("after", sa.String(length=140), nullable=False),
+        sa.Column("started_at", state.base.Instant(), nullable=False),
+        sa.Column("ended_at", state.base.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_registry_scrubs")),
+    )
+    op.create_table(
         "replication_backfills",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("region", sa.String(length=25), nullable=False),
@@ -128,6 +143,24 @@ def upgrade() -> None:
         sa.Column("authority", sa.String(), nullable=True),
         sa.Column("added_at", state.base.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("region", "account", name=op.f("pk_replication_peers")),
+    )
+    op.create_table(
+        "signing_keys",
+        sa.Column("profile", sa.String(length=200), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("pem", sa.String(), nullable=False),
+        sa.Column("added_at", state.base.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("profile", "fingerprint", name=op.f("pk_signing_keys")),
+    )
+    op.create_table(
+        "blob_faults",
+        sa.Column("digest", sa.String(length=140), nullable=False),
+        sa.Column("fault", sa.String(length=10), nullable=False),
+        sa.Column("found_at", state.base.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["digest"], ["blobs.digest"], name=op.f("fk_blob_faults_digest_blobs"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_blob_faults")),
     )
     op.create_table(
         "lifecycle_policies",
@@ -251,9 +284,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("policy", sa.String(), nullable=True))
 
     with op.batch_alter_table("uploads", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("parts", sa.Integer(), nullable=False, server_default="0"))
-        batch_op.add_column(sa.Column("short_end", sa.Boolean(), nullable=False, server_default=sa.false()))
-        batch_op.add_column(sa.Column("short_part", sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.add_column(sa.Column("parts", sa.Integer(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("short_end", sa.Boolean(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("short_part", sa.Boolean(), server_default=sa.text("0"), nullable=False))
 
 
 def downgrade() -> None:
@@ -290,12 +323,16 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_lifecycle_policies_due_at"))
 
     op.drop_table("lifecycle_policies")
+    op.drop_table("blob_faults")
+    op.drop_table("signing_keys")
     op.drop_table("replication_peers")
     op.drop_table("replication_configuration")
     with op.batch_alter_table("replication_backfills", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_replication_backfills_status"))
 
     op.drop_table("replication_backfills")
+    op.drop_table("registry_scrubs")
+    op.drop_table("registry_rules")
     with op.batch_alter_table("registry_events", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_registry_events_at"))
 
