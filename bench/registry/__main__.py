@@ -17,8 +17,9 @@ PARTS = ("zb", "manifests", "tags", "ready", "memory", "storm", "uploads", "cach
 def main(words: Sequence[str]) -> int:
     """Run the named parts one after another; 2 for a name that is none, 1 when one could not be run to its end."""
     options = parser().parse_args(words)
-    # Ended by a signal, it still cleans up.
+    # Ended by a signal, it still cleans up; also in the background, where a shell has Ctrl-C ignored.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     unknown = sorted(set(options.names) - set(PARTS))
     if unknown:
         print(f"bench.registry: no part named {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)

@@ -197,7 +197,10 @@ def _running(
     limited = ["sh", "-c", f'ulimit -S -n {_OPEN_FILES} && exec "$@"', "sh", *command]
     with log.open("wb") as out:
         began = time.perf_counter()
-        process = subprocess.Popen(limited, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        # A group of its own: a terminal's Ctrl-C is for us, and we end it.
+        process = subprocess.Popen(
+            limited, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
+        )
     try:
         _await_answer(process, port, log)
         yield psutil.Process(process.pid), time.perf_counter() - began
