@@ -1,7 +1,9 @@
 """``docker-compose.yml``: a service and Batch jobs on many processes, any one of which may be killed unnoticed."""
 
 import base64
+import hashlib
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,6 +65,27 @@ def site(docker_engine: Engine, busybox_image: str) -> Iterator[Site]:
 def test_a_service_and_a_job_run_on_the_agents(site: Site) -> None:
     assert len(site.scale(2)) == 2
     assert site.run_job() == "SUCCEEDED"
+
+
+def test_a_layer_comes_over_either_replica_of_the_api(site: Site) -> None:
+    ecr, layer = site.berth.client("ecr"), b"".join(b"%09d\n" % number for number in range(600_000))
+    digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
+    ecr.create_repository(repositoryName="layers")
+    upload = ecr.initiate_layer_upload(repositoryName="layers")["uploadId"]
+    middle = 5 * 1024 * 1024
+    # The door sends one request to one replica, the next to the other.
+    for first, part in ((0, layer[:middle]), (middle, layer[middle:])):
+        ecr.upload_layer_part(
+            repositoryName="layers",
+            uploadId=upload,
+            partFirstByte=first,
+            partLastByte=first + len(part) - 1,
+            layerPartBlob=part,
+        )
+    ecr.complete_layer_upload(repositoryName="layers", uploadId=upload, layerDigests=[digest])
+    link = ecr.get_download_url_for_layer(repositoryName="layers", layerDigest=digest)["downloadUrl"]
+    with urllib.request.urlopen(link, timeout=30) as answer:
+        assert hashlib.sha256(answer.read()).hexdigest() == digest.removeprefix("sha256:")
 
 
 @pytest.mark.parametrize("victim", ["scheduler-1", "scheduler-2", "api-1", "api-2"])
