@@ -86,15 +86,15 @@ def measure(server: Server, work: Callable[..., Outcome], *given: Any) -> Run:
     return Run(server=server.name, outcome=outcome, cpu=server.cpu - before)
 
 
-TIMES = ("wall", "per second", "p50", "p99")
+TIMES = ("wall", "per second", "p50", "p99", "longest")
 
 
 def times(run: Run) -> tuple[str, ...]:
     """The cells under TIMES."""
     outcome = run.outcome
     rate = f"{outcome.rate:,.0f}" if outcome.rate >= 100 else f"{outcome.rate:.1f}"
-    p50, p99 = (milliseconds(percentile(outcome.seconds, percent)) for percent in (50, 99))
-    return (f"{outcome.wall:.2f} s", rate, p50, p99)
+    shown = [milliseconds(percentile(outcome.seconds, percent)) for percent in (50, 99, 100)]
+    return (f"{outcome.wall:.2f} s", rate, *shown)
 
 
 def ratio(own: float | None, other: float | None) -> str:
