@@ -3,6 +3,7 @@
 from orchestrator.api.ecr import (
     account_settings,
     authorization,
+    cache_rules,
     images,
     layer_uploads,
     layers,
@@ -15,12 +16,14 @@ from orchestrator.api.ecr import (
     signing,
     storage_classes,
     tags,
+    templates,
 )
 from orchestrator.api.ecr.wire import ecr
 
 __all__ = [
     "account_settings",
     "authorization",
+    "cache_rules",
     "ecr",
     "images",
     "layer_uploads",
@@ -34,4 +37,5 @@ __all__ = [
     "signing",
     "storage_classes",
     "tags",
+    "templates",
 ]
