@@ -117,6 +117,18 @@ class ServerException(AwsError):
     status = 500
 
 
+class ScanNotFoundException(AwsError):
+    """The specified image scan could not be found. Ensure that image scanning is enabled on the repository."""
+
+
+class UnsupportedImageTypeException(AwsError):
+    """The image is of a type that cannot be scanned."""
+
+
+class ImageArchivedException(AwsError):
+    """The specified image is archived and cannot be scanned."""
+
+
 class ReplicationBackfillNotFoundException(AwsError):
     """The specified replication backfill could not be found."""
 

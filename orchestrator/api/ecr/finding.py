@@ -6,7 +6,7 @@ from typing import Any
 
 from kit.aws.errors import InvalidParameterException
 from kit.aws.paging import decode_token
-from orchestrator.api.ecr.errors import RepositoryNotFoundException, in_aws_words
+from orchestrator.api.ecr.errors import ImageNotFoundException, RepositoryNotFoundException, in_aws_words
 from orchestrator.call import Call
 from registry.images import find_repository
 from registry.names import is_digest, is_name, is_tag
@@ -67,6 +67,26 @@ def look_up(call: Call, repository: str, image_id: Mapping[str, Any], *, body: b
     assert digest is not None
     image = get_image(call.session, repository, digest, body=body)
     return image or Missed(code="ImageNotFound", reason="Requested image not found")
+
+
+def find_named_image(call: Call, request: Mapping[str, Any]) -> tuple[Repository, Image]:
+    """The repository of ``repositoryName`` and its image of ``imageId``; raises what is not found."""
+    repository = find_named_repository(call, request)
+    return repository, find_image_of(call, repository, request["imageId"])
+
+
+def find_image_of(call: Call, repository: Repository, image_id: Mapping[str, Any]) -> Image:
+    """The image of a repository that must be there; raises ImageNotFoundException."""
+    found = look_up(call, repository.name, image_id)
+    if isinstance(found, Image):
+        return found
+    if found.code not in ("ImageNotFound", "ImageTagDoesNotMatchDigest"):
+        raise InvalidParameterException(found.reason)
+    raise ImageNotFoundException(
+        f"The image with imageId {{imageDigest:'{image_id.get('imageDigest', 'null')}', "
+        f"imageTag:'{image_id.get('imageTag', 'null')}'}} does not exist within the repository with name "
+        f"'{repository.name}' in the registry with id '{call.settings.account}'"
+    )
 
 
 def page_start(token: str | None, scope: str) -> str | None:

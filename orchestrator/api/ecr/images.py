@@ -7,11 +7,10 @@ from kit.aws.paging import encode_token, page, scope_of
 from orchestrator.api.ecr.errors import (
     ImageAlreadyExistsException,
     ImageDigestDoesNotMatchException,
-    ImageNotFoundException,
     LimitExceededException,
     in_aws_words,
 )
-from orchestrator.api.ecr.finding import Missed, find_named_repository, look_up, page_start
+from orchestrator.api.ecr.finding import Missed, find_image_of, find_named_repository, look_up, page_start
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
 from registry.images import Push, put_image, remove_image, remove_tag
@@ -43,7 +42,7 @@ def describe_images(call: Call, request: dict[str, Any]) -> dict[str, Any]:
             raise InvalidParameterException(
                 "Invalid parameter: nextToken and maxResults cannot be given together with imageIds"
             )
-        found = {image.digest: image for image in (_found(call, repository, each) for each in wanted)}
+        found = {image.digest: image for image in (find_image_of(call, repository, each) for each in wanted)}
         return {"imageDetails": _details(call, repository, list(found.values()))}
     filters = request.get("filter") or {}
     scope = scope_of("DescribeImages", repository=repository.name, filter=filters)
@@ -159,19 +158,6 @@ def _delete(call: Call, repository: str, image_id: dict[str, Any]) -> list[dict[
         )
     remove_image(call.session, repository, digest, now=call.now)
     return [_image_id(digest, name) for name in tags] or [_image_id(digest, None)]
-
-
-def _found(call: Call, repository: Repository, image_id: dict[str, Any]) -> Image:
-    found = look_up(call, repository.name, image_id)
-    if isinstance(found, Image):
-        return found
-    if found.code not in ("ImageNotFound", "ImageTagDoesNotMatchDigest"):
-        raise InvalidParameterException(found.reason)
-    raise ImageNotFoundException(
-        f"The image with imageId {{imageDigest:'{image_id.get('imageDigest', 'null')}', "
-        f"imageTag:'{image_id.get('imageTag', 'null')}'}} does not exist within the repository with name "
-        f"'{repository.name}' in the registry with id '{call.settings.account}'"
-    )
 
 
 def _details(call: Call, repository: Repository, images: list[Image]) -> list[dict[str, Any]]:
