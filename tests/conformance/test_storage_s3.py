@@ -83,11 +83,25 @@ def test_images_are_pushed_and_pulled_over_s3(s3_bucket: Bucket, tmp_path: Path)
         registry.make_repository("web")
         layer = pattern(2 * SMALLEST_PART)
         digest = registry.push_image("web", "v1", layer=layer)
+        # Clients are sent to the store itself, with a link that needs no credentials.
+        sent = registry.call("GET", f"web/blobs/{sha256(layer)}")
+        assert sent.status_code == 307
+        with urllib.request.urlopen(sent.headers["Location"], timeout=10) as answer:
+            assert answer.read() == layer
+        assert sha256(registry.call("GET", "web/manifests/v1").content) == digest
+        assert list(storage.uploads()) == []
+
+
+def test_blobs_pass_through_the_registry_where_clients_cannot_reach_the_store(
+    s3_bucket: Bucket, tmp_path: Path
+) -> None:
+    with running_registry(tmp_path, storage=S3Storage(s3_bucket), blob_delivery="proxy") as registry:
+        registry.make_repository("web")
+        layer = pattern(2 * SMALLEST_PART)
+        registry.push_blob("web", layer)
         assert registry.call("GET", f"web/blobs/{sha256(layer)}").content == layer
         part = registry.call("GET", f"web/blobs/{sha256(layer)}", headers={"Range": "bytes=500-1499"})
         assert (part.status_code, part.content) == (206, layer[500:1500])
-        assert sha256(registry.call("GET", "web/manifests/v1").content) == digest
-        assert list(storage.uploads()) == []
 
 
 def test_the_setting_chooses_the_bucket_and_nonsense_is_refused(s3_bucket: Bucket) -> None:

@@ -153,6 +153,56 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("profile", "fingerprint", name=op.f("pk_signing_keys")),
     )
     op.create_table(
+        "upstream_credentials",
+        sa.Column("arn", sa.String(length=612), nullable=False),
+        sa.Column("sealed", sa.String(), nullable=False),
+        sa.Column("updated_at", state.base.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("arn", name=op.f("pk_upstream_credentials")),
+    )
+    op.create_table(
+        "vulnerability_bundles",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.String(length=100), nullable=False),
+        sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("touched_at", state.base.Instant(), nullable=False),
+        sa.Column("modified_at", state.base.Instant(), nullable=True),
+        sa.Column("advisories", sa.Integer(), nullable=False),
+        sa.Column("refused", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_vulnerability_bundles")),
+    )
+    with op.batch_alter_table("vulnerability_bundles", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_vulnerability_bundles_name"), ["name"], unique=False)
+
+    op.create_table(
+        "advisories",
+        sa.Column("bundle", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("document", sa.JSON(none_as_null=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["bundle"],
+            ["vulnerability_bundles.id"],
+            name=op.f("fk_advisories_bundle_vulnerability_bundles"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("bundle", "id", name=op.f("pk_advisories")),
+    )
+    op.create_table(
+        "affected_packages",
+        sa.Column("bundle", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("ecosystem", sa.String(length=128), nullable=False),
+        sa.Column("name", sa.String(length=300), nullable=False),
+        sa.Column("advisory", sa.String(length=128), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("document", sa.JSON(none_as_null=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["bundle"],
+            ["vulnerability_bundles.id"],
+            name=op.f("fk_affected_packages_bundle_vulnerability_bundles"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("bundle", "ecosystem", "name", "advisory", "number", name=op.f("pk_affected_packages")),
+    )
+    op.create_table(
         "blob_faults",
         sa.Column("digest", sa.String(length=140), nullable=False),
         sa.Column("fault", sa.String(length=10), nullable=False),
@@ -200,6 +250,48 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("repository", name=op.f("pk_lifecycle_previews")),
     )
+    op.create_table(
+        "image_scans",
+        sa.Column(
+            "repository",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "digest",
+            sa.String(length=140).with_variant(sa.String(length=140, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("status", sa.String(length=30), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.Column("due_at", state.base.Instant(), nullable=True),
+        sa.Column("asked_at", state.base.Instant(), nullable=False),
+        sa.Column("claim", sa.String(length=32), nullable=True),
+        sa.Column("claimed_until", state.base.Instant(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("completed_at", state.base.Instant(), nullable=True),
+        sa.Column("knowledge", sa.String(), nullable=False),
+        sa.Column("knowledge_at", state.base.Instant(), nullable=True),
+        sa.Column("counts", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("inventory", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column(
+            "sbom",
+            sa.String(length=140).with_variant(sa.String(length=140, collation="C"), "postgresql"),
+            nullable=True,
+        ),
+        sa.ForeignKeyConstraint(
+            ["repository", "digest"],
+            ["images.repository", "images.digest"],
+            name=op.f("fk_image_scans_repository_digest_images"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("repository", "digest", name=op.f("pk_image_scans")),
+    )
+    with op.batch_alter_table("image_scans", schema=None) as batch_op:
+        batch_op.create_index("ix_image_scans_asked", ["asked_at"], unique=False)
+        batch_op.create_index("ix_image_scans_due", ["due_at"], unique=False)
+
     op.create_table(
         "lifecycle_previewed_images",
         sa.Column(
@@ -267,6 +359,31 @@ def upgrade() -> None:
         batch_op.create_index("ix_replications_due", ["status", "due_at"], unique=False)
         batch_op.create_index("ix_replications_image", ["repository", "digest"], unique=False)
 
+    op.create_table(
+        "scan_findings",
+        sa.Column(
+            "repository",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "digest",
+            sa.String(length=140).with_variant(sa.String(length=140, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("severity", sa.String(length=20), nullable=False),
+        sa.Column("document", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("first_seen_at", state.base.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository", "digest"],
+            ["image_scans.repository", "image_scans.digest"],
+            name=op.f("fk_scan_findings_repository_digest_image_scans"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("repository", "digest", "number", name=op.f("pk_scan_findings")),
+    )
     with op.batch_alter_table("blob_links", schema=None) as batch_op:
         batch_op.add_column(sa.Column("unused_since", state.base.Instant(), nullable=True))
 
@@ -285,8 +402,8 @@ def upgrade() -> None:
 
     with op.batch_alter_table("uploads", schema=None) as batch_op:
         batch_op.add_column(sa.Column("parts", sa.Integer(), server_default="0", nullable=False))
-        batch_op.add_column(sa.Column("short_end", sa.Boolean(), server_default=sa.text("0"), nullable=False))
-        batch_op.add_column(sa.Column("short_part", sa.Boolean(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("short_end", sa.Boolean(), server_default=sa.false(), nullable=False))
+        batch_op.add_column(sa.Column("short_part", sa.Boolean(), server_default=sa.false(), nullable=False))
 
 
 def downgrade() -> None:
@@ -311,6 +428,7 @@ def downgrade() -> None:
     with op.batch_alter_table("blob_links", schema=None) as batch_op:
         batch_op.drop_column("unused_since")
 
+    op.drop_table("scan_findings")
     with op.batch_alter_table("replications", schema=None) as batch_op:
         batch_op.drop_index("ix_replications_image")
         batch_op.drop_index("ix_replications_due")
@@ -318,12 +436,24 @@ def downgrade() -> None:
 
     op.drop_table("replications")
     op.drop_table("lifecycle_previewed_images")
+    with op.batch_alter_table("image_scans", schema=None) as batch_op:
+        batch_op.drop_index("ix_image_scans_due")
+        batch_op.drop_index("ix_image_scans_asked")
+
+    op.drop_table("image_scans")
     op.drop_table("lifecycle_previews")
     with op.batch_alter_table("lifecycle_policies", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_lifecycle_policies_due_at"))
 
     op.drop_table("lifecycle_policies")
     op.drop_table("blob_faults")
+    op.drop_table("affected_packages")
+    op.drop_table("advisories")
+    with op.batch_alter_table("vulnerability_bundles", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_vulnerability_bundles_name"))
+
+    op.drop_table("vulnerability_bundles")
+    op.drop_table("upstream_credentials")
     op.drop_table("signing_keys")
     op.drop_table("replication_peers")
     op.drop_table("replication_configuration")
