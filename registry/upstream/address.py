@@ -97,6 +97,9 @@ def _is_inside(host: str) -> bool:
 
 
 def _split(url: str) -> SplitResult:
+    # The standard library takes line ends out of an address without a word, and somebody else may not.
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise BadAddress("an address has no spaces and no other letters than ASCII's")
     try:
         return urlsplit(url)
     except ValueError:
