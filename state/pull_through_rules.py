@@ -38,6 +38,11 @@ def list_rules(session: Session, *, after: str | None = None, limit: int | None 
     return session.scalars(query if after is None else query.where(PullThroughRule.prefix > after)).all()
 
 
+def rules_of(session: Session, prefixes: Sequence[str]) -> Sequence[PullThroughRule]:
+    """Those of ``prefixes`` that are rules', in no particular order."""
+    return session.scalars(select(PullThroughRule).where(PullThroughRule.prefix.in_(prefixes))).all()
+
+
 def count_rules(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(PullThroughRule)) or 0
 
