@@ -57,6 +57,8 @@ class Settings:
     registry_grace_hours: int = 24
     registry_delete_untagged: bool = False
     registry_scrub_rate: int = 4
+    registry_scanner: str = ""
+    registry_cache_ttl_seconds: int = 86400
 
     @property
     def store(self) -> str:
@@ -158,6 +160,10 @@ ABOUT: Mapping[str, str] = {
     "registry_delete_untagged": "Whether the garbage collector also deletes images without a tag, pushed longer ago "
     "than the grace time, that nothing here needs or runs.",
     "registry_scrub_rate": "How fast kept blobs are read again and verified, in MiB per second; 0: never by itself.",
+    "registry_scanner": "What finds vulnerabilities in images: `trivy` or `grype` on the PATH. Empty: Berth itself, by "
+    "the advisories that `berth registry osv import` was given.",
+    "registry_cache_ttl_seconds": "How long a tag of a pull-through cache is served before its upstream is asked "
+    "whether it has moved, in seconds (ECR: a day).",
 }
 
 

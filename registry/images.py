@@ -33,6 +33,7 @@ from state.images import (
     tags_of,
 )
 from state.repositories import Repository, get_repository, lock_repository
+from state.scans import get_scan
 from state.store import Session
 
 
@@ -127,11 +128,16 @@ def remove_tag(session: Session, repository: str, tag: str, *, now: datetime) ->
 
 
 def remove_image(session: Session, repository: str, digest: str, *, now: datetime) -> None:
-    """Take the image and every tag on it away; raises ManifestUnknown."""
+    """Take the image and every tag on it away, and its bill of materials; raises ManifestUnknown."""
     find_image(session, repository, digest)
-    for tag in tags_of(session, repository, [digest]).get(digest, [None]):
-        note_delete(session, repository, digest, tag, now=now)
-    delete_image(session, repository, digest)
+    scan = get_scan(session, repository, digest)
+    # What a scan put beside the image goes with it: nobody else knows of it.
+    beside = [scan.sbom] if scan is not None and scan.sbom and get_image(session, repository, scan.sbom) else []
+    tagged = tags_of(session, repository, [digest, *beside])
+    for gone in (digest, *(each for each in beside if each not in tagged)):
+        for tag in tagged.get(gone, [None]):
+            note_delete(session, repository, gone, tag, now=now)
+        delete_image(session, repository, gone)
     # What the session remembers of the rows the database took along is no longer true.
     session.expire_all()
 

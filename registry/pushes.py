@@ -5,6 +5,7 @@ from datetime import datetime
 
 from registry.events import note_push
 from registry.replication.enqueue import enqueue_push
+from registry.scanning.rules import scan_pushed
 from state.images import Image
 from state.store import Session
 
@@ -15,5 +16,6 @@ def after_push(session: Session, image: Image, tags: Sequence[str], *, now: date
     ``replicated`` tells that another registry sent it, which ends the chain.
     """
     note_push(session, image.repository, image.digest, tags, now=now)
+    scan_pushed(session, image, tags, now=now)
     if not replicated:
         enqueue_push(session, image.repository, image.digest, tags, now=now)

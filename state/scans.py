@@ -133,8 +133,8 @@ def ask_for_scans(
 
 
 def ask_again(session: Session, repositories: Sequence[str], *, now: datetime) -> None:
-    """Have images of these repositories scanned again, and wherever a scan lacked knowledge."""
-    lacking = ImageScan.status == "FINDINGS_UNAVAILABLE"
+    """Have images of these repositories scanned again, and wherever a scan lacked knowledge or may be about to."""
+    lacking = or_(ImageScan.status == "FINDINGS_UNAVAILABLE", ImageScan.claim.is_not(None))
     values = {"due_at": now, "attempts": 0}
     session.execute(update(ImageScan).where(lacking).values(values).execution_options(synchronize_session=False))
     for start in range(0, len(repositories), 500):

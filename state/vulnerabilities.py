@@ -92,6 +92,9 @@ def finish_bundle(
     """Make the bundle the current one of its name."""
     row = session.get(VulnerabilityBundle, bundle)
     assert row is not None, "a bundle is deleted only when nothing has been written to it for long"
+    # One after another, so that of two imports at the same time one stays.
+    named = select(VulnerabilityBundle.id).where(VulnerabilityBundle.name == row.name)
+    session.execute(named.order_by(VulnerabilityBundle.id).with_for_update()).all()
     same = [VulnerabilityBundle.name == row.name, VulnerabilityBundle.status == CURRENT]
     session.execute(update(VulnerabilityBundle).where(*same).values(status=OLD, touched_at=now))
     row.status, row.advisories, row.refused, row.modified_at, row.touched_at = (

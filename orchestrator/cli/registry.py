@@ -11,6 +11,7 @@ from orchestrator.cli import (
     registry_events,
     registry_gc,
     registry_keys,
+    registry_osv,
     registry_peers,
     registry_scrub,
     registry_storage,
@@ -22,6 +23,7 @@ SUBCOMMANDS = (
     registry_scrub,
     registry_events,
     registry_keys,
+    registry_osv,
     registry_peers,
     registry_storage,
 )

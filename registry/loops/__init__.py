@@ -7,6 +7,7 @@ from kit.settings import Settings
 from registry.loops.garbage import GarbageLoop
 from registry.loops.lifecycle import LifecycleLoop
 from registry.loops.replications import ReplicationsLoop
+from registry.loops.scans import ScansLoop
 from registry.loops.scrub import ScrubLoop
 from registry.storage import Storage
 from state.loop import Leases
@@ -21,5 +22,6 @@ def make_loops(
         GarbageLoop(store, clock, leases, storage=storage, settings=settings),
         LifecycleLoop(store, clock, leases, settings=settings),
         ReplicationsLoop(store, clock, leases, storage=storage, secrets=secrets),
+        ScansLoop(store, clock, storage=storage, settings=settings),
         ScrubLoop(store, clock, leases, storage=storage, settings=settings),
     ]

@@ -13,13 +13,15 @@ from typing import Any, ClassVar
 
 from kit.clock import Clock, backoff
 from kit.ids import new_id
-from registry.errors import RegistryError
+from kit.settings import Settings
+from registry.errors import NotAtHome, RegistryError
 from registry.events import note_scan
+from registry.home import Home
 from registry.scanning.findings import Knowledge, match_inventory
 from registry.scanning.images import put_sbom, put_sbom_blobs, read_layers, sbom_of
 from registry.scanning.limits import LIMITS, Limits, Unscannable, Unsupported
 from registry.scanning.packages import Inventory, read_inventory
-from registry.scanning.scanners import SCANNERS, Scanner, ScannerFailed, ask_scanner
+from registry.scanning.scanners import ScannerFailed, ask_scanner, scanner_of
 from registry.scanning.severities import count
 from registry.storage import Storage, StorageError
 from registry.uploads import Uploads
@@ -64,7 +66,7 @@ class _Held:
 
 
 class ScansLoop:
-    """``scanner`` is the name of another scanner, or empty for the bundles that operators import."""
+    """Matches against the bundles that operators import or, where the settings name one, asks another scanner."""
 
     name: ClassVar[str] = "scans"
     every = timedelta(seconds=10)
@@ -75,17 +77,18 @@ class ScansLoop:
         clock: Clock,
         *,
         storage: Storage,
-        account: str,
-        scanner: str = "",
+        settings: Settings,
         limits: Limits = LIMITS,
         ask: Callable[..., Knowledge] = ask_scanner,
     ) -> None:
         self._store = store
         self._clock = clock
         self._storage = storage
-        self._account = account
-        self._uploads = Uploads(store, storage, clock=clock, account=account)
-        self._scanner: Scanner | None = SCANNERS[scanner] if scanner else None
+        self._account = settings.account
+        # Another process may be the one with the registry's storage.
+        self._home = Home(store, storage, founds=False)
+        self._uploads = Uploads(store, storage, clock=clock, account=settings.account, home=self._home)
+        self._scanner = scanner_of(settings.registry_scanner)
         self._limits = limits
         self._ask = ask
 
@@ -99,7 +102,7 @@ class ScansLoop:
             return next_scan(session, now=now), next_claim_end(session), unused
 
         scan, claim_end, unused = self._store.read(look)
-        held = self._claim(scan) if scan is not None else None
+        held = self._claim(scan) if scan is not None and self._is_at_home() else None
         if held is not None:
             self._do(held)
             return self._clock.now()
@@ -107,6 +110,13 @@ class ScansLoop:
             self._store.transact(lambda session: forget_bundles(session, abandoned_before=long_ago, limit=_BITE))
             return now
         return claim_end
+
+    def _is_at_home(self) -> bool:
+        try:
+            self._home.check()
+        except NotAtHome:
+            return False
+        return True
 
     def _claim(self, scan: ImageScan) -> _Held | None:
         claim, now = new_id(), self._clock.now()

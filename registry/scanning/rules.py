@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from state.images import Image
 from state.registry_rules import SCANNING, get_rules
 from state.repositories import Repository, get_repository, list_repositories
 from state.scans import ask_for_scan, get_scan
-from state.store import Session as WakingSession
+from state.store import Session
 
 BASIC, ENHANCED = "BASIC", "ENHANCED"
 MANUAL, ON_PUSH, CONTINUOUS = "MANUAL", "SCAN_ON_PUSH", "CONTINUOUS_SCAN"
@@ -84,8 +82,7 @@ def scan_pushed(session: Session, image: Image, tags: Sequence[str], *, now: dat
     frequency = frequency_of(session, repository)
     if frequency.on_push and get_scan(session, image.repository, image.digest) is None:
         ask_for_scan(session, image.repository, image.digest, frequency.kind, now=now)
-        if isinstance(session, WakingSession):
-            session.wake("scans")
+        session.wake("scans")
 
 
 def is_scanned(image: Image) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kit.clock import monotonic
+from kit.settings import BadSetting
 from registry.scanning.findings import Finding, Knowledge, worst_first
 from registry.scanning.limits import MIB
 from registry.scanning.packages import APK, DEB, NPM, PYPI, RPM
@@ -107,6 +108,13 @@ SCANNERS: Mapping[str, Scanner] = {
         read=read_grype,
     ),
 }
+
+
+def scanner_of(name: str) -> Scanner | None:
+    """The scanner of that name, none for an empty one; raises BadSetting."""
+    if name and name not in SCANNERS:
+        raise BadSetting(f"BERTH_REGISTRY_SCANNER must be {', '.join(SCANNERS)} or nothing, not {name!r}")
+    return SCANNERS.get(name)
 
 
 def ask_scanner(

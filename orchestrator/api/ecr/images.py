@@ -11,11 +11,13 @@ from orchestrator.api.ecr.errors import (
     in_aws_words,
 )
 from orchestrator.api.ecr.finding import Missed, find_image_of, find_named_repository, look_up, page_start
+from orchestrator.api.ecr.scan_view import render_scans
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
 from registry.images import Push, put_image, remove_image, remove_tag
 from registry.manifests import read_manifest
 from registry.names import algorithm_of, digest_of, is_digest
+from registry.scanning.rules import frequency_of
 from state.images import (
     Image,
     get_image,
@@ -26,6 +28,7 @@ from state.images import (
     tags_of,
 )
 from state.repositories import Repository, lock_repository
+from state.scans import scans_of
 
 _PAGE = 100
 _LARGEST_ANSWER = 32 * 1024 * 1024
@@ -162,10 +165,12 @@ def _delete(call: Call, repository: str, image_id: dict[str, Any]) -> list[dict[
 
 def _details(call: Call, repository: Repository, images: list[Image]) -> list[dict[str, Any]]:
     tags = tags_of(call.session, repository.name, [image.digest for image in images])
-    return [_detail(call, image, tags.get(image.digest, [])) for image in images]
+    scans = scans_of(call.session, repository.name, [image.digest for image in images])
+    told = render_scans(scans, frequency_of(call.session, repository)) if scans else {}
+    return [_detail(call, image, tags.get(image.digest, []), told.get(image.digest, {})) for image in images]
 
 
-def _detail(call: Call, image: Image, tags: list[str]) -> dict[str, Any]:
+def _detail(call: Call, image: Image, tags: list[str], scan: dict[str, Any]) -> dict[str, Any]:
     detail = {
         "registryId": call.settings.account,
         "repositoryName": image.repository,
@@ -175,6 +180,7 @@ def _detail(call: Call, image: Image, tags: list[str]) -> dict[str, Any]:
         "imagePushedAt": image.pushed_at,
         "imageManifestMediaType": image.media_type,
         "artifactMediaType": image.artifact_type,
+        **scan,
         "lastRecordedPullTime": image.pulled_at,
         "subjectManifestDigest": image.subject,
         "imageStatus": image.status,

@@ -1,7 +1,7 @@
 """Scans as the API shows them: a status, counts, and findings in the forms of basic and of enhanced scanning."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,17 @@ def render_scan_status(scan: ImageScan, frequency: Frequency) -> dict[str, Any]:
         return {"status": "IN_PROGRESS"}
     description = scan.description or "The scan was completed successfully."
     return {"status": scan.status, "description": description}
+
+
+def render_scans(scans: Mapping[str, ImageScan], frequency: Frequency) -> dict[str, dict[str, Any]]:
+    """What DescribeImages tells of scans, by digest."""
+    return {
+        digest: {
+            "imageScanStatus": render_scan_status(scan, frequency),
+            "imageScanFindingsSummary": render_summary(scan),
+        }
+        for digest, scan in scans.items()
+    }
 
 
 def render_summary(scan: ImageScan) -> dict[str, Any] | None:

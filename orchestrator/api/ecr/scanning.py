@@ -185,7 +185,7 @@ def _is_worth_repeating(call: Call, scan: ImageScan) -> bool:
     """Whether a scan that has ended could end otherwise now."""
     if scan.due_at is not None:
         return False
-    if scan.status in ("FAILED", "FINDINGS_UNAVAILABLE"):
+    if scan.status in ("FAILED", "FINDINGS_UNAVAILABLE", "IMAGE_ARCHIVED"):
         return True
     current = knowledge_of(bundle.id for bundle in current_bundles(call.session))
     return scan.knowledge.startswith("osv:") and scan.knowledge != current
