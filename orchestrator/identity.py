@@ -41,6 +41,9 @@ AGENT_ACTIONS = (
     "ecr:BatchCheckLayerAvailability",
     "ecr:BatchGetImage",
     "ecr:GetDownloadUrlForLayer",
+    # A task's image may come through a cache, whose first pull brings it in.
+    "ecr:BatchImportUpstreamImage",
+    "ecr:CreateRepository",
     "logs:CreateLogGroup",
     "logs:CreateLogStream",
     "logs:PutLogEvents",
