@@ -240,4 +240,5 @@ def create_registry_app(parts: Parts) -> Any:
         clock=parts.clock,
         settings=parts.settings,
         authenticate=EcrTokens(parts.store, parts.secrets, clock=parts.clock),
+        secrets=parts.secrets,
     )

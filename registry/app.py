@@ -7,8 +7,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kit.clock import Clock
+from kit.secrets import SecretBox
 from kit.settings import Settings
 from registry.access import Authenticate
+from registry.cache.cache import Cache
 from registry.errors import NoSuchPage
 from registry.home import Home
 from registry.http.blobs import delete_blob, get_blob_bytes, head_blob
@@ -75,24 +77,32 @@ _NOWHERE: Methods = dict.fromkeys(_EVERY_METHOD, (None, nowhere))
 
 
 def create_registry(
-    store: Store, storage: Storage, *, clock: Clock, settings: Settings, authenticate: Authenticate
+    store: Store,
+    storage: Storage,
+    *,
+    clock: Clock,
+    settings: Settings,
+    authenticate: Authenticate,
+    secrets: SecretBox | None = None,
 ) -> ASGIApp:
     """The application that keeps images in ``store`` and ``storage``.
 
     ``authenticate`` (``registry.access.EcrTokens``) is asked at every request; there is no door without it.
-    Raises BadSetting.
+    Without ``secrets`` no credentials for upstream registries can be opened. Raises BadSetting.
     """
     check_delivery(settings.blob_delivery)
     home = Home(store, storage, founds=True)
     home.settle()
+    uploads = Uploads(store, storage, clock=clock, account=settings.account, home=home)
     room = Room(
         store=store,
         storage=storage,
-        uploads=Uploads(store, storage, clock=clock, account=settings.account, home=home),
+        uploads=uploads,
         clock=clock,
         settings=settings,
         authenticate=authenticate,
         pulls=Pulls(store),
+        cache=Cache(store, uploads, clock=clock, settings=settings, secrets=secrets),
     )
     routes = Starlette(
         routes=[Route(path, _Endpoint(room, methods)) for path, methods in (*ROUTES, ("/{rest:path}", _NOWHERE))]

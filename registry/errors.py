@@ -193,6 +193,18 @@ class Unavailable(RegistryError):
     code, status = "UNAVAILABLE", 503
 
 
+class TooManyRequests(RegistryError):
+    """too many requests; try again later"""
+
+    code, status = "TOOMANYREQUESTS", 429
+
+
+class UpstreamFailed(RegistryError):
+    """the upstream registry did not answer as a registry does"""
+
+    code, status = "UNAVAILABLE", 502
+
+
 class NotAtHome(RegistryError):
     """this process does not have the storage that the registry's blobs are in; its log says more"""
 

@@ -3,8 +3,9 @@
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from registry.errors import BlobUnknown, RangeInvalid
+from registry.errors import BlobUnknown, NameUnknown, RangeInvalid, RegistryError
 from registry.http.byteranges import parts_response
+from registry.http.cached import fetch_missing_blob
 from registry.http.frame import Ask
 from registry.http.ranges import Part, Unsatisfiable, read_ranges
 from registry.http.sending import send_blob
@@ -70,9 +71,15 @@ async def _find(ask: Ask) -> Blob:
         find_repository(session, name, ask.room.settings.account)
         return get_blob(session, name, digest)
 
-    blob = await ask.read(find)
+    try:
+        blob = await ask.read(find)
+        trouble: RegistryError = _unknown(digest)
+    except NameUnknown as error:
+        blob, trouble = None, error
+    if blob is None and await fetch_missing_blob(ask, name, digest):
+        blob = await ask.read(find)
     if blob is None:
-        raise _unknown(digest)
+        raise trouble
     return blob
 
 

@@ -20,6 +20,7 @@ from kit.clock import Clock
 from kit.ids import Arns
 from kit.settings import Settings
 from registry.access import USER, Authenticate, Grant
+from registry.cache.cache import Cache
 from registry.errors import (
     Denied,
     RegistryError,
@@ -52,6 +53,7 @@ class Room:
     settings: Settings
     authenticate: Authenticate
     pulls: Pulls
+    cache: Cache
 
     @property
     def arns(self) -> Arns:

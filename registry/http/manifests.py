@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from registry.errors import DigestInvalid, ImageArchived, ManifestTooLarge, TagInvalid, TooManyTags
 from registry.http.bodies import pieces_of
+from registry.http.cached import find_manifest
 from registry.http.frame import Ask, is_sent_on
 from registry.images import (
     Push,
-    find_image,
     find_repository,
     missing_parts,
     put_image,
@@ -30,24 +30,19 @@ _MOST_TAGS = 50
 
 async def get_manifest(ask: Ask) -> Response:
     """The manifest of a tag or digest, as it was pushed."""
-    name, reference = ask.name, ask.part("reference")
-    reading = ask.request.method == "GET"
-
-    def find(session: Session) -> Image:
-        find_repository(session, name, ask.room.settings.account)
-        return find_image(session, name, _checked(reference), body=reading)
-
-    image = await ask.read(find)
-    if image.status != "ACTIVE":
+    image = await find_manifest(ask, ask.name, _checked(ask.part("reference")))
+    if isinstance(image, Image) and image.status != "ACTIVE":
         raise ImageArchived
     headers = {
         "Content-Type": image.media_type,
         "Docker-Content-Digest": image.digest,
         "ETag": f'"{image.digest}"',
     }
-    if not reading:
-        return Response(headers={**headers, "Content-Length": str(image.body_size)})
-    await _note_pull(ask, image)
+    if ask.request.method != "GET":
+        length = image.body_size if isinstance(image, Image) else len(image.body)
+        return Response(headers={**headers, "Content-Length": str(length)})
+    if isinstance(image, Image):
+        await _note_pull(ask, image)
     return Response(image.body, headers=headers)
 
 

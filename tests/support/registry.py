@@ -188,7 +188,12 @@ def running_registry(
     port = listener.getsockname()[1]
     settings = Settings(data=directory, registry_port=port, **given)
     app = create_registry(
-        store, storage, clock=clock, settings=settings, authenticate=EcrTokens(store, secrets, clock=clock)
+        store,
+        storage,
+        clock=clock,
+        settings=settings,
+        authenticate=EcrTokens(store, secrets, clock=clock),
+        secrets=secrets,
     )
     try:
         with serve(app, listener, http=http):
