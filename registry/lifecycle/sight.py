@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session, aliased
 
 from registry.lifecycle.evaluate import Fate, Seen, evaluate, storage_class_of
 from registry.lifecycle.policy import BadPolicy, Rule, read_policy
 from state.images import Image, Reference, Tag
+from state.scans import ImageScan
 
 Uses = Mapping[str, frozenset[str]]
 """Repositories to the digests in use."""
@@ -43,7 +44,7 @@ def look(session: Session, repository: str, *, uses: Uses) -> list[Seen]:
             bound=row.digest in bound,
             in_use=row.digest in in_use,
         )
-        for row in session.execute(select(*columns).where(Image.repository == repository))
+        for row in session.execute(select(*columns).where(Image.repository == repository, ~_made_here()))
     ]
 
 
@@ -58,6 +59,11 @@ def read_kept_policy(text: str) -> tuple[Rule, ...]:
         return read_policy(text)
     except BadPolicy:
         return ()
+
+
+def _made_here() -> ColumnElement[bool]:
+    """The bill of materials that a scan put beside an image: it goes with its image, and is nobody's push to count."""
+    return exists().where(ImageScan.repository == Image.repository, ImageScan.sbom == Image.digest)
 
 
 def _bound(session: Session, repository: str) -> set[str]:

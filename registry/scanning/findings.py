@@ -90,7 +90,10 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
         findings,
         key=lambda each: (rank(each.severity), each.name, each.package, each.version, not each.fixed, each.path),
     )
-    return list({(each.name, each.package, each.version): each for each in reversed(ordered)}.values())[::-1][:MOST]
+    found: dict[tuple[str, str, str], Finding] = {}
+    for each in ordered:
+        found.setdefault((each.name, each.package, each.version), each)
+    return list(found.values())[:MOST]
 
 
 def _match(
