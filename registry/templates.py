@@ -1,11 +1,13 @@
 """Creation templates at work: making the repository that a pull, a push or a replication needs and that is not there.
 
-Everything here runs inside the caller's transaction, and whether the caller may make a repository is asked before.
+Everything here runs inside the caller's transaction.
 """
 
 from datetime import datetime
 from typing import Any
 
+from kit.ids import Arns
+from registry.policies import CREATE, Asker, may
 from registry.prefixes import prefixes_of
 from state.creation_templates import CreationTemplate, templates_of
 from state.lifecycle_policies import LifecyclePolicy
@@ -46,6 +48,14 @@ def create_from_template(session: Session, name: str, applied_for: str, *, now: 
     if template is not None:
         _give_policies(session, template, name, now)
     return repository
+
+
+def create_on_push(session: Session, asker: Asker, name: str, *, arns: Arns, now: datetime) -> None:
+    """Make the repository that is pushed to, where it is missing, a template is for that, and the asker may."""
+    if get_repository(session, name) is not None or template_for(session, name, CREATE_ON_PUSH) is None:
+        return
+    if may(session, asker, CREATE, name, arns=arns, now=now):
+        create_from_template(session, name, CREATE_ON_PUSH, now=now)
 
 
 def template_for(session: Session, name: str, applied_for: str) -> CreationTemplate | None:

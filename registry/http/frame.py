@@ -33,13 +33,15 @@ from registry.names import check_name
 from registry.policies import EVERY, REPLICATE, Asker, check
 from registry.pulls import Pulls
 from registry.storage import Storage, StorageError
-from registry.templates import REPLICATION, create_from_template
+from registry.templates import REPLICATION, create_from_template, create_on_push
 from registry.uploads import Uploads
 from state.repositories import get_repository
 from state.store import Session, Store, StoreBusy, StoreFull, StoreUnavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+# What a push begins with, where its layers are here already or not.
+_PUSHES = ("ecr:InitiateLayerUpload", "ecr:PutImage")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +150,8 @@ def _admit(room: Room, request: Request, action: str | None) -> Grant:
         repository = request.path_params.get("name", EVERY)
         wanted = REPLICATE if is_sent_on(request) else action
         room.store.read(lambda session: check(session, asker, wanted, repository, arns=room.arns, now=now))
-        if wanted == REPLICATE and not reads:
-            _make_room_for(room, check_name(repository))
+        if not reads and wanted in (REPLICATE, *_PUSHES):
+            _make_room_for(room, check_name(repository), wanted, asker)
     return grant
 
 
@@ -158,11 +160,19 @@ def is_sent_on(request: Request) -> bool:
     return request.headers.get("berth-replication") == "1" and request.method in ("HEAD", "POST", "PUT")
 
 
-def _make_room_for(room: Room, repository: str) -> None:
-    """Make the repository that an image is sent to, where it is missing, as the template for replication has it."""
-    if room.store.read(lambda session: get_repository(session, repository)) is None:
-        now = room.clock.now()
-        room.store.transact(lambda session: create_from_template(session, repository, REPLICATION, now=now))
+def _make_room_for(room: Room, repository: str, wanted: str, asker: Asker) -> None:
+    """Make the repository that an image is sent or pushed to, where it is missing, as its template has it."""
+    if room.store.read(lambda session: get_repository(session, repository)) is not None:
+        return
+    now = room.clock.now()
+
+    def make(session: Session) -> None:
+        if wanted == REPLICATE:
+            create_from_template(session, repository, REPLICATION, now=now)
+        else:
+            create_on_push(session, asker, repository, arns=room.arns, now=now)
+
+    room.store.transact(make)
 
 
 def _asker(grant: Grant, request: Request) -> Asker:

@@ -6,10 +6,12 @@ from typing import Any
 
 from kit.aws.errors import InvalidParameterException
 from kit.aws.paging import decode_token
+from orchestrator.api.ecr.access import asker_of
 from orchestrator.api.ecr.errors import ImageNotFoundException, RepositoryNotFoundException, in_aws_words
 from orchestrator.call import Call
 from registry.images import find_repository
 from registry.names import is_digest, is_name, is_tag
+from registry.templates import create_on_push
 from state.images import Image, get_image, get_tag
 from state.repositories import Repository
 
@@ -33,6 +35,13 @@ def find_named_repository(call: Call, request: Mapping[str, Any]) -> Repository:
         )
     with in_aws_words(name, account):
         return find_repository(call.session, name, account)
+
+
+def make_room_for(call: Call, request: Mapping[str, Any]) -> None:
+    """Make the repository that is pushed to, where it is missing and a creation template says how."""
+    name, account = request["repositoryName"], request.get("registryId") or call.settings.account
+    if is_name(name) and account == call.settings.account:
+        create_on_push(call.session, asker_of(call), name, arns=call.arns, now=call.now)
 
 
 def look_up(call: Call, repository: str, image_id: Mapping[str, Any], *, body: bool = False) -> Image | Missed:

@@ -10,7 +10,14 @@ from orchestrator.api.ecr.errors import (
     LimitExceededException,
     in_aws_words,
 )
-from orchestrator.api.ecr.finding import Missed, find_image_of, find_named_repository, look_up, page_start
+from orchestrator.api.ecr.finding import (
+    Missed,
+    find_image_of,
+    find_named_repository,
+    look_up,
+    make_room_for,
+    page_start,
+)
 from orchestrator.api.ecr.scan_view import render_scans
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
@@ -108,6 +115,7 @@ def batch_get_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 @ecr.operation("PutImage")
 def put_repository_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Keep a manifest whose layers are here already, and point a tag to it."""
+    make_room_for(call, request)
     lock_repository(call.session, request["repositoryName"])
     repository = find_named_repository(call, request)
     account, tag = call.settings.account, request.get("imageTag")

@@ -16,7 +16,7 @@ from orchestrator.api.ecr.errors import (
     UploadNotFoundException,
     in_aws_words,
 )
-from orchestrator.api.ecr.finding import find_named_repository
+from orchestrator.api.ecr.finding import find_named_repository, make_room_for
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.errand import Errand
 from registry.errors import BlobUploadUnknown, DigestInvalid, NotAtHome, StorageFull, UploadBusy
@@ -37,6 +37,7 @@ from registry.storage import StorageError
 @ecr.operation("InitiateLayerUpload", outside=True)
 def initiate_layer_upload(errand: Errand, request: dict[str, Any]) -> dict[str, Any]:
     """A session for one layer, and how large its parts had best be."""
+    errand.transact(lambda call: make_room_for(call, request))
     name = _repository(errand, request)
     with _in_layer_words(errand, name):
         return {"uploadId": errand.tools.uploads.begin(name), "partSize": PART_SIZE}

@@ -13,7 +13,7 @@ from kit.clock import ManualClock
 from orchestrator.cli.bounded_http import BoundedHttp
 from registry.access import FRESH, RENEWED_AFTER
 from registry.app import ROUTES
-from registry.http import blobs, manifests, quick
+from registry.http import blobs, cached, quick
 from registry.pulls import EXCLUDED_FOR, NOTED_EVERY
 from state.access_keys import AccessKey
 from state.images import Image
@@ -40,13 +40,13 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock)
 def ordinary(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The references that were looked up by the routes."""
     seen: list[str] = []
-    found = manifests.find_image
+    found = cached.find_image
 
     def find(session: Any, repository: str, reference: str, **given: Any) -> Any:
         seen.append(reference)
         return found(session, repository, reference, **given)
 
-    monkeypatch.setattr(manifests, "find_image", find)
+    monkeypatch.setattr(cached, "find_image", find)
     return seen
 
 
