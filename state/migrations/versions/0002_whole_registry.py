@@ -153,6 +153,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("profile", "fingerprint", name=op.f("pk_signing_keys")),
     )
     op.create_table(
+        "upstream_claims",
+        sa.Column(
+            "repository",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "reference",
+            sa.String(length=140).with_variant(sa.String(length=140, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("holder", sa.String(length=40), nullable=False),
+        sa.Column("expires_at", state.base.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("repository", "reference", name=op.f("pk_upstream_claims")),
+    )
+    with op.batch_alter_table("upstream_claims", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_upstream_claims_expires_at"), ["expires_at"], unique=False)
+
+    op.create_table(
         "upstream_credentials",
         sa.Column("arn", sa.String(length=612), nullable=False),
         sa.Column("sealed", sa.String(), nullable=False),
@@ -211,6 +230,32 @@ def upgrade() -> None:
             ["digest"], ["blobs.digest"], name=op.f("fk_blob_faults_digest_blobs"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_blob_faults")),
+    )
+    op.create_table(
+        "cached_tags",
+        sa.Column(
+            "repository",
+            sa.String(length=256).with_variant(sa.String(length=256, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "name",
+            sa.String(length=128).with_variant(sa.String(length=128, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column(
+            "digest",
+            sa.String(length=140).with_variant(sa.String(length=140, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("due_at", state.base.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository"],
+            ["repositories.name"],
+            name=op.f("fk_cached_tags_repository_repositories"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("repository", "name", name=op.f("pk_cached_tags")),
     )
     op.create_table(
         "lifecycle_policies",
@@ -446,6 +491,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_lifecycle_policies_due_at"))
 
     op.drop_table("lifecycle_policies")
+    op.drop_table("cached_tags")
     op.drop_table("blob_faults")
     op.drop_table("affected_packages")
     op.drop_table("advisories")
@@ -454,6 +500,10 @@ def downgrade() -> None:
 
     op.drop_table("vulnerability_bundles")
     op.drop_table("upstream_credentials")
+    with op.batch_alter_table("upstream_claims", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_upstream_claims_expires_at"))
+
+    op.drop_table("upstream_claims")
     op.drop_table("signing_keys")
     op.drop_table("replication_peers")
     op.drop_table("replication_configuration")
