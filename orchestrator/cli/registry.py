@@ -7,12 +7,14 @@ from typing import Any
 
 from orchestrator.cli import (
     processes,
+    registry_credentials,
     registry_du,
     registry_events,
     registry_gc,
     registry_keys,
     registry_osv,
     registry_peers,
+    registry_refresh,
     registry_scrub,
     registry_storage,
 )
@@ -21,6 +23,8 @@ SUBCOMMANDS = (
     registry_gc,
     registry_du,
     registry_scrub,
+    registry_credentials,
+    registry_refresh,
     registry_events,
     registry_keys,
     registry_osv,

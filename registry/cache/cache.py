@@ -88,6 +88,10 @@ class Cache:
 
         return self._images.join((repository, reference, forced), work)
 
+    def wait(self, repository: str, reference: str, *, forced: bool = False) -> None:
+        """Wait until what was told of the image is kept whole, or has failed."""
+        self._images.wait((repository, reference, forced))
+
     def blob(self, repository: str, digest: str) -> "Future[None]":
         """Have the blob in the repository, which is there. The future raises UpstreamError and RegistryError."""
 

@@ -30,7 +30,9 @@ class Flights(Generic[T]):
         self._flying: dict[Hashable, Future[T]] = {}
         self._failed: dict[Hashable, tuple[Exception, datetime]] = {}
         self._queue: deque[tuple[Hashable, Future[T], Callable[[Callable[[T], None]], None]]] = deque()
-        self._lock = threading.Condition()
+        lock = threading.RLock()
+        self._lock = threading.Condition(lock)
+        self._ended = threading.Condition(lock)
         self._workers = self._idle = 0
 
     def join(self, key: Hashable, work: Callable[[Callable[[T], None]], None]) -> "Future[T]":
@@ -60,9 +62,10 @@ class Flights(Generic[T]):
                 threading.Thread(target=self._work, name=self._name, daemon=True).start()
             return future
 
-    def is_flying(self, key: Hashable) -> bool:
-        with self._lock:
-            return key in self._flying
+    def wait(self, key: Hashable) -> None:
+        """Wait until nothing is being fetched under the key, also what was announced."""
+        with self._ended:
+            self._ended.wait_for(lambda: key not in self._flying)
 
     def _work(self) -> None:
         while True:
@@ -79,6 +82,7 @@ class Flights(Generic[T]):
                 failure = error
             with self._lock:
                 del self._flying[key]
+                self._ended.notify_all()
                 if failure is not None and not future.done():
                     if len(self._failed) >= _REMEMBERED:
                         self._failed.clear()
