@@ -142,6 +142,12 @@ def ask_again(session: Session, repositories: Sequence[str], *, now: datetime) -
         session.execute(update(ImageScan).where(theirs).values(values).execution_options(synchronize_session=False))
 
 
+def ask_all_again(session: Session, *, now: datetime) -> None:
+    """Have every image scanned again that was ever scanned."""
+    values = {"due_at": now, "attempts": 0}
+    session.execute(update(ImageScan).values(values).execution_options(synchronize_session=False))
+
+
 def count_scans_asked_since(session: Session, since: datetime) -> int:
     return session.scalar(select(func.count()).where(ImageScan.asked_at > since)) or 0
 

@@ -34,6 +34,7 @@ def add_parser(commands: Any) -> None:
     take.add_argument(
         "--name", default=_DEFAULT, help=f"what they are kept under, beside those of other names ({_DEFAULT})"
     )
+    take.add_argument("--rescan", action="store_true", help="scan every image again that was scanned before")
     take.set_defaults(run=run_import)
     shown = verbs.add_parser("list", help="say what is imported")
     add_data(shown)
@@ -52,7 +53,14 @@ def run_import(arguments: argparse.Namespace) -> int:
         raise CommandFailed("--name has letters, digits, dots, dashes and underscores, 100 at most")
     parts = build_parts(settings_of(arguments))
     try:
-        done = import_osv(parts.store, parts.clock, arguments.paths, name=arguments.name, progress=_show_progress)
+        done = import_osv(
+            parts.store,
+            parts.clock,
+            arguments.paths,
+            name=arguments.name,
+            rescan=arguments.rescan,
+            progress=_show_progress,
+        )
     except CannotImport as trouble:
         raise CommandFailed(str(trouble)) from trouble
     finally:

@@ -18,7 +18,7 @@ from kit.clock import Clock
 from registry.scanning.limits import MIB
 from registry.scanning.osv import BadAdvisory, read_advisory
 from registry.scanning.rules import continuous_repositories
-from state.scans import ask_again
+from state.scans import ask_again, ask_all_again
 from state.store import Session, Store
 from state.vulnerabilities import add_advisories, finish_bundle, retire_bundle, start_bundle
 
@@ -51,9 +51,18 @@ Progress = Callable[[int, int], None]
 
 
 def import_osv(
-    store: Store, clock: Clock, paths: Sequence[Path], *, name: str, progress: Progress = lambda done, of: None
+    store: Store,
+    clock: Clock,
+    paths: Sequence[Path],
+    *,
+    name: str,
+    rescan: bool = False,
+    progress: Progress = lambda done, of: None,
 ) -> Imported:
-    """Put all advisories of these files and folders in the place of the bundle ``name``. Raises CannotImport."""
+    """Put all advisories of these files and folders in the place of the bundle ``name``. Raises CannotImport.
+
+    With ``rescan``, every image that was scanned before is scanned again, also where that is asked for each time.
+    """
     sources = [_Source(path) for path in paths]
     total = sum(source.count for source in sources)
     if total == 0:
@@ -73,7 +82,10 @@ def import_osv(
         finish_bundle(
             session, bundle, advisories=done.advisories, refused=done.refused, modified_at=done.modified_at, now=now
         )
-        ask_again(session, continuous_repositories(session), now=now)
+        if rescan:
+            ask_all_again(session, now=now)
+        else:
+            ask_again(session, continuous_repositories(session), now=now)
         session.wake("scans")
 
     store.transact(finish)

@@ -1,5 +1,7 @@
 """Scanning through boto3: configured, asked for, followed, its findings paged. Images are pushed to a real socket."""
 
+import json
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import select, update
 
-from registry.loops.scans import ScansLoop
+from registry.loops.scans import MOST_ATTEMPTS, ScansLoop
 from registry.scanning.limits import Limits
 from state.images import Image
 from state.registry_events import list_registry_events
@@ -66,6 +68,10 @@ class Scanned:
     def detail(self, tag: str = "v1") -> dict[str, Any]:
         (detail,) = self.ecr.describe_images(repositoryName="web", imageIds=[{"imageTag": tag}])["imageDetails"]
         return dict(detail)
+
+    def no_pauses(self) -> None:
+        """As if the pauses between attempts were over."""
+        self.plane.store.transact(lambda session: session.execute(update(ImageScan).values(claimed_until=None)))
 
     def a_day_later(self) -> None:
         """As if everything had been asked for a day earlier."""
@@ -326,6 +332,31 @@ def test_an_archived_image_is_not_scanned(scanned: Scanned) -> None:
     scanned.start()
     scanned.scan()
     assert scanned.status()[0] == "FINDINGS_UNAVAILABLE"
+
+
+def test_a_scanner_of_ones_own_is_asked_where_a_setting_names_it(
+    scanned: Scanned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"VulnerabilityID": "CVE-2026-7", "PkgName": "bash", "InstalledVersion": "5.2.15-2", "Severity": "HIGH"}
+    trivy = tmp_path / "programs" / "trivy"
+    trivy.parent.mkdir()
+    results = json.dumps({"Results": [{"Class": "os-pkgs", "Type": "debian", "Vulnerabilities": [answer]}]})
+    trivy.write_text(f"#!/bin/sh\necho '{results}'\n")
+    monkeypatch.setenv("PATH", str(trivy.parent), prepend=os.pathsep)
+    scanned.loop = scanned.new_loop(registry_scanner="trivy")
+    scanned.push("bash=5.2.15-2")
+    for _ in range(MOST_ATTEMPTS):
+        # It is not executable yet: the scan is put off, and then given up.
+        scanned.scan()
+        scanned.no_pauses()
+    status, why = scanned.status()
+    assert status == "FAILED" and "trivy is not on the PATH" in why
+    trivy.chmod(0o755)
+    scanned.start()
+    scanned.scan()
+    assert scanned.status()[0] == "COMPLETE"
+    assert scanned.names() == ["CVE-2026-7"]
+    assert scanned.detail()["imageScanFindingsSummary"]["findingSeverityCounts"] == {"HIGH": 1}
 
 
 def test_a_push_by_the_api_is_scanned_too(scanned: Scanned) -> None:
