@@ -144,7 +144,10 @@ class Cache:
             self._note(repository, tag, here.digest, self._ttl)
             return here
         found = fetch_manifest(connection, seen.source, tag)
-        return found if self._take_tagged(repository, tag, found) else here
+        if self._take_tagged(repository, tag, found):
+            return found
+        self._note(repository, tag, here.digest, self._ttl)
+        return here
 
     def _take_tagged(
         self, repository: str, tag: str, found: Fetched, verified: Callable[[], None] = lambda: None
