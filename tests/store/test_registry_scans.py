@@ -1,4 +1,4 @@
-"""Scans and imports whose processes are killed at every step, race each other or meet trouble, on both databases."""
+"""Scans of several processes, claims and bundles side by side, and what goes with an image, on both databases."""
 
 import json
 from collections.abc import Iterator
@@ -6,21 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, select
 
 from kit.clock import ManualClock
 from kit.settings import Settings
-from registry.errors import RegistryError
-from registry.images import Push, put_image, remove_image
+from registry.images import Push, put_image
 from registry.lifecycle.sight import look
-from registry.loops.scans import HELD_FOR, MOST_ATTEMPTS, ScansLoop
+from registry.loops.scans import HELD_FOR, ScansLoop
 from registry.manifests import read_manifest
 from registry.scanning.findings import Knowledge
-from registry.scanning.importing import CannotImport, import_osv
-from registry.scanning.scanners import ScannerFailed
 from registry.storage import Storage
 from registry.storage.memory import MemoryStorage
 from registry.uploads import Uploads
@@ -29,11 +26,10 @@ from state.images import Image, tags_of
 from state.registry_events import list_registry_events
 from state.repositories import Repository
 from state.scans import ImageScan, ask_for_scan, get_scan, list_findings
-from state.store import Session, Store
-from state.vulnerabilities import Advisory, AffectedPackage, VulnerabilityBundle, current_bundles
-from tests.support.interrupted import InterruptedStorage, InterruptedStore, Interruption, Killed, kill
+from state.store import Store
+from tests.support.interrupted import Killed, kill
 from tests.support.registry import OCI_MANIFEST, image_of, sha256
-from tests.support.scanning import advisory, import_advisories, osv_zip
+from tests.support.scanning import advisory, import_advisories
 from tests.unit.registry.scanning.archives import DEBIAN, dpkg, layer
 
 ACCOUNT = "123456789012"
@@ -69,13 +65,9 @@ class World:
     def learn(self, *advisories: Any, name: str = "osv") -> None:
         import_advisories(self.store, self.clock, self.folder, *advisories, name=name)
 
-    def loop(self, interruption: Interruption | None = None, **given: Any) -> ScansLoop:
-        store, storage = self.store, self.storage
-        if interruption is not None:
-            store = cast(Store, InterruptedStore(store, interruption))
-            storage = cast(Storage, InterruptedStorage(storage, interruption))
+    def loop(self, **given: Any) -> ScansLoop:
         settings = Settings(account=ACCOUNT, registry_scanner="trivy" if "ask" in given else "")
-        return ScansLoop(store, self.clock, storage=storage, settings=settings, **given)
+        return ScansLoop(self.store, self.clock, storage=self.storage, settings=settings, **given)
 
     def scan_to_the_end(self, **given: Any) -> None:
         """Step, and let time pass while something is still to come."""
@@ -110,35 +102,6 @@ def world(store_url: str, tmp_path: Path) -> Iterator[World]:
     world.store.close()
 
 
-def test_a_scanner_killed_at_any_step_leaves_its_work_to_the_next(world: World) -> None:
-    world.learn(advisory("CVE-2026-1", "bash", fixed="6"))
-    steps = 0
-    while True:
-        digest = world.push(blob=layer({"etc/os-release": DEBIAN, "var/lib/dpkg/status": dpkg(f"bash=5.{steps}")}))
-        before = world.events()
-        interruption = Interruption(steps, kill)
-        try:
-            while world.loop(interruption).step() is not None:
-                pass
-        except Killed:
-            world.scan_to_the_end()
-        scan = world.scan(digest)
-        assert (scan.status, scan.due_at, scan.claim) == ("COMPLETE", None, None), f"killed after {steps} steps"
-        assert world.names(digest) == ["CVE-2026-1"]
-        # Told once, however often it was begun.
-        assert world.events() == before + 1
-        assert scan.sbom is not None
-        if not interruption.happened:
-            break
-        steps += 1
-    # A claim, the layers, two uploads, what is kept, and the end.
-    assert steps > 20
-    referrers = world.store.read(
-        lambda session: session.scalars(select(Image.subject).where(Image.subject.is_not(None))).all()
-    )
-    assert len(referrers) == len(set(referrers)) == steps + 1
-
-
 def test_a_claim_runs_out_a_minute_after_its_holder_was_heard_of(world: World) -> None:
     digest = world.push()
     with pytest.raises(Killed):
@@ -148,33 +111,6 @@ def test_a_claim_runs_out_a_minute_after_its_holder_was_heard_of(world: World) -
     world.clock.tick(seconds=HELD_FOR.total_seconds())
     world.scan_to_the_end()
     assert world.scan(digest).status == "FINDINGS_UNAVAILABLE"
-
-
-def test_an_image_that_ends_every_process_is_given_up(world: World) -> None:
-    digest = world.push()
-    for _ in range(MOST_ATTEMPTS):
-        with pytest.raises(Killed):
-            world.loop(ask=lambda *given, **named: kill()).step()
-        world.clock.tick(minutes=2)
-    world.scan_to_the_end(ask=lambda *given, **named: kill())
-    scan = world.scan(digest)
-    assert (scan.status, scan.due_at) == ("FAILED", None)
-    assert "given up" in scan.description
-
-
-def test_another_scanner_that_fails_is_asked_again_and_then_told(world: World) -> None:
-    digest = world.push()
-    asked = []
-
-    def fail(*given: Any, **named: Any) -> Knowledge:
-        asked.append(world.clock.now())
-        raise ScannerFailed("its database is old")
-
-    world.scan_to_the_end(ask=fail)
-    assert len(asked) == MOST_ATTEMPTS
-    assert asked[1] - asked[0] >= timedelta(seconds=30)
-    assert world.scan(digest).status == "FAILED"
-    assert "its database is old" in world.scan(digest).description
 
 
 def test_a_long_scan_keeps_its_claim(world: World) -> None:
@@ -192,30 +128,6 @@ def test_a_long_scan_keeps_its_claim(world: World) -> None:
     # All that others found was when to look again.
     assert all(other is not None and other > world.clock.now() - timedelta(minutes=5) for other in others)
     assert world.events() == 1
-
-
-def test_what_is_deleted_while_it_is_scanned_is_forgotten(world: World) -> None:
-    for steps in range(0, 40, 3):
-        digest = world.push()
-
-        def remove(digest: str = digest) -> None:
-            now = world.clock.now()
-
-            def work(session: Session) -> None:
-                if session.get(Image, ("web", digest)) is not None:
-                    remove_image(session, "web", digest, now=now)
-
-            world.store.transact(work)
-
-        try:
-            world.loop(Interruption(steps, remove)).step()
-        except RegistryError as trouble:
-            raise AssertionError(f"after {steps} steps") from trouble
-        remove()
-        # Nothing of it is left, and nothing waits.
-        assert world.loop().step() is None
-        assert world.count(ImageScan) == 0
-        assert world.count(Image) == 0
 
 
 def test_many_processes_scan_every_image_once(world: World) -> None:
@@ -252,85 +164,12 @@ def test_a_scan_asked_for_while_one_goes_on_is_done_after_it(world: World) -> No
     assert world.events() == 2
 
 
-def test_an_import_killed_at_any_step_leaves_the_old_in_use(world: World) -> None:
-    world.learn(advisory("CVE-2026-1", "bash", fixed="6"))
-    digest = world.push()
-    documents = [advisory(f"CVE-2027-{number}", "bash", fixed="6") for number in range(2500)]
-    file = osv_zip(world.folder / "new.zip", documents)
-    steps = 0
-    while True:
-        interruption = Interruption(steps, kill)
-        try:
-            import_osv(cast(Store, InterruptedStore(world.store, interruption)), world.clock, [file], name="osv")
-        except Killed:
-            (current,) = world.store.read(current_bundles)
-            # Before its last step the old one is in use, after it the new one.
-            assert current.advisories in (1, 2500)
-            steps += 1
-            continue
-        break
-    assert steps == 2 * (1 + 3 + 1)
-    world.scan_to_the_end()
-    assert len(world.names(digest)) == 2500
-    # What was begun and left is deleted once nobody can be at it any more.
-    world.clock.tick(hours=7)
-    world.scan_to_the_end()
-    assert world.count(VulnerabilityBundle) == 1
-    assert world.count(Advisory) == 2500
-    assert world.count(AffectedPackage) == 2500
-
-
 def test_bundles_of_several_names_are_used_together(world: World) -> None:
     world.learn(advisory("CVE-2026-1", "bash", fixed="6"), name="one")
     world.learn(advisory("CVE-2026-2", "bash", fixed="6"), name="two")
     digest = world.push()
     world.scan_to_the_end()
     assert world.names(digest) == ["CVE-2026-1", "CVE-2026-2"]
-
-
-def test_an_import_of_nothing_changes_nothing(world: World) -> None:
-    world.learn(advisory("CVE-2026-1", "bash", fixed="6"))
-    empty = world.folder / "empty"
-    empty.mkdir()
-    (world.folder / "text.zip").write_text("no archive")
-    (world.folder / "other.json").write_text(json.dumps(advisory("GO-1", "stdlib", fixed="1", ecosystem="Go")))
-    bomb = osv_zip(world.folder / "bomb.zip", [advisory("A-1", "bash", fixed="6", summary="x" * 10_000_000)])
-    for path, why in (
-        (empty, "no JSON document"),
-        (world.folder / "text.zip", "cannot read"),
-        (world.folder / "missing.zip", "cannot read"),
-        (world.folder / "missing.json", "no advisory"),
-        (world.folder / "other.json", "no advisory in 1 documents"),
-        (bomb, "more than 8388608 bytes"),
-    ):
-        with pytest.raises(CannotImport, match=why):
-            import_osv(world.store, world.clock, [path], name="osv")
-    digest = world.push()
-    world.scan_to_the_end()
-    assert world.names(digest) == ["CVE-2026-1"]
-
-
-def test_bad_documents_are_counted_and_the_good_imported(world: World) -> None:
-    folder = world.folder / "osv"
-    (folder / "deep").mkdir(parents=True)
-    good = advisory("CVE-2026-1", "bash", fixed="6")
-    for name, text in (
-        ("a.json", json.dumps(good)),
-        ("deep/b.json", json.dumps(good)),
-        ("c.json", "{"),
-        ("d.json", "[" * 100_000),
-        ("e.json", '{"id": 3}'),
-        ("f.json", json.dumps(good | {"id": "CVE-2026-2", "withdrawn": "2026-01-01T00:00:00Z"})),
-        ("g.txt", "not looked at"),
-    ):
-        (folder / name).write_text(text)
-    progress: list[tuple[int, int]] = []
-    done = import_osv(
-        world.store, world.clock, [folder], name="osv", progress=lambda number, of: progress.append((number, of))
-    )
-    assert (done.advisories, done.packages, done.withdrawn, done.refused) == (1, 1, 1, 3)
-    assert len(done.complaints) == 3
-    assert progress == [(6, 6)]
 
 
 def test_a_bill_of_materials_is_no_image_to_a_lifecycle_policy(world: World) -> None:
