@@ -1,7 +1,6 @@
-"""Scans and imports, ended at every step by SIGKILL, begun again, and raced, on both databases."""
+"""Scans meet imports, deletions, broken disks and storages that are not the registry's, on both databases."""
 
 import json
-import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -14,25 +13,22 @@ from sqlalchemy import func, select
 from kit.clock import ManualClock
 from kit.settings import BadSetting
 from registry.images import Push, put_image, remove_image
-from registry.loops.scans import HELD_FOR, MOST_ATTEMPTS, ScansLoop
+from registry.loops.scans import MOST_ATTEMPTS, ScansLoop
 from registry.manifests import read_manifest
-from registry.scanning.importing import CannotImport, import_osv, remove_osv
+from registry.scanning.importing import remove_osv
 from registry.storage.memory import MemoryStorage
 from registry.uploads import Uploads
 from state.base import Base
-from state.images import Image
 from state.repositories import Repository
-from state.scans import ImageScan, ScanFinding, claim_scan
+from state.scans import ImageScan, ScanFinding
 from state.store import Session, Store
-from state.vulnerabilities import AffectedPackage, VulnerabilityBundle, current_bundles
-from tests.support.interrupted import InterruptedStorage, InterruptedStore, Interruption, Killed, kill
+from tests.support.interrupted import InterruptedStorage, InterruptedStore, Interruption
 from tests.support.registry import OCI_MANIFEST, image_of, sha256
-from tests.support.scanning import advisory, import_advisories, osv_zip, scan_all, scans_loop
+from tests.support.scanning import advisory, import_advisories, scan_all, scans_loop
 from tests.unit.registry.scanning.archives import DEBIAN, dpkg, layer
 
 ACCOUNT = "123456789012"
 BASH = advisory("CVE-2026-1", "bash", fixed="6")
-CURL = advisory("CVE-2026-2", "curl", fixed="9")
 
 
 class World:
@@ -95,43 +91,9 @@ def world(store_url: str, tmp_path: Path) -> Iterator[World]:
     world.store.close()
 
 
-def test_a_scan_killed_at_any_step_is_done_by_the_next_process(world: World) -> None:
-    world.learn(BASH)
-    for steps in range(200):
-        interruption = Interruption(steps, kill)
-        try:
-            scan_all(world.loop(interruption), world.clock)
-        except Killed:
-            world.clock.tick(seconds=HELD_FOR.total_seconds() + 1)
-        world.scan()
-        assert (world.row().status, world.row().due_at, world.row().claim) == ("COMPLETE", None, None)
-        assert world.findings() == ["CVE-2026-1"]
-        # The image, and one bill of materials, however often it was begun.
-        assert world.count(Image) == 2
-        if not interruption.happened:
-            break
-        now = world.clock.now()
-        world.store.transact(partial(_from_the_beginning, now=now))
-    else:
-        raise AssertionError("a scan has ever more steps")
-    assert steps > 10
-
-
 def _from_the_beginning(session: Session, now: Any) -> None:
     for row in session.scalars(select(ImageScan)):
         row.due_at, row.inventory, row.sbom, row.completed_at, row.status = now, None, None, None, "PENDING"
-
-
-def test_what_ends_the_process_every_time_is_given_up(world: World) -> None:
-    for _ in range(MOST_ATTEMPTS):
-        with pytest.raises(Killed):
-            world.loop(Interruption(8, kill)).step()
-        world.loop().step()
-        assert world.row().status == "PENDING", "it is held"
-        world.clock.tick(seconds=HELD_FOR.total_seconds() + 1)
-    world.scan()
-    assert world.row().status == "FAILED"
-    assert "given up" in world.row().description
 
 
 def test_what_fails_is_tried_again_later_and_then_told(world: World) -> None:
@@ -149,18 +111,6 @@ def test_what_fails_is_tried_again_later_and_then_told(world: World) -> None:
         assert world.row().attempts in (attempt, 0)
         world.clock.tick(seconds=timedelta(minutes=10).total_seconds())
     assert "the disk does not answer" in world.row().description
-
-
-def test_one_of_two_processes_gets_a_scan(world: World) -> None:
-    now = world.clock.now()
-    until = now + HELD_FOR
-    taken = [
-        world.store.transact(
-            partial(claim_scan, repository="web", digest=world.digest, claim=who, now=now, until=until)
-        )
-        for who in ("one", "two")
-    ]
-    assert [scan is not None for scan in taken] == [True, False]
 
 
 def test_a_process_without_the_registrys_storage_leaves_scans_alone(world: World) -> None:
@@ -182,31 +132,6 @@ def test_an_image_deleted_meanwhile_takes_its_scan_along(world: World, steps: in
     assert world.count(ImageScan) == world.count(ScanFinding) == 0
 
 
-def test_an_import_killed_at_any_step_leaves_what_was_in_use(world: World) -> None:
-    world.learn(BASH)
-    path = osv_zip(world.folder / "more.zip", [BASH, CURL])
-    steps = 0
-    while True:
-        interruption = Interruption(steps, kill)
-        try:
-            import_osv(cast(Store, InterruptedStore(world.store, interruption)), world.clock, [path], name="osv")
-        except Killed:
-            steps += 1
-        current = world.store.read(current_bundles)
-        assert len(current) == 1
-        if current[0].advisories == 2:
-            break
-        assert current[0].advisories == 1
-    assert steps >= 4
-    world.scan()
-    assert world.findings() == ["CVE-2026-1", "CVE-2026-2"]
-    # What was left lies until nobody can be writing to it any more.
-    world.clock.tick(seconds=timedelta(hours=7).total_seconds())
-    world.scan()
-    assert world.count(VulnerabilityBundle) == 1
-    assert world.count(AffectedPackage) == 2
-
-
 def test_an_import_during_a_scan_is_not_missed(world: World) -> None:
     # Whenever the import comes, the scan ends with what it brought.
     for steps in range(300):
@@ -224,37 +149,6 @@ def test_an_import_during_a_scan_is_not_missed(world: World) -> None:
         if steps:
             world.clock.tick(seconds=1)
     raise AssertionError("a scan has ever more steps")
-
-
-def test_nonsense_is_refused_and_the_rest_imported(world: World) -> None:
-    path = world.folder / "mixed.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("good.json", json.dumps(BASH))
-        archive.writestr("again.json", json.dumps(BASH))
-        archive.writestr("withdrawn.json", json.dumps({**CURL, "withdrawn": "2026-01-01T00:00:00Z"}))
-        archive.writestr("elsewhere.json", json.dumps(advisory("GO-1", "net/http", fixed="2", ecosystem="Go")))
-        archive.writestr("bomb.json", b" " * 20_000_000)
-        archive.writestr("deep.json", "[" * 100_000)
-        for number, body in enumerate((b"", b"[]", b"{}", b'{"id": 7}', b'{"id": "x", "affected": 1}', b"\xff\xfe")):
-            archive.writestr(f"bad{number}.json", body)
-        archive.writestr("../../outside.json", json.dumps(CURL))
-        archive.writestr("notes.txt", "nothing")
-    done = import_osv(world.store, world.clock, [path], name="osv")
-    assert (done.advisories, done.withdrawn, done.elsewhere, done.refused) == (2, 1, 1, 8)
-    assert any("more than" in complaint for complaint in done.complaints)
-    assert sorted(each.name for each in world.folder.parent.rglob("outside.json")) == []
-
-
-def test_nothing_to_import_leaves_what_was_in_use(world: World) -> None:
-    world.learn(BASH)
-    (world.folder / "noise.zip").write_bytes(b"this is no archive")
-    empty = osv_zip(world.folder / "empty.zip", [])
-    other = osv_zip(world.folder / "other.zip", [advisory("GO-1", "net/http", fixed="2", ecosystem="Go")])
-    for path in (world.folder / "noise.zip", world.folder / "none.zip", empty, other):
-        with pytest.raises(CannotImport):
-            import_osv(world.store, world.clock, [path], name="osv")
-    (bundle,) = world.store.read(current_bundles)
-    assert bundle.advisories == 1
 
 
 def test_a_scanner_that_is_none_is_a_bad_setting(world: World) -> None:
