@@ -97,15 +97,17 @@ def test_many_first_pulls_are_one_fetch(registry: RegistryClient, upstream: Upst
     assert dict(upstream.fetched) == {"v1": 1, **{sha256(data): 1 for data in (b"{}", *LAYERS)}}
 
 
-def test_two_registries_on_one_store_fetch_once(upstream: Upstream, tmp_path: Path) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_two_registries_on_one_store_fetch_once(
+    request: pytest.FixtureRequest, upstream: Upstream, tmp_path: Path, database: str
+) -> None:
+    url = request.getfixturevalue("postgres").new_database() if database == "postgresql" else None
     upstream.add_image("library/tool", "v1", *LAYERS)
     gates = upstream.gates["v1"] = threading.Event()
     clock = SystemClock()
     with ExitStack() as stack:
-        one = stack.enter_context(running_registry(tmp_path, clock=clock))
-        other = stack.enter_context(
-            running_registry(tmp_path, clock=clock, storage=one.storage, url=str(one.store.url))
-        )
+        one = stack.enter_context(running_registry(tmp_path, clock=clock, url=url))
+        other = stack.enter_context(running_registry(tmp_path, clock=clock, storage=one.storage, url=url))
         add_rule(one, upstream)
 
         def pull(registry: RegistryClient) -> list[int]:
