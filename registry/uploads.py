@@ -17,6 +17,7 @@ from kit.ids import new_uuid
 from registry.errors import (
     BlobUploadUnknown,
     DigestInvalid,
+    NameUnknown,
     OutOfOrder,
     StorageFull,
     Unavailable,
@@ -82,7 +83,6 @@ class Uploads:
         self._home.check()
         if self._is_sweep_due():
             self.sweep()
-        self._store.read(lambda session: find_repository(session, repository, self._account))
         upload = new_uuid()
         try:
             self._storage.start(upload)
@@ -95,7 +95,11 @@ class Uploads:
             find_repository(session, repository, self._account)
             session.add(Upload(id=upload, repository=repository, started_at=now))
 
-        self._store.transact(record)
+        try:
+            self._store.transact(record)
+        except NameUnknown:
+            self._storage.drop(upload)
+            raise
         if algorithm != "sha256":
             self.remember(upload, 0, new_hasher(algorithm))
         return upload
@@ -202,8 +206,11 @@ class Uploads:
             raise _unknown(upload)
 
         def known(session: Session) -> bool:
+            if get_upload(session, repository, upload) is not None:
+                # Sessions end with their repository.
+                return True
             find_repository(session, repository, self._account)
-            return get_upload(session, repository, upload) is not None
+            return False
 
         if not self._store.read(known):
             raise _unknown(upload)

@@ -79,10 +79,16 @@ class BoundedHttp(HttpToolsProtocol):
 
         super()._start_asgi_task(cycle, extended)
 
-    async def _read_body(self, cycle: RequestResponseCycle, buffer: memoryview, stalls_after: float) -> int:
+    async def _read_body(
+        self,
+        cycle: RequestResponseCycle,
+        buffer: memoryview | None,
+        stalls_after: float,
+        within: float | None = None,
+    ) -> int:
         if self._reader is None or self._reader.cycle is not cycle:
             self._reader = BodyReader(cycle)
-        return await self._reader.read(buffer, stalls_after)
+        return await self._reader.read(buffer, stalls_after, within)
 
     def _begin_head(self) -> None:
         self._in_head = True

@@ -72,7 +72,8 @@ async def _serve(
                 log_config=None,
                 access_log=False,
                 http=BoundedHttp,
-                # Nothing asks where a request came from, so nobody need be believed about it.
+                # Nobody is believed about where a request came from: behind a proxy, it is the proxy that policies
+                # see as aws:SourceIp.
                 proxy_headers=False,
                 ws="websockets-sansio",
                 ws_max_size=LARGEST_FRAME,

@@ -1,6 +1,12 @@
-"""Bodies of requests, a piece at a time: never more of one in memory, however large it is."""
+"""Bodies of requests, a piece at a time: never more of one in memory, however large it is.
 
-from collections.abc import AsyncIterator
+The buffers are shared. A request has one only while bytes come and are taken, in the order in which they were asked
+for; a client that is slow gives it back half-full, and what it sends meanwhile waits in its socket.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from weakref import WeakKeyDictionary
 
 from anyio import fail_after
 from starlette.requests import ClientDisconnect, Request
@@ -12,10 +18,16 @@ from registry.storage import CHUNK
 STALLED_AFTER = 60.0
 # Offered by Berth's own server; others have ASGI's ``receive``.
 READ_BODY = "berth.http.read_body"
+# Buffers in use at once, and for how many seconds one of them waits for what fills it.
+BUFFERS = 64
+FILLED_WITHIN = 0.25
+_SMALL = 64 * 1024
+
+_Read = Callable[[memoryview | None, float, float | None], Awaitable[int]]
 
 
-async def pieces_of(request: Request) -> AsyncIterator[bytearray | memoryview]:
-    """The body in pieces of about CHUNK bytes, each of them good until the next is asked for.
+async def pieces_of(request: Request) -> AsyncGenerator[bytearray | memoryview, None]:
+    """The body in pieces of CHUNK bytes at most, each of them good until the next is asked for; close it always.
 
     Raises ClientDisconnect, and Stalled when nothing comes for too long, so that no session is held for ever; all that
     came until then is given before.
@@ -25,17 +37,40 @@ async def pieces_of(request: Request) -> AsyncIterator[bytearray | memoryview]:
         async for piece in _received(request):
             yield piece
         return
-    buffer = memoryview(bytearray(min(CHUNK, _announced(request) or CHUNK)))
-    while True:
-        try:
-            length = await read(buffer, STALLED_AFTER)
-        except TimeoutError:
-            raise Stalled from None
-        except ConnectionError:
-            raise ClientDisconnect from None
-        if not length:
-            return
-        yield buffer[:length]
+    buffers = _buffers.setdefault(asyncio.get_running_loop(), _Buffers())
+    announced = _announced(request)
+    small = announced is not None and announced <= _SMALL
+    while await _reading(read, None, None):
+        async with buffers.turns:
+            buffer = memoryview(bytearray(announced or 1)) if small else buffers.take()
+            try:
+                yield buffer[: await _reading(read, buffer, FILLED_WITHIN)]
+            finally:
+                if not small:
+                    buffers.spare.append(buffer)
+
+
+async def _reading(read: _Read, buffer: memoryview | None, within: float | None) -> int:
+    try:
+        return await read(buffer, STALLED_AFTER, within)
+    except TimeoutError:
+        raise Stalled from None
+    except ConnectionError:
+        raise ClientDisconnect from None
+
+
+class _Buffers:
+    """The buffers of one event loop: the turns in which they are had, and those that nobody has now."""
+
+    def __init__(self) -> None:
+        self.turns = asyncio.Semaphore(BUFFERS)
+        self.spare: list[memoryview] = []
+
+    def take(self) -> memoryview:
+        return self.spare.pop() if self.spare else memoryview(bytearray(CHUNK))
+
+
+_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Buffers] = WeakKeyDictionary()
 
 
 async def _received(request: Request) -> AsyncIterator[bytearray]:

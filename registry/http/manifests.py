@@ -1,5 +1,6 @@
 """Manifests over HTTP: exact bytes in, exact bytes out."""
 
+from contextlib import aclosing
 from functools import partial
 
 from starlette.concurrency import run_in_threadpool
@@ -112,10 +113,11 @@ async def _body(ask: Ask) -> bytes:
     if said.isdigit() and int(said) > LARGEST:
         raise ManifestTooLarge(f"a manifest may have {LARGEST} bytes at most")
     body = bytearray()
-    async for piece in pieces_of(ask.request):
-        body += piece
-        if len(body) > LARGEST:
-            raise ManifestTooLarge(f"a manifest may have {LARGEST} bytes at most")
+    async with aclosing(pieces_of(ask.request)) as pieces:
+        async for piece in pieces:
+            body += piece
+            if len(body) > LARGEST:
+                raise ManifestTooLarge(f"a manifest may have {LARGEST} bytes at most")
     return bytes(body)
 
 

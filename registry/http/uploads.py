@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -124,11 +124,12 @@ async def _take(ask: Ask, incoming: Incoming, chunk: "Chunk | None" = None) -> N
     Raises SizeInvalid when it has not as many bytes as ``chunk`` says; those of them that came are taken then.
     """
     left = chunk.length if chunk is not None else sys.maxsize
-    async for piece in pieces_of(ask.request):
-        await run_in_threadpool(incoming.write, piece[:left] if left < len(piece) else piece)
-        left -= len(piece)
-        if left < 0:
-            break
+    async with aclosing(pieces_of(ask.request)) as pieces:
+        async for piece in pieces:
+            await run_in_threadpool(incoming.write, piece[:left] if left < len(piece) else piece)
+            left -= len(piece)
+            if left < 0:
+                break
     if chunk is not None and left != 0:
         trouble = "more" if left < 0 else "less"
         raise SizeInvalid(
