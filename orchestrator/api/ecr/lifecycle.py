@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from registry.uses import images_in_use
-
 from kit.aws.errors import InvalidParameterException
 from kit.aws.paging import page, scope_of
 from orchestrator.api.ecr.errors import (
@@ -17,6 +15,7 @@ from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
 from registry.lifecycle.policy import ARCHIVE, BadPolicy, Rule, read_policy
 from registry.lifecycle.sight import foresee
+from registry.uses import images_in_use
 from state.lifecycle_policies import (
     LifecyclePolicy,
     PreviewedImage,

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from registry.uses import images_in_use
-
 from orchestrator.api.ecr.errors import ImageNotFoundException, ImageStorageClassUpdateNotSupportedException
 from orchestrator.api.ecr.finding import Missed, find_named_repository, look_up
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
 from registry.lifecycle.carry_out import activate, archive
+from registry.uses import images_in_use
 from state.images import get_image, lists_that_need
 from state.repositories import lock_repository
 
