@@ -4,6 +4,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,9 @@ def test_a_killed_agent_adopts_and_restarts_nothing(bench: Bench) -> None:
     heard = len(bench.plane.events[stream])
     bench.plane.wait_for(lambda: len(bench.plane.events[stream]) > heard + 5)
     numbers = [int(line.split()[1]) for line in bench.plane.events[stream]]
-    assert numbers == sorted(numbers)
+    # None is lost. What was on its way when the agent was killed comes again, in its order, and nothing else does.
     assert set(numbers) == set(range(1, numbers[-1] + 1))
+    assert sum(after < before for before, after in pairwise(numbers)) <= 1
 
 
 def test_with_the_control_plane_away_tasks_run_on_and_their_ends_are_caught_up(bench: Bench) -> None:
