@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
+from math import ceil
 from typing import NamedTuple
 
 from sqlalchemy import Update, case, update
@@ -22,6 +23,7 @@ MOST_TOGETHER = 1_000
 # and the looks that follow do not all come at once.
 REFRESHED_EVERY = timedelta(seconds=20)
 SHARE = 50
+LARGEST_SHARE = 5_000
 
 
 class Presence:
@@ -32,6 +34,7 @@ class Presence:
         self._clock = clock
         self._lock = threading.Lock()
         self._here: dict[str, str] = {}
+        self._refreshed_at = clock.now()
         self._gathering: Gathering[_Step, None] = Gathering(self._write, most=MOST_TOGETHER)
 
     def arrived(self, instance_id: str, connection_id: str) -> None:
@@ -67,13 +70,16 @@ class Presence:
     def refresh(self) -> Mapping[str, int | None]:
         """Say of a share of the connections that they are still here, those first of whom it was said longest ago.
 
-        Answers the marks of their hosts; None for one whose agent has dialled elsewhere since, or that is gone.
+        The share grows with the time since the last one: where writers queue, turns come late, and every connection
+        must have had its own long before its host counts as away. Answers the marks of their hosts; None for one
+        whose agent has dialled elsewhere since, or that is gone.
         """
+        now = self._clock.now()
         with self._lock:
-            here = dict(islice(self._here.items(), SHARE))
+            late = ceil(len(self._here) * ((now - self._refreshed_at) / REFRESHED_EVERY))
+            here = dict(islice(self._here.items(), min(max(late, SHARE), LARGEST_SHARE)))
         if not here:
             return {}
-        now = self._clock.now()
         # Of a host that was not taken for away, placement learns nothing new.
         revision = case((ContainerInstance.agent_connected, ContainerInstance.revision), else_=new_revision())
         refreshing = (
@@ -89,6 +95,7 @@ class Presence:
 
         marks = self._store.transact(write)
         with self._lock:
+            self._refreshed_at = now
             for connection in here.keys() & self._here.keys():
                 self._here[connection] = self._here.pop(connection)
         return {instance: marks.get(instance) for instance in here.values()}

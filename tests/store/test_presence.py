@@ -161,6 +161,20 @@ def test_the_more_connections_there_are_the_sooner_is_the_next_share_due(plane: 
     assert presence.refresh_at() == clock.now() + REFRESHED_EVERY / 4
 
 
+def test_a_turn_that_comes_late_is_for_as_many_as_should_have_had_theirs(
+    plane: TasksPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.agents.presence.SHARE", 1)
+    clock = ManualClock()
+    presence = Presence(plane.store, clock)
+    presence.arrived_together({f"socket-{number}": f"host-{number}" for number in range(10)})
+    assert len(presence.refresh()) == 1
+    clock.tick(seconds=REFRESHED_EVERY.total_seconds() / 2)
+    assert len(presence.refresh()) == 5
+    clock.tick(seconds=REFRESHED_EVERY.total_seconds() * 3)
+    assert len(presence.refresh()) == 10
+
+
 def test_a_share_whose_write_failed_is_not_passed_over(plane: TasksPlane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.agents.presence.SHARE", 1)
     replica = Replica(plane)
