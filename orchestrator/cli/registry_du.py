@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.cli.asking import plain_table
+from orchestrator.cli.opening import opened
 from orchestrator.cli.output import CommandFailed, add_data, settings_of
 from orchestrator.cli.registry_gc import shown_bytes
 
@@ -27,16 +28,12 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from state.blob_sizes import list_repository_sizes, stored_size
 
-    parts = build_parts(settings_of(arguments))
-    try:
+    with opened(settings_of(arguments)) as parts:
         rows, stored = parts.store.read(
             lambda session: (list_repository_sizes(session, arguments.repository), stored_size(session))
         )
-    finally:
-        parts.store.close()
     if arguments.repository is not None and not rows:
         raise CommandFailed(f"there is no repository {arguments.repository}")
     if arguments.json:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.cli.opening import opened
 from orchestrator.cli.output import add_data, settings_of
 
 _MOST = 1000
@@ -27,12 +28,10 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from state.registry_events import list_registry_events
 
     settings = settings_of(arguments)
-    parts = build_parts(settings)
-    try:
+    with opened(settings) as parts:
         rows = parts.store.read(
             lambda session: [
                 (event.id, event.at, event.detail_type, event.detail)
@@ -41,8 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
                 )
             ]
         )
-    finally:
-        parts.store.close()
     if arguments.json:
         for number, at, detail_type, detail in rows:
             event = {

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.cli.opening import opened
 from orchestrator.cli.output import CommandFailed, add_data, settings_of
 
 
@@ -34,7 +35,6 @@ def add_parser(commands: Any) -> None:
 
 
 def run_add(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from registry.signing import BadKey, fingerprint, read_public_key
     from state.signing_keys import put_signing_key
 
@@ -43,29 +43,22 @@ def run_add(arguments: argparse.Namespace) -> int:
         key = read_public_key(pem)
     except (BadKey, UnicodeDecodeError) as error:
         raise CommandFailed(f"{arguments.file}: {error}") from error
-    parts = build_parts(settings_of(arguments))
-    try:
+    with opened(settings_of(arguments)) as parts:
         now = parts.clock.now()
         parts.store.transact(
             lambda session: put_signing_key(session, arguments.profile, fingerprint(key), pem, now=now)
         )
-    finally:
-        parts.store.close()
     print(f"Profile {arguments.profile}: {fingerprint(key)}")
     return 0
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from state.signing_keys import list_signing_keys
 
-    parts = build_parts(settings_of(arguments))
-    try:
+    with opened(settings_of(arguments)) as parts:
         rows = parts.store.read(
             lambda session: [(key.profile, key.fingerprint, key.added_at) for key in list_signing_keys(session)]
         )
-    finally:
-        parts.store.close()
     table = Table("PROFILE", "FINGERPRINT", "ADDED", box=None, pad_edge=False)
     for profile, mark, added_at in rows:
         table.add_row(profile, mark, f"{added_at:%Y-%m-%d}")
@@ -74,16 +67,12 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_remove(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from state.signing_keys import delete_signing_keys
 
-    parts = build_parts(settings_of(arguments))
-    try:
+    with opened(settings_of(arguments)) as parts:
         gone = parts.store.transact(
             lambda session: delete_signing_keys(session, arguments.profile, arguments.fingerprint)
         )
-    finally:
-        parts.store.close()
     if not gone:
         raise CommandFailed(f"no such key is known for the profile {arguments.profile}")
     print(f"Profile {arguments.profile}: {gone} key{'s' if gone > 1 else ''} forgotten")

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.cli.opening import opened
 from orchestrator.cli.output import CommandFailed, add_data, settings_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -78,14 +79,10 @@ def run_import(arguments: argparse.Namespace) -> int:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from state.vulnerabilities import current_bundles
 
-    parts = build_parts(settings_of(arguments))
-    try:
+    with opened(settings_of(arguments)) as parts:
         bundles = parts.store.read(current_bundles)
-    finally:
-        parts.store.close()
     table = Table("NAME", "ADVISORIES", "IMPORTED", "LATEST CHANGE", box=None, pad_edge=False)
     for bundle in bundles:
         latest = f"{bundle.modified_at:%Y-%m-%d}" if bundle.modified_at else ""
@@ -95,14 +92,10 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_remove(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from registry.scanning.importing import remove_osv
 
-    parts = build_parts(settings_of(arguments))
-    try:
+    with opened(settings_of(arguments)) as parts:
         gone = remove_osv(parts.store, parts.clock, arguments.name)
-    finally:
-        parts.store.close()
     if not gone:
         raise CommandFailed(f"no advisories are in use as {arguments.name}")
     print(f"The advisories of {arguments.name} are out of use; findings stay until images are scanned again.")

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kit.settings import Settings
+from orchestrator.cli.opening import opened
 from orchestrator.cli.output import CommandFailed, add_data, settings_of
 
 _VARIABLE = "BERTH_PEER_SECRET_ACCESS_KEY"
@@ -87,19 +88,15 @@ def run_add(arguments: argparse.Namespace) -> int:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from state.replications import list_peers
 
-    parts = build_parts(settings_of(arguments))
-    try:
+    with opened(settings_of(arguments)) as parts:
         rows = parts.store.read(
             lambda session: [
                 (peer.region, peer.account, peer.endpoint, peer.access_key_id, "own" if peer.authority else "machine's")
                 for peer in list_peers(session)
             ]
         )
-    finally:
-        parts.store.close()
     table = Table("REGION", "ACCOUNT", "ENDPOINT", "ACCESS KEY", "TRUST", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)

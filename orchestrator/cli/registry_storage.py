@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from orchestrator.cli.opening import opened
 from orchestrator.cli.output import add_data, settings_of
 
 
@@ -24,18 +25,14 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from registry.home import move_in
     from state.registry_account import get_registry_account
 
-    parts = build_parts(settings_of(arguments))
-    try:
+    with opened(settings_of(arguments)) as parts:
         if arguments.adopt:
             move_in(parts.store, parts.storage)
         recorded = parts.store.read(lambda session: get_registry_account(session).storage)
         here = parts.storage.identity()
-    finally:
-        parts.store.close()
     print(f"the registry's: {recorded or 'none yet'}")
     print(f"set here:       {here or 'without an identity yet'}")
     return 0 if recorded == here else 1
