@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,16 @@ class Place:
 def add_data(parser: argparse.ArgumentParser) -> None:
     # Absent where it is not given, so that a subcommand does not undo what was given before it.
     parser.add_argument("--data", type=Path, metavar="DIR", default=argparse.SUPPRESS, help=DATA_HELP)
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], **texts: str
+) -> argparse.ArgumentParser:
+    """A command of its own beneath ``commands``, which knows ``--data``; ``texts`` are its ``help`` and the like."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, **texts)
+    add_data(parser)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def settings_of(arguments: argparse.Namespace, **given: Any) -> Settings:

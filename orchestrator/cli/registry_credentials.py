@@ -10,7 +10,8 @@ from rich.table import Table
 
 from kit.ids import Arns
 from kit.settings import Settings
-from orchestrator.cli.output import CommandFailed, add_data, settings_of
+from orchestrator.cli.opening import opened
+from orchestrator.cli.output import CommandFailed, add_command, settings_of
 
 _VARIABLE = "BERTH_UPSTREAM_PASSWORD"
 
@@ -24,22 +25,18 @@ def add_parser(commands: Any) -> None:
         "cache rules name them by the ARN that is printed (credentialArn).",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    put = verbs.add_parser(
+    put = add_command(
+        verbs,
         "set",
+        run_set,
         help="keep credentials, in place of those of the same name",
         description=f"The password, or access token, is read from {_VARIABLE}, or else from standard input.",
     )
-    add_data(put)
     put.add_argument("name", help="what to call them here")
     put.add_argument("--username", required=True, help="user name at the upstream")
-    put.set_defaults(run=run_set)
-    shown = verbs.add_parser("list", help="list their ARNs; no secrets are shown")
-    add_data(shown)
-    shown.set_defaults(run=run_list)
-    remove = verbs.add_parser("remove", help="forget credentials that no rule names")
-    add_data(remove)
+    add_command(verbs, "list", run_list, help="list their ARNs; no secrets are shown")
+    remove = add_command(verbs, "remove", run_remove, help="forget credentials that no rule names")
     remove.add_argument("name", help="what they are called here")
-    remove.set_defaults(run=run_remove)
 
 
 def run_set(arguments: argparse.Namespace) -> int:
@@ -48,29 +45,23 @@ def run_set(arguments: argparse.Namespace) -> int:
     password = os.environ.get(_VARIABLE) or sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise CommandFailed(f"the password is missing: give it in {_VARIABLE} or on standard input")
-    from orchestrator.app import build_parts
     from registry.credentials import keep_login
     from registry.upstream import Login
 
     login = Login(username=arguments.username, password=password)
-    parts = build_parts(settings)
-    now = parts.clock.now()
-    try:
-        parts.store.transact(lambda session: keep_login(session, parts.secrets, arn, login, now=now))
-    except ValueError as error:
-        raise CommandFailed(str(error)) from error
-    finally:
-        parts.store.close()
+    with opened(settings) as parts:
+        now = parts.clock.now()
+        try:
+            parts.store.transact(lambda session: keep_login(session, parts.secrets, arn, login, now=now))
+        except ValueError as error:
+            raise CommandFailed(str(error)) from error
     print(arn)
     return 0
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from state.pull_through_rules import list_rules
     from state.upstream_credentials import list_credentials
-
-    parts = build_parts(settings_of(arguments))
 
     def look(session: Any) -> list[tuple[str, str, str]]:
         used: dict[str | None, list[str]] = {}
@@ -81,10 +72,8 @@ def run_list(arguments: argparse.Namespace) -> int:
             for each in list_credentials(session)
         ]
 
-    try:
+    with opened(settings_of(arguments)) as parts:
         rows = parts.store.read(look)
-    finally:
-        parts.store.close()
     table = Table("ARN", "SET", "RULES", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
@@ -95,11 +84,8 @@ def run_list(arguments: argparse.Namespace) -> int:
 def run_remove(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     arn = _arn(arguments.name, settings)
-    from orchestrator.app import build_parts
     from state.pull_through_rules import any_rule_uses
     from state.upstream_credentials import get_credential
-
-    parts = build_parts(settings)
 
     def forget(session: Any) -> tuple[bool, str | None]:
         kept, prefix = get_credential(session, arn), any_rule_uses(session, arn)
@@ -107,10 +93,8 @@ def run_remove(arguments: argparse.Namespace) -> int:
             session.delete(kept)
         return kept is not None, prefix
 
-    try:
+    with opened(settings) as parts:
         known, prefix = parts.store.transact(forget)
-    finally:
-        parts.store.close()
     if not known:
         raise CommandFailed(f"there are no credentials {arn}")
     if prefix is not None:

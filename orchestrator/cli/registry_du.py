@@ -9,22 +9,22 @@ from rich.console import Console
 
 from orchestrator.cli.asking import plain_table
 from orchestrator.cli.opening import opened
-from orchestrator.cli.output import CommandFailed, add_data, settings_of
+from orchestrator.cli.output import CommandFailed, add_command, settings_of
 from orchestrator.cli.registry_gc import shown_bytes
 
 
 def add_parser(commands: Any) -> None:
     """Add ``du`` beneath ``berth registry``."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "du",
+        run,
         help="how much room repositories take",
         description="Show the size of every repository, or of one. ALONE is what no other repository shows: what "
         "deleting this one would free. UNUSED waits for the garbage collector.",
     )
-    add_data(parser)
     parser.add_argument("repository", nargs="?", help="this repository alone")
     parser.add_argument("--json", action="store_true", help="one JSON document, sizes in bytes")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,23 +8,23 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.cli.opening import opened
-from orchestrator.cli.output import add_data, settings_of
+from orchestrator.cli.output import add_command, settings_of
 
 _MOST = 1000
 
 
 def add_parser(commands: Any) -> None:
     """Add ``events`` beneath ``berth registry``."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "events",
+        run,
         help="what was pushed, deleted and scanned",
         description="Show the registry's events, the oldest first, as EventBridge would tell them.",
     )
-    add_data(parser)
     parser.add_argument("repository", nargs="?", help="of this repository alone")
     parser.add_argument("--after", type=int, default=0, metavar="N", help="only events beyond number N")
     parser.add_argument("--json", action="store_true", help="one JSON document a line, in EventBridge's form")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
-from orchestrator.cli.output import CommandFailed, add_data, settings_of
+from orchestrator.cli.opening import opened
+from orchestrator.cli.output import CommandFailed, add_command, settings_of
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LONGEST = timedelta(days=3650)
@@ -14,25 +15,23 @@ _LONGEST = timedelta(days=3650)
 
 def add_parser(commands: Any) -> None:
     """Add ``gc`` beneath ``berth registry``."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "gc",
+        run,
         help="remove layers that no image needs",
         description="Remove layers that no image has needed for the grace time, and what pushes that were broken off "
         "left. Works while Berth is up and while it is down; pushes and pulls go on.",
     )
-    add_data(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be removed now, and remove nothing")
     parser.add_argument("--grace", metavar="TIME", help="such as 0, 90m, 24h or 7d (BERTH_REGISTRY_GRACE_HOURS)")
     parser.add_argument("--untagged", action="store_true", help="also delete images without a tag that nothing needs")
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from registry.collector import Collector, wish_of
     from registry.errors import NotAtHome
-    from registry.storage import StorageError
 
     settings = settings_of(arguments)
     wish = replace(wish_of(settings), dry=arguments.dry_run)
@@ -48,17 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(f"{what:<6} {name}" + (f"  {shown_bytes(size)}" if what == "blob" else ""))
 
-    parts = build_parts(settings)
-    try:
-        done = Collector(parts.store, parts.storage, clock=parts.clock, settings=settings, tell=tell).collect(wish)
-    except NotAtHome:
-        raise CommandFailed(
-            "this is not the storage that the registry's blobs are in: give the same --data and BERTH_STORAGE as it has"
-        ) from None
-    except StorageError as error:
-        raise CommandFailed(f"the storage does not answer as it should: {error}") from error
-    finally:
-        parts.store.close()
+    with opened(settings) as parts:
+        try:
+            done = Collector(parts.store, parts.storage, clock=parts.clock, settings=settings, tell=tell).collect(wish)
+        except NotAtHome:
+            raise CommandFailed(
+                "this is not the storage that the registry's blobs are in: give the same --data and BERTH_STORAGE as "
+                "it has"
+            ) from None
     if arguments.json:
         print(json.dumps({"dryRun": wish.dry, **asdict(done), "removed": gone}))
         return 0

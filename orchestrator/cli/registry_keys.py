@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.cli.opening import opened
-from orchestrator.cli.output import CommandFailed, add_data, settings_of
+from orchestrator.cli.output import CommandFailed, add_command, settings_of
 
 
 def add_parser(commands: Any) -> None:
@@ -19,19 +19,13 @@ def add_parser(commands: Any) -> None:
         description="Name the public keys of signing profiles (a profile's name or ARN), as cosign makes them.",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    add = verbs.add_parser("add", help="trust a key for a profile, besides those it has")
-    add_data(add)
+    add = add_command(verbs, "add", run_add, help="trust a key for a profile, besides those it has")
     add.add_argument("profile", help="the signing profile's name, or its ARN")
     add.add_argument("file", type=Path, help="the public key, in PEM (cosign.pub)")
-    add.set_defaults(run=run_add)
-    shown = verbs.add_parser("list", help="list them")
-    add_data(shown)
-    shown.set_defaults(run=run_list)
-    remove = verbs.add_parser("remove", help="trust a profile's keys no longer")
-    add_data(remove)
+    add_command(verbs, "list", run_list, help="list them")
+    remove = add_command(verbs, "remove", run_remove, help="trust a profile's keys no longer")
     remove.add_argument("profile")
     remove.add_argument("--fingerprint", metavar="HEX", help="only this key")
-    remove.set_defaults(run=run_remove)
 
 
 def run_add(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.cli.opening import opened
-from orchestrator.cli.output import CommandFailed, add_data, settings_of
+from orchestrator.cli.output import CommandFailed, add_command, settings_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DEFAULT = "osv"
@@ -25,49 +25,43 @@ def add_parser(commands: Any) -> None:
         "(https://osv-vulnerabilities.storage.googleapis.com/Debian/all.zip). Berth fetches nothing by itself.",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    take = verbs.add_parser(
+    take = add_command(
+        verbs,
         "import",
+        run_import,
         help="put advisories in the place of those imported before",
         description="Images with continuous scanning, and those whose scan lacked knowledge, are scanned again.",
     )
-    add_data(take)
     take.add_argument("paths", type=Path, nargs="+", metavar="FILE", help="zip file, folder or JSON document")
     take.add_argument(
         "--name", default=_DEFAULT, help=f"what they are kept under, beside those of other names ({_DEFAULT})"
     )
     take.add_argument("--rescan", action="store_true", help="scan every image again that was scanned before")
-    take.set_defaults(run=run_import)
-    shown = verbs.add_parser("list", help="say what is imported")
-    add_data(shown)
-    shown.set_defaults(run=run_list)
-    remove = verbs.add_parser("remove", help="take advisories out of use")
-    add_data(remove)
+    add_command(verbs, "list", run_list, help="say what is imported")
+    remove = add_command(verbs, "remove", run_remove, help="take advisories out of use")
     remove.add_argument("name")
-    remove.set_defaults(run=run_remove)
 
 
 def run_import(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from registry.scanning.importing import CannotImport, import_osv
 
     if not _NAME.fullmatch(arguments.name):
         raise CommandFailed("--name has letters, digits, dots, dashes and underscores, 100 at most")
-    parts = build_parts(settings_of(arguments))
-    try:
-        done = import_osv(
-            parts.store,
-            parts.clock,
-            arguments.paths,
-            name=arguments.name,
-            rescan=arguments.rescan,
-            progress=_show_progress,
-        )
-    except CannotImport as trouble:
-        raise CommandFailed(str(trouble)) from trouble
-    finally:
-        parts.store.close()
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
+    with opened(settings_of(arguments)) as parts:
+        try:
+            done = import_osv(
+                parts.store,
+                parts.clock,
+                arguments.paths,
+                name=arguments.name,
+                rescan=arguments.rescan,
+                progress=_show_progress,
+            )
+        except CannotImport as trouble:
+            raise CommandFailed(str(trouble)) from trouble
+        finally:
+            if sys.stderr.isatty():
+                print(file=sys.stderr)
     print(f"{done.advisories} advisories about {done.packages} packages are in use as {arguments.name}.")
     if done.withdrawn or done.elsewhere:
         print(f"Left out: {done.withdrawn} withdrawn, {done.elsewhere} of ecosystems that are not looked for.")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from kit.settings import Settings
 from orchestrator.cli.opening import opened
-from orchestrator.cli.output import CommandFailed, add_data, settings_of
+from orchestrator.cli.output import CommandFailed, add_command, settings_of
 
 _VARIABLE = "BERTH_PEER_SECRET_ACCESS_KEY"
 
@@ -25,33 +25,29 @@ def add_parser(commands: Any) -> None:
         description="Name the Berths that ECR's replication rules may send images to, by region and account.",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    add = verbs.add_parser(
+    add = add_command(
+        verbs,
         "add",
+        run_add,
         help="name a Berth, or change how it is reached",
         description=f"The key's secret is read from {_VARIABLE}, or else from standard input. The key needs "
         "ecr:GetAuthorizationToken and ecr:ReplicateImage over there.",
     )
-    add_data(add)
     add.add_argument("region", help="region that the rules call it by")
     add.add_argument("endpoint", help="URL of its API, such as https://berth.example:7070")
     add.add_argument("--account", metavar="ID", help="its account (default: this Berth's)")
     add.add_argument("--access-key-id", required=True, metavar="ID", help="access key for it")
     add.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates to trust in place of the machine's")
-    add.set_defaults(run=run_add)
-    shown = verbs.add_parser("list", help="list them")
-    add_data(shown)
-    shown.set_defaults(run=run_list)
-    remove = verbs.add_parser("remove", help="forget one; nothing is sent there any more")
-    add_data(remove)
+    add_command(verbs, "list", run_list, help="list them")
+    remove = add_command(verbs, "remove", run_remove, help="forget one; nothing is sent there any more")
     remove.add_argument("region")
     remove.add_argument("--account", metavar="ID", help="its account (default: this Berth's)")
-    remove.set_defaults(run=run_remove)
 
 
 def run_add(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
-    parts = urlsplit(arguments.endpoint)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+    url = urlsplit(arguments.endpoint)
+    if url.scheme not in ("http", "https") or not url.hostname or url.username is not None:
         raise CommandFailed(f"{arguments.endpoint!r} is not the URL of an API, such as https://berth.example:7070")
     account = _account(arguments, settings)
     if (arguments.region, account) == (settings.region, settings.account):
@@ -62,27 +58,23 @@ def run_add(arguments: argparse.Namespace) -> int:
     secret = os.environ.get(_VARIABLE) or sys.stdin.readline().strip()
     if not secret:
         raise CommandFailed(f"the secret access key is missing: give it in {_VARIABLE} or on standard input")
-    from orchestrator.app import build_parts
     from state.replications import ReplicationPeer
 
-    berth = build_parts(settings)
-    try:
+    with opened(settings) as parts:
         peer = {
             "region": arguments.region,
             "account": account,
             "endpoint": arguments.endpoint,
             "access_key_id": arguments.access_key_id,
-            "secret": berth.secrets.encrypt(secret),
+            "secret": parts.secrets.encrypt(secret),
             "authority": authority,
-            "added_at": berth.clock.now(),
+            "added_at": parts.clock.now(),
         }
 
         def keep(session: Any) -> None:
             session.merge(ReplicationPeer(**peer))
 
-        berth.store.transact(keep)
-    finally:
-        berth.store.close()
+        parts.store.transact(keep)
     print(f"Region {arguments.region}, account {account}: {arguments.endpoint}")
     return 0
 
@@ -105,12 +97,10 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_remove(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from state.replications import get_peer
 
     settings = settings_of(arguments)
     account = _account(arguments, settings)
-    parts = build_parts(settings)
 
     def forget(session: Any) -> bool:
         peer = get_peer(session, arguments.region, account)
@@ -118,10 +108,8 @@ def run_remove(arguments: argparse.Namespace) -> int:
             session.delete(peer)
         return peer is not None
 
-    try:
+    with opened(settings) as parts:
         known = parts.store.transact(forget)
-    finally:
-        parts.store.close()
     if not known:
         raise CommandFailed(f"no peer is known for region {arguments.region} and account {account}")
     print(f"Region {arguments.region}, account {account}: forgotten")

@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.cli.asking import plain_table
-from orchestrator.cli.output import CommandFailed, add_data, settings_of
+from orchestrator.cli.opening import opened
+from orchestrator.cli.output import add_command, settings_of
 from orchestrator.cli.registry_gc import shown_bytes
 
 _TOLD_EVERY = 256 * 1024 * 1024
@@ -17,27 +18,24 @@ _TOLD_EVERY = 256 * 1024 * 1024
 
 def add_parser(commands: Any) -> None:
     """Add ``scrub`` beneath ``berth registry``."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "scrub",
+        run,
         help="read every blob again and name the damaged ones",
         description="Verify every blob against its digest. The registry does so by itself as well, a little at a time. "
         "Exit code 1 when a blob is damaged; pushing an image that needs it again is the cure.",
     )
-    add_data(parser)
     parser.add_argument("--found", action="store_true", help="read nothing; show what was found before")
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from orchestrator.app import build_parts
     from registry.scrub import scrub
-    from registry.storage import StorageError
     from state.scrubs import kept_totals, list_hurt
 
-    parts = build_parts(settings_of(arguments))
     blobs = read = 0
-    try:
+    with opened(settings_of(arguments)) as parts:
         if not arguments.found:
             total, size = parts.store.read(kept_totals)
             told = 0
@@ -47,10 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
                     told = read
                     print(f"{blobs}/{total} blobs, {shown_bytes(read)} of {shown_bytes(size)}", file=sys.stderr)
         hurt = parts.store.read(list_hurt)
-    except StorageError as error:
-        raise CommandFailed(f"the storage does not answer as it should: {error}") from error
-    finally:
-        parts.store.close()
     if arguments.json:
         print(json.dumps({"blobs": blobs, "bytes": read, "damaged": [asdict(each) for each in hurt]}))
         return 1 if hurt else 0

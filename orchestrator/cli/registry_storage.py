@@ -4,24 +4,24 @@ import argparse
 from typing import Any
 
 from orchestrator.cli.opening import opened
-from orchestrator.cli.output import add_data, settings_of
+from orchestrator.cli.output import add_command, settings_of
 
 
 def add_parser(commands: Any) -> None:
     """Add ``storage`` beneath ``berth registry``."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "storage",
+        run,
         help="whether the registry's storage is the one set here",
         description="Tell the identity of the registry's storage and of the one that is set here. Processes with "
         "another storage than the registry's take no blobs.",
     )
-    add_data(parser)
     parser.add_argument(
         "--adopt",
         action="store_true",
         help="from now on the one set here is the registry's: what the other one has, and this one has not, is lost",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
