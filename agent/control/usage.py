@@ -63,6 +63,8 @@ class UsageMeter:
                 "writeSizeBytes": _counter(usage.write_bytes),
             },
         }
+        if container.spec.restart:
+            rendered["restartStatsSet"] = {"restartCount": container.restart_count}
         if before and now > before.at:
             spent = (usage.cpu_ns - before.usage.cpu_ns) / 1e9 / (now - before.at).total_seconds()
             # As the ECS agent counts: per cent of the whole host.

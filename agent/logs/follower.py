@@ -53,6 +53,7 @@ class Follower:
         self._bytes = 0
         self._latest_ms = 0
         self._ended = threading.Event()
+        self._again = threading.Event()
         self._closed = threading.Event()
         self.ended_reading = threading.Event()
         self._stream: LogStream | None = None
@@ -63,11 +64,16 @@ class Follower:
     def end(self) -> None:
         """The container has ended: what there is to read now is all there will be."""
         self._ended.set()
+        self._again.set()
+
+    def resume(self) -> None:
+        """The container was started again: its log goes on."""
+        self._again.set()
 
     def close(self) -> None:
         """Stop reading, whatever is left."""
         self._closed.set()
-        self._ended.set()
+        self.end()
         if stream := self._stream:
             stream.close()
         with self._changed:
@@ -91,8 +97,9 @@ class Follower:
             if last:
                 break
             # The stream of a running container breaks only with the engine; else the container has ended, and
-            # word of it is on its way. The final reading begins when it is here.
-            self._clock.wait(self._ended, RETRY_MOST)
+            # word of it is on its way: it is over, and the final reading begins, or it was started again.
+            self._clock.wait(self._again, RETRY_MOST)
+            self._again.clear()
         self.ended_reading.set()
         self._woken(True)
 

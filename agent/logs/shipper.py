@@ -70,7 +70,10 @@ class LogShipper:
     def follow(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None:
         """Begin to ship, or carry on where an earlier run stopped. Idempotent."""
         with self._lock:
-            if runtime_id in self._followers or runtime_id in self._told:
+            if runtime_id in self._followers:
+                self._followers[runtime_id].resume()
+                return
+            if runtime_id in self._told:
                 return
             follower = Follower(
                 runtime=self._runtime,

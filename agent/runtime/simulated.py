@@ -166,6 +166,8 @@ class SimulatedRuntime:
                 box.state,
                 status=Status.RUNNING,
                 exit_code=None,
+                oom_killed=False,
+                finished_at=None,
                 started_at=now,
                 ports=self._publish(box),
                 health=Health.UNKNOWN if box.body.get("Healthcheck") else None,

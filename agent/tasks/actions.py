@@ -97,6 +97,11 @@ class Actions:
         runtime_id = container.runtime_id
         return lambda: self._examine(runtime_id)
 
+    def restart(self, task: Task, container: Container) -> Callable[[], Any]:
+        """Answers the state after the start, NotLaunched, None when the container is gone, or Later."""
+        spec, wanted, runtime_id = task.spec, container.spec, container.runtime_id
+        return lambda: self._restart(spec, wanted, runtime_id)
+
     def remove(self, task: Task) -> Callable[[], Any]:
         """Answers None when nothing is left of the task, or Later."""
         spec = task.spec
@@ -165,6 +170,18 @@ class Actions:
             return Later(because=str(error))
         return self._examine(runtime_id)
 
+    def _restart(self, spec: TaskSpec, wanted: ContainerSpec, runtime_id: str) -> Any:
+        try:
+            self._runtime.start(runtime_id)
+        except Temporary as error:
+            return Later(because=str(error))
+        except NotFound as error:
+            return None if self._examine(runtime_id) is None else _cannot_start(error, runtime_id)
+        except Refused as error:
+            return _cannot_start(error, runtime_id)
+        self._surroundings.started(spec, wanted, runtime_id)
+        return self._examine(runtime_id)
+
     def _examine(self, runtime_id: str) -> Any:
         try:
             return self._runtime.inspect(runtime_id)
@@ -184,3 +201,7 @@ class Actions:
             log.warning("task not removed", task=spec.arn, because=str(error))
             return Later(because=str(error))
         return None
+
+
+def _cannot_start(error: RuntimeTrouble, runtime_id: str) -> NotLaunched:
+    return NotLaunched(reason=f"CannotStartContainerError: {error}", runtime_id=runtime_id)

@@ -7,6 +7,7 @@ from agent.log import facts
 from agent.runtime import ContainerState, Event, Health, Kind, Status
 from agent.tasks.launch import Later, Launched, NotLaunched
 from agent.tasks.model import Container, Phase, Task
+from agent.tasks.spec import Desired
 
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 MISSING = "CannotInspectContainerError: the container was removed behind the agent's back"
@@ -27,7 +28,7 @@ def apply_outcome(task: Task, container: Container, outcome: Any, now: datetime)
             container.finished_at = now
             log.warning("container not started", task=task.arn, container=container.name, because=outcome.reason)
         case ContainerState():
-            apply_state(container, outcome, now)
+            apply_state(task, container, outcome, now)
         case None:
             end_of_missing(container, now)
         case Later():
@@ -47,7 +48,7 @@ def apply_event(container: Container, event: Event, now: datetime) -> None:
         _health(container, event.health, now)
 
 
-def apply_state(container: Container, state: ContainerState, now: datetime) -> None:
+def apply_state(task: Task, container: Container, state: ContainerState, now: datetime) -> None:
     """Take in what an inspection saw."""
     container.runtime_id = state.id
     if container.phase is Phase.STOPPED:
@@ -64,9 +65,15 @@ def apply_state(container: Container, state: ContainerState, now: datetime) -> N
     container.started_at = container.started_at or state.started_at or now
     if state.status is Status.RUNNING:
         container.phase = Phase.RUNNING
+        container.restart_due = False
         _health(container, state.health, now)
         return
+    policy = container.spec.restart
+    if policy and task.desired is Desired.RUNNING and policy.wants(state):
+        _restart(container, state)
+        return
     container.phase = Phase.STOPPED
+    container.restart_due = False
     container.exit_code = state.exit_code
     container.finished_at = state.finished_at or now
     if state.oom_killed:
@@ -84,6 +91,15 @@ def end_of_missing(container: Container, now: datetime) -> None:
         container.finished_at = now
 
 
+def _restart(container: Container, ended: ContainerState) -> None:
+    container.phase = Phase.RUNNING
+    container.restart_due = True
+    if ended.finished_at != container.ended_at:
+        container.ended_at = ended.finished_at
+        container.restart_count += 1
+        log.info("container to restart", container=ended.name, code=ended.exit_code, count=container.restart_count)
+
+
 def _launched(task: Task, container: Container, outcome: Launched, now: datetime) -> None:
     container.runtime_id = outcome.runtime_id
     container.digest = outcome.digest or container.digest
@@ -98,7 +114,7 @@ def _launched(task: Task, container: Container, outcome: Launched, now: datetime
     if container.spec.config.get("Healthcheck"):
         _health(container, Health.UNKNOWN, now)
     if outcome.state:
-        apply_state(container, outcome.state, now)
+        apply_state(task, container, outcome.state, now)
     log.info("container started", task=task.arn, container=container.name, id=outcome.runtime_id[:12])
 
 

@@ -111,7 +111,7 @@ class Board:
         health = container.health
         if container.phase is not Phase.STOPPED:
             if state is not None:
-                apply_state(container, state, self._clock.now())
+                apply_state(task, container, state, self._clock.now())
             elif container.runtime_id:
                 end_of_missing(container, self._clock.now())
             if state is not None and container.started_at:

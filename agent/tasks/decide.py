@@ -34,6 +34,13 @@ class Examine:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """Start the container again in its place."""
+
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     """The container will never run, and this is why."""
 
@@ -53,7 +60,7 @@ class Wait:
     until: datetime
 
 
-Decision = Launch | Stop | Examine | GiveUp | Remove | Wait
+Decision = Launch | Stop | Examine | Restart | GiveUp | Remove | Wait
 
 
 def decide(task: Task, now: datetime) -> list[Decision]:
@@ -70,6 +77,8 @@ def decide(task: Task, now: datetime) -> list[Decision]:
             decisions.append(Examine(container.name))
         elif task.desired is Desired.STOPPED:
             decisions += _stopping(task, container)
+        elif container.restart_due:
+            decisions.append(Restart(container.name))
         elif container.phase is Phase.PENDING:
             decisions += _starting(task, container, now)
     return decisions

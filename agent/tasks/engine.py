@@ -17,7 +17,7 @@ from agent.tasks import messages as m
 from agent.tasks.actions import Actions
 from agent.tasks.apply import apply_event, apply_outcome
 from agent.tasks.board import Board, ended_report
-from agent.tasks.decide import Examine, GiveUp, Launch, Remove, Stop, Wait, decide
+from agent.tasks.decide import Examine, GiveUp, Launch, Remove, Restart, Stop, Wait, decide
 from agent.tasks.files import TaskFiles
 from agent.tasks.model import Busy, Container, Phase, Task
 from agent.tasks.render import CONTAINER_LABEL, TASK_LABEL
@@ -259,6 +259,9 @@ class Engine:
                     case Examine(name):
                         task.containers[name].look_again = False
                         self._begin(task, name, Busy.EXAMINING, self._actions.examine)
+                    case Restart(name):
+                        self._keep_count(task)
+                        self._begin(task, name, Busy.RESTARTING, self._actions.restart)
                     case GiveUp(name, reason):
                         self._give_up(task, task.containers[name], reason)
                         again = True
@@ -274,6 +277,13 @@ class Engine:
         self._executor.run(
             action(task, container), lambda outcome: self.post(m.Done(task=arn, container=name, outcome=outcome))
         )
+
+    def _keep_count(self, task: Task) -> None:
+        """A restart is counted on the disk before it is begun; a full disk must not keep a container down."""
+        try:
+            self._files.save(task, self._board.raw[task.arn], sync=False)
+        except OSError as error:
+            log.error("task not saved", task=task.arn, because=str(error))
 
     def _give_up(self, task: Task, container: Container, reason: str) -> None:
         container.phase = Phase.STOPPED

@@ -102,6 +102,8 @@ def _container_state(container: Container) -> dict[str, Any]:
         "startedAt": _instant(container.started_at),
         "finishedAt": _instant(container.finished_at),
         "logged": container.logged,
+        "restartCount": container.restart_count,
+        "endedAt": _instant(container.ended_at),
     }
 
 
@@ -126,6 +128,8 @@ def _restore(task: Task, state: dict[str, Any]) -> None:
         container.started_at = _moment(known["startedAt"])
         container.finished_at = _moment(known["finishedAt"])
         container.logged = known["logged"]
+        container.restart_count = known.get("restartCount", 0)
+        container.ended_at = _moment(known.get("endedAt"))
 
 
 def _instant(at: datetime | None) -> str | None:

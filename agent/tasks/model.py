@@ -22,11 +22,16 @@ class Busy(StrEnum):
     LAUNCHING = "launching"
     STOPPING = "stopping"
     EXAMINING = "examining"
+    RESTARTING = "restarting"
 
 
 @dataclass(slots=True, kw_only=True)
 class Container:
-    """One container of a task. ``logged`` becomes true once nothing of its log is left to ship."""
+    """One container of a task. ``logged`` becomes true once nothing of its log is left to ship.
+
+    ``started_at`` is the first start. A container that ended and is to be started again stays RUNNING meanwhile, with
+    ``restart_due``; ``ended_at`` tells which end was counted last, so that none is counted twice.
+    """
 
     spec: ContainerSpec
     phase: Phase = Phase.PENDING
@@ -44,6 +49,9 @@ class Container:
     attempts: int = 0
     retry_at: datetime | None = None
     logged: bool = True
+    restart_due: bool = False
+    restart_count: int = 0
+    ended_at: datetime | None = None
 
     @property
     def name(self) -> str:

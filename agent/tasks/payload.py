@@ -24,6 +24,7 @@ from agent.tasks.reading import (
     whole,
     yes_or_no,
 )
+from agent.tasks.restarting import read_restart_policy
 from agent.tasks.spec import (
     DEFAULT_STOP,
     Condition,
@@ -158,6 +159,7 @@ def _container(
         registry_auth=_registry_auth(raw, where, keys),
         start_timeout=timedelta(seconds=start) if start else None,
         stop_timeout=timedelta(seconds=stop) if stop is not None else DEFAULT_STOP,
+        restart=read_restart_policy(raw, where),
     )
     for override_raw in (embedded(raw, "overrides", where), override):
         if override_raw:

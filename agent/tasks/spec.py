@@ -6,6 +6,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from agent.tasks.restarting import RestartPolicy
+
 DEFAULT_STOP = timedelta(seconds=30)
 
 
@@ -116,6 +118,7 @@ class ContainerSpec:
     registry_auth: RegistryAuth | None = None
     start_timeout: timedelta | None = None
     stop_timeout: timedelta = DEFAULT_STOP
+    restart: RestartPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
