@@ -28,6 +28,14 @@ class Upstream:
         self.failing: dict[str, int] = {}
         # GETs of these wait until the event is set.
         self.gates: dict[str, threading.Event] = {}
+        # GETs of these wait in the middle of the body.
+        self.halfway: dict[str, threading.Event] = {}
+        # GETs of these end after so many bytes of what was asked for, one number a time.
+        self.breaking: dict[str, list[int]] = {}
+        # How Range headers are answered: ``honest``, ``ignored``, or with ``other`` bytes than those asked for.
+        self.ranges = "honest"
+        # The Range headers that came.
+        self.ranged: list[str] = []
         self.authorization: str | None = None
         self.address = ""
         self.lock = threading.Lock()
@@ -72,8 +80,23 @@ class Upstream:
                 with self.lock:
                     self.fetched[last] += 1
             media_type, body = self.things[path]
-            digest = {"Docker-Content-Digest": sha256(body)} if "/manifests/" in path else {}
-            self._send(handler, 200, media_type, body, digest)
+            headers = {"Docker-Content-Digest": sha256(body)} if "/manifests/" in path else {}
+            status, body, headers = self._part(handler, body, headers)
+            self._send(handler, status, media_type, body, headers)
+
+    def _part(
+        self, handler: BaseHTTPRequestHandler, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, bytes, dict[str, str]]:
+        """What a Range header of the form ``bytes=N-`` asks for."""
+        wanted = handler.headers.get("Range")
+        if wanted is None:
+            return 200, body, headers
+        with self.lock:
+            self.ranged.append(wanted)
+        if self.ranges == "ignored":
+            return 200, body, headers
+        first = int(wanted.removeprefix("bytes=").removesuffix("-")) - (1 if self.ranges == "other" else 0)
+        return 206, body[first:], {**headers, "Content-Range": f"bytes {first}-{len(body) - 1}/{len(body)}"}
 
     def _send(
         self, handler: BaseHTTPRequestHandler, status: int, kind: str, body: bytes, headers: dict[str, str]
@@ -82,8 +105,19 @@ class Upstream:
         for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
             handler.send_header(name, value)
         handler.end_headers()
-        if handler.command == "GET":
-            handler.wfile.write(body)
+        if handler.command != "GET":
+            return
+        last = handler.path.partition("?")[0].rpartition("/")[2]
+        if breaks := self.breaking.get(last):
+            handler.wfile.write(body[: breaks.pop(0)])
+            handler.close_connection = True
+            return
+        middle = len(body) // 2
+        handler.wfile.write(body[:middle])
+        handler.wfile.flush()
+        if last in self.halfway:
+            self.halfway[last].wait(60)
+        handler.wfile.write(body[middle:])
 
 
 @contextmanager
