@@ -7,8 +7,8 @@ layers are left to the garbage collector.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 
+from kit.wildcards import matches_pattern
 from registry.errors import (
     ManifestBlobUnknown,
     ManifestUnknown,
@@ -105,7 +105,7 @@ def missing_parts(session: Session, repository: str, manifest: Manifest) -> list
 
 def is_immutable(repository: Repository, tag: str) -> bool:
     """Whether the tag, once given, stays with its image."""
-    excluded = any(fnmatchcase(tag, each["filter"]) for each in repository.mutability_filters)
+    excluded = any(matches_pattern(each["filter"], tag) for each in repository.mutability_filters)
     match repository.tag_mutability:
         case "IMMUTABLE":
             return True

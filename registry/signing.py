@@ -10,13 +10,13 @@ import json
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
+from kit.wildcards import matches_pattern
 from registry.storage import NotStored, Storage
 from state.blobs import linked_sizes
 from state.images import get_image, get_tag, list_referrers
@@ -71,7 +71,7 @@ def profiles_of(rules: Sequence[Mapping[str, Any]], repository: str) -> list[str
         rule["signingProfileArn"]
         for rule in rules
         if not rule.get("repositoryFilters")
-        or any(fnmatchcase(repository, each["filter"]) for each in rule["repositoryFilters"])
+        or any(matches_pattern(each["filter"], repository) for each in rule["repositoryFilters"])
     ]
     return list(dict.fromkeys(found))
 

@@ -4,10 +4,11 @@ Source: Amazon ECR user guide, "Lifecycle policy properties" and "Lifecycle poli
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from kit.wildcards import matches_pattern
 
 MOST_RULES = 50
 MOST_WILDCARDS = 4
@@ -23,12 +24,13 @@ class BadPolicy(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule. ``patterns`` must all be met, each by some tag; a prefix is the pattern ``prefix*``."""
+    """One rule. ``patterns`` and ``prefixes`` must all be met, each by some tag; only in patterns is ``*`` special."""
 
     priority: int
     # ``tagged``, ``untagged`` or ``any``.
     tag_status: str
-    patterns: tuple[re.Pattern[str], ...] = ()
+    patterns: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
     # Of the images it looks at: STANDARD or ARCHIVE.
     storage_class: str = STANDARD
     count_type: str
@@ -43,7 +45,11 @@ class Rule:
             return True
         if self.tag_status == "untagged":
             return not tags
-        return bool(tags) and all(any(pattern.fullmatch(tag) for tag in tags) for pattern in self.patterns)
+        return (
+            bool(tags)
+            and all(any(tag.startswith(prefix) for tag in tags) for prefix in self.prefixes)
+            and all(any(matches_pattern(pattern, tag) for tag in tags) for pattern in self.patterns)
+        )
 
 
 def read_policy(text: str) -> tuple[Rule, ...]:
@@ -88,6 +94,7 @@ def _rule(given: Any, where: str) -> Rule:
         priority=_whole(rule.get("rulePriority"), f"{where}.rulePriority"),
         tag_status=_tag_status(selection, f"{where}.selection"),
         patterns=_patterns(selection, f"{where}.selection"),
+        prefixes=_texts(selection, "tagPrefixList", f"{where}.selection"),
         storage_class=storage_class.upper(),
         count_type=count_type,
         count=_whole(selection.get("countNumber"), f"{where}.selection.countNumber"),
@@ -135,21 +142,22 @@ def _tag_status(selection: dict[str, Any], where: str) -> str:
     return str(status)
 
 
-def _patterns(selection: dict[str, Any], where: str) -> tuple[re.Pattern[str], ...]:
-    if selection.get("tagStatus") != "tagged":
+def _patterns(selection: dict[str, Any], where: str) -> tuple[str, ...]:
+    given = _texts(selection, "tagPatternList", where)
+    for each in given:
+        if each.count("*") > MOST_WILDCARDS:
+            raise BadPolicy(f"{where}.tagPatternList has more than {MOST_WILDCARDS} wildcards in '{each}'")
+    return given
+
+
+def _texts(selection: dict[str, Any], member: str, where: str) -> tuple[str, ...]:
+    if selection.get("tagStatus") != "tagged" or member not in selection:
         return ()
-    member = "tagPatternList" if "tagPatternList" in selection else "tagPrefixList"
     given = selection[member]
     fits = isinstance(given, list) and given and all(isinstance(each, str) and 0 < len(each) <= 300 for each in given)
     if not fits:
         raise BadPolicy(f"{where}.{member} must be a list of texts, and not empty")
-    if member == "tagPrefixList":
-        return tuple(re.compile(re.escape(each) + ".*", re.DOTALL) for each in given)
-    for each in given:
-        if each.count("*") > MOST_WILDCARDS:
-            raise BadPolicy(f"{where}.{member} has more than {MOST_WILDCARDS} wildcards in '{each}'")
-    # Runs of wildcards say the same as one, and would make the expression slow.
-    return tuple(re.compile(".*".join(map(re.escape, re.split(r"\*+", each))), re.DOTALL) for each in given)
+    return tuple(given)
 
 
 def _object(given: Any, where: str, members: set[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from kit.wildcards import matches_pattern
 from state.images import Image
 from state.registry_rules import SCANNING, get_rules
 from state.repositories import Repository, get_repository, list_repositories
@@ -92,21 +93,4 @@ def is_scanned(image: Image) -> bool:
 
 def matches(pattern: str, name: str) -> bool:
     """Whether a filter, in which ``*`` stands for any characters, matches; one without any matches what holds it."""
-    return matches_wholly(pattern if "*" in pattern else f"*{pattern}*", name)
-
-
-def matches_wholly(pattern: str, name: str) -> bool:
-    """Whether the whole name matches the pattern. Without regular expressions, which many stars make slow."""
-    first, *middle = pattern.split("*")
-    if not middle:
-        return name == pattern
-    last = middle.pop()
-    if not name.startswith(first) or not name.endswith(last) or len(name) < len(first) + len(last):
-        return False
-    at, end = len(first), len(name) - len(last)
-    for part in middle:
-        found = name.find(part, at, end)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return True
+    return matches_pattern(pattern if "*" in pattern else f"*{pattern}*", name)

@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from kit.aws.errors import InvalidParameterException
+from kit.wildcards import matches_pattern
 
 Test = Callable[[Any], bool]
 Step = str | int | None  # a member, an index, or every element
@@ -175,31 +177,10 @@ def _comparison(steps: tuple[Step, ...], sign: str, wanted: Token) -> Test:
     if wanted.text.startswith("%"):
         raise _bad("regular expressions (%…%) are not supported by Berth")
     text = re.sub(r"\\(.)", r"\1", wanted.text[1:-1]) if wanted.kind == "string" else wanted.text
-    like = _wildcards(text)
+    like = partial(matches_pattern, text)
     if sign == "=":
         return lambda document: any(isinstance(value, str) and like(value) for value in _select(document, steps))
     return lambda document: any(not (isinstance(value, str) and like(value)) for value in _select(document, steps))
-
-
-def _wildcards(text: str) -> Callable[[str], bool]:
-    """Whether a text equals ``text`` with each ``*`` standing for anything; never slower than linear per part."""
-    first, *parts = text.split("*")
-    if not parts:
-        return lambda value: value == text
-    last = parts.pop()
-
-    def like(value: str) -> bool:
-        if len(value) < len(first) + len(last) or not (value.startswith(first) and value.endswith(last)):
-            return False
-        at, end = len(first), len(value) - len(last)
-        for part in parts:
-            found = value.find(part, at, end)
-            if found < 0:
-                return False
-            at = found + len(part)
-        return True
-
-    return like
 
 
 def _number_comparison(steps: tuple[Step, ...], sign: str, wanted: Decimal) -> Test:

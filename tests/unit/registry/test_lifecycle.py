@@ -122,9 +122,10 @@ def test_every_pattern_must_be_met_by_some_tag() -> None:
     assert fated(text, *images) == {"both": 1, "one": 1}
 
 
-def test_prefixes_are_taken_literally() -> None:
-    text = policy(rule(tagStatus="tagged", tagPrefixList=["v1."], **DAYS))
-    assert fated(text, image("yes", "v1.0", age=2), image("no", "v10", age=2)) == {"yes": 1}
+@pytest.mark.parametrize(("prefix", "expected"), [("v1.", {"yes": 1}), ("v*", {}), ("*", {})])
+def test_prefixes_are_taken_literally(prefix: str, expected: dict[str, int]) -> None:
+    text = policy(rule(tagStatus="tagged", tagPrefixList=[prefix], **DAYS))
+    assert fated(text, image("yes", "v1.0", age=2), image("no", "v10", age=2)) == expected
 
 
 def test_an_image_belongs_to_the_first_rule_it_meets_even_when_that_rule_keeps_it() -> None:
