@@ -12,7 +12,7 @@ from orchestrator.api.ecr.errors import (
     UnableToDecryptSecretValueException,
     UnsupportedUpstreamRegistryException,
 )
-from orchestrator.api.ecr.finding import page_start
+from orchestrator.api.ecr.finding import check_registry, page_start
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
 from orchestrator.errand import Errand
@@ -31,7 +31,7 @@ WAKE = "pull_through_rules"
 @ecr.operation("CreatePullThroughCacheRule")
 def create_pull_through_cache_rule(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """From now on names beneath the prefix are pulled from the upstream registry."""
-    _check_registry(call, request)
+    check_registry(call, request)
     prefix, url = bare(request["ecrRepositoryPrefix"]), request["upstreamRegistryUrl"]
     address = _address(call, url)
     known = name_of(address)
@@ -96,7 +96,7 @@ def delete_pull_through_cache_rule(call: Call, request: dict[str, Any]) -> dict[
 def describe_pull_through_cache_rules(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """The rules named, or all of them by prefix, a page at a time."""
     members = ("upstreamRegistryUrl", "upstreamRegistry", "createdAt", "updatedAt")
-    _check_registry(call, request)
+    check_registry(call, request)
     prefixes, token = request.get("ecrRepositoryPrefixes"), request.get("nextToken")
     if prefixes:
         if token or request.get("maxResults"):
@@ -139,7 +139,7 @@ def validate_pull_through_cache_rule(errand: Errand, request: dict[str, Any]) ->
 
 
 def _find(call: Call, request: dict[str, Any]) -> PullThroughRule:
-    _check_registry(call, request)
+    check_registry(call, request)
     prefix = bare(request["ecrRepositoryPrefix"])
     rule = get_rule(call.session, prefix)
     if rule is None:
@@ -148,12 +148,6 @@ def _find(call: Call, request: dict[str, Any]) -> PullThroughRule:
             f"'{call.settings.account}'"
         )
     return rule
-
-
-def _check_registry(call: Call, request: dict[str, Any]) -> None:
-    account = request.get("registryId") or call.settings.account
-    if account != call.settings.account:
-        raise InvalidParameterException(f"There is no registry with id '{account}' here.")
 
 
 def _address(call: Call, url: str) -> Address:

@@ -37,6 +37,13 @@ def find_named_repository(call: Call, request: Mapping[str, Any]) -> Repository:
         return find_repository(call.session, name, account)
 
 
+def check_registry(call: Call, request: Mapping[str, Any]) -> None:
+    """Raise InvalidParameterException unless ``registryId`` is this registry's, where it is given."""
+    account = request.get("registryId") or call.settings.account
+    if account != call.settings.account:
+        raise InvalidParameterException(f"There is no registry with id '{account}' here.")
+
+
 def make_room_for(call: Call, request: Mapping[str, Any]) -> None:
     """Make the repository that is pushed to, where it is missing and a creation template says how."""
     name, account = request["repositoryName"], request.get("registryId") or call.settings.account

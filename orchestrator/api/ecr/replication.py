@@ -14,7 +14,7 @@ from orchestrator.api.ecr.errors import (
     ReplicationBackfillInvalidStatusException,
     ReplicationBackfillNotFoundException,
 )
-from orchestrator.api.ecr.finding import Missed, find_named_repository, look_up
+from orchestrator.api.ecr.finding import Missed, check_registry, find_named_repository, look_up
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
 from registry.replication.enqueue import LOOP
@@ -89,7 +89,7 @@ def describe_image_replication_status(call: Call, request: dict[str, Any]) -> di
 @ecr.operation("StartReplicationBackfill")
 def start_replication_backfill(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Send what the rules would have sent, had it been pushed after them, to one of their destinations."""
-    _own(call, request)
+    check_registry(call, request)
     to = read_destination(request["destination"])
     if to not in all_destinations(_rules(call)):
         raise InvalidParameterException("The destination is in none of the registry's replication rules.")
@@ -122,7 +122,7 @@ def stop_replication_backfill(call: Call, request: dict[str, Any]) -> dict[str, 
 @ecr.operation("ListReplicationBackfills")
 def list_replication_backfills(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """The registry's backfills, the latest first, with their progress."""
-    _own(call, request)
+    check_registry(call, request)
     told = [
         backfill
         for backfill in list_backfills(call.session)
@@ -180,13 +180,8 @@ def _here(call: Call) -> Destination:
     return Destination(region=call.settings.region, account=call.settings.account)
 
 
-def _own(call: Call, request: Mapping[str, Any]) -> None:
-    if request.get("registryId", call.settings.account) != call.settings.account:
-        raise InvalidParameterException(f"There is no registry with id '{request['registryId']}' here.")
-
-
 def _find(call: Call, request: Mapping[str, Any]) -> ReplicationBackfill:
-    _own(call, request)
+    check_registry(call, request)
     backfill = get_backfill(call.session, request["replicationBackfillId"].lower())
     if backfill is None:
         raise ReplicationBackfillNotFoundException(

@@ -10,7 +10,7 @@ from orchestrator.api.ecr.errors import (
     RepositoryAlreadyExistsException,
     RepositoryNotEmptyException,
 )
-from orchestrator.api.ecr.finding import find_named_repository, page_start
+from orchestrator.api.ecr.finding import check_registry, find_named_repository, page_start
 from orchestrator.api.ecr.tags import checked_tags
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
@@ -30,9 +30,8 @@ _PAGE = 100
 @ecr.operation("CreateRepository")
 def create_repository(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """An empty repository. Its name is for good."""
-    name, account = request["repositoryName"], request.get("registryId") or call.settings.account
-    if account != call.settings.account:
-        raise InvalidParameterException(f"There is no registry with id '{account}' here.")
+    name, account = request["repositoryName"], call.settings.account
+    check_registry(call, request)
     mutability = request.get("imageTagMutability") or "MUTABLE"
     filters = checked_filters(mutability, request.get("imageTagMutabilityExclusionFilters") or [])
     encryption = request.get("encryptionConfiguration") or {"encryptionType": "AES256"}
