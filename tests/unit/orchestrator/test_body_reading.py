@@ -1,6 +1,5 @@
 """Bodies read into the application's memory: every byte once and in order, whatever the client does."""
 
-import asyncio
 import random
 import socket
 import ssl
@@ -12,17 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from kit.certificates import ensure_certificates
 from orchestrator.cli.body_reading import READ_BODY
-from orchestrator.cli.bounded_http import BoundedHttp
-from orchestrator.cli.serve import listen
+from tests.support.bounded_server import BoundedServer
 
 BODY = random.Random(7).randbytes(3_000_000)
 
 
-class Server:
+class Server(BoundedServer):
     """Reads every body ``size`` bytes at a time, and notes the lengths and what was amiss."""
 
     def __init__(self, **config: Any) -> None:
@@ -34,24 +31,9 @@ class Server:
         self.trouble: list[type[Exception]] = []
         self.done = threading.Semaphore(0)
         self.began = threading.Semaphore(0)
-        self._socket = listen("127.0.0.1", 0, "test")
-        self._server = uvicorn.Server(
-            uvicorn.Config(self._app, http=BoundedHttp, interface="asgi3", log_config=None, lifespan="off", **config)
-        )
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._socket])))
-        self._thread.start()
+        super().__init__(**config)
 
-    def connect(self) -> socket.socket:
-        connection = socket.create_connection(self._socket.getsockname())
-        connection.settimeout(30)
-        return connection
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
-
-    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
         read, buffer, body = scope["extensions"][READ_BODY], memoryview(bytearray(self.size)), bytearray()
         try:
             while self.most is None or len(self.lengths) < self.most:

@@ -1,46 +1,29 @@
 """Heads within bounds: strangers can neither fill the memory nor hold a connection for ever."""
 
-import asyncio
 import socket
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 
 from orchestrator.cli import bounded_http
-from orchestrator.cli.bounded_http import LARGEST_HEAD, BoundedHttp
-from orchestrator.cli.serve import listen
+from orchestrator.cli.bounded_http import LARGEST_HEAD
+from tests.support.bounded_server import BoundedServer
 
 PIECE = b"a" * 16 * 1024
 # What the kernel's buffers on the way may swallow, and some more.
 PLENTY = 64 * 1024 * 1024
 
 
-class Server:
+class Server(BoundedServer):
     """An application that counts what it is sent, on a socket of its own."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.headers: list[dict[bytes, bytes]] = []
-        self._socket = listen("127.0.0.1", 0, "test")
-        config = uvicorn.Config(self._app, http=BoundedHttp, interface="asgi3", log_config=None, lifespan="off")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._socket])))
-        self._thread.start()
+        super().__init__()
 
-    def connect(self) -> socket.socket:
-        connection = socket.create_connection(self._socket.getsockname())
-        connection.settimeout(30)
-        return connection
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
-
-    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
         while more:
             message = await receive()
