@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from agent.cgroup import CannotLimit, Cgroup, Limit
 from agent.control.acs import Acs
-from agent.control.aws import ApiError, Aws, Unreachable
+from agent.control.aws import NO_KEYS, ApiError, Aws, Unreachable
+from agent.control.joining import HostKey
 from agent.control.registration import Doors, Offer, discover, register
 from agent.control.reporter import THREADS, Reporter
 from agent.control.session import Session
@@ -67,10 +68,11 @@ class Agent:
         self._aws = Aws(
             endpoint=settings.endpoint,
             region=settings.region,
-            keys=settings.keys,
+            keys=settings.keys or NO_KEYS,
             clock=self._clock,
             ca_bundle=settings.ca_bundle,
         )
+        self._host_key = HostKey(settings.data, settings.keys)
         self._stop = threading.Event()
         self._doors: Doors | None = None
         self._info = EngineInfo(version="", architecture="", cpus=1, memory_mib=0)
@@ -82,7 +84,7 @@ class Agent:
         self._stop.set()
 
     def run(self) -> None:
-        """Run until told to stop. Raises NoCluster."""
+        """Run until told to stop. Raises NoCluster, CannotJoin."""
         log.info("agent started", id=self._identity.id, cluster=self._identity.cluster)
         try:
             if self._ask_engine():
@@ -188,9 +190,19 @@ class Agent:
         return self._insist(lambda: self._runtime.list(labels), "containers not listed", RuntimeTrouble) or ()
 
     def _join(self) -> bool:
-        """Register and find the sockets, for as long as it takes. Raises NoCluster."""
+        """Register and find the sockets, for as long as it takes. Raises NoCluster, CannotJoin."""
 
         def join() -> Doors:
+            self._host_key.take_up(self._aws)
+            try:
+                return offer()
+            except ApiError as error:
+                if not self._host_key.lost(error):
+                    raise
+                self._host_key.take_up(self._aws)
+                return offer()
+
+        def offer() -> Doors:
             self._identity = register(self._aws, self._identity, self._identity_file, self._offer(), self._info)
             return discover(self._aws, self._identity)
 

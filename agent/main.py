@@ -1,6 +1,7 @@
 """The agent's process: read the settings, take the lock, run until SIGTERM. Containers are left running.
 
-Exit codes: 0 told to stop; 2 cannot start like this; 3 another agent works on the data directory.
+Exit codes: 0 told to stop; 2 cannot start like this; 3 another agent works on the data directory; 4 the control plane
+has no such cluster, or will not have this host.
 """
 
 import os
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 from agent import log as logging
 from agent.app import Agent
+from agent.control.joining import CannotJoin
 from agent.control.registration import NoCluster
 from agent.evict import evict
 from agent.identity import AlreadyRunning, DataLock, IdentityFile, OtherCluster
@@ -58,7 +60,7 @@ def run(settings: AgentSettings) -> int:
         signal.signal(number, lambda *_: agent.stop())
     try:
         agent.run()
-    except NoCluster as error:
+    except (NoCluster, CannotJoin) as error:
         print(f"agent: {error}", file=sys.stderr)
         return NO_CLUSTER
     finally:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from agent.control.aws import Keys
 from agent.gpus import is_gpu_id
 from agent.images import PullBehavior
+from kit.aws.joining import read_token
 
 STANDARD = ("CPU", "MEMORY", "PORTS", "PORTS_UDP", "GPU")
 DEFAULT_CIDR = "10.233.0.0/20"
@@ -33,7 +34,7 @@ class AgentSettings:
     cluster: str
     data: Path
     region: str
-    keys: Keys
+    keys: Keys | None
     docker_host: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     cpu: int = 0
@@ -56,8 +57,9 @@ def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
     parser = parser or argparse.ArgumentParser(
         prog="python -m agent",
         description="Join this host to a Berth cluster and run its tasks on the local container engine.",
-        epilog="Keys and region come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and"
-        " AWS_DEFAULT_REGION, or from the file credentials.json (mode 0600) in the data directory. AWS_CA_BUNDLE"
+        epilog="What the agent joins with comes from BERTH_JOIN_TOKEN, or from AWS_ACCESS_KEY_ID,"
+        " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or from credentials.json (mode 0600) in the data directory;"
+        " once joined it has a key of its own there. AWS_DEFAULT_REGION is the region, AWS_CA_BUNDLE"
         " names a file of certificates to trust.",
     )
     add = parser.add_argument
@@ -98,13 +100,9 @@ def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", options.awsvpc_network):
         raise BadSettings(f"--awsvpc-network: {options.awsvpc_network!r} is not a name for a network")
     kept = _kept_credentials(options.data)
-    keys = Keys(
-        access_key=environment.get("AWS_ACCESS_KEY_ID") or kept.get("access_key_id", ""),
-        secret_key=environment.get("AWS_SECRET_ACCESS_KEY") or kept.get("secret_access_key", ""),
-        session_token=environment.get("AWS_SESSION_TOKEN") or kept.get("session_token") or None,
-    )
-    if not keys.access_key or not keys.secret_key:
-        raise BadSettings("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    keys = _keys(environment, kept)
+    if keys is None and not (options.data / "host-key.json").exists():
+        raise BadSettings("no credentials: set BERTH_JOIN_TOKEN, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     return AgentSettings(
         endpoint=options.endpoint,
         cluster=options.cluster,
@@ -129,6 +127,22 @@ def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -
         ca_bundle=environment.get("AWS_CA_BUNDLE", ""),
         verbose=options.verbose,
     )
+
+
+def _keys(environment: Mapping[str, str], kept: Mapping[str, str]) -> Keys | None:
+    """What the agent may join with: a join token before all else."""
+    if environment.get("BERTH_JOIN_TOKEN"):
+        try:
+            key_id, secret = read_token(environment["BERTH_JOIN_TOKEN"])
+        except ValueError as error:
+            raise BadSettings(f"BERTH_JOIN_TOKEN: {error}") from error
+        return Keys(access_key=key_id, secret_key=secret)
+    keys = Keys(
+        access_key=environment.get("AWS_ACCESS_KEY_ID") or kept.get("access_key_id", ""),
+        secret_key=environment.get("AWS_SECRET_ACCESS_KEY") or kept.get("secret_access_key", ""),
+        session_token=environment.get("AWS_SESSION_TOKEN") or kept.get("session_token") or None,
+    )
+    return keys if keys.access_key and keys.secret_key else None
 
 
 def _kept_credentials(data: Path) -> Mapping[str, str]:

@@ -13,11 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse
 
 from kit.aws.asgi import AwsApp
 from kit.aws.gateway import Gateway
+from kit.aws.joining import JOIN_PATH
 from kit.aws.service import Service
 from kit.aws.sigv4 import Key
 from kit.clock import Clock, SystemClock
@@ -29,6 +30,7 @@ from kit.settings import BadSetting, Settings
 from orchestrator.agents.acs import AgentSockets
 from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.heartbeat import Heartbeat
+from orchestrator.agents.joining import Joining
 from orchestrator.agents.presence import Presence
 from orchestrator.agents.tcs import TelemetrySockets
 from orchestrator.errand import Tools, make_tools
@@ -140,6 +142,7 @@ def create_api(parts: Parts) -> FastAPI:
     presence = Presence(parts.store, parts.clock)
     agents = AgentSockets(parts.store, parts.clock, parts.settings, handshake, presence)
     telemetry = TelemetrySockets(parts.store, handshake)
+    joining = Joining(parts.store, parts.clock, parts.find_key, parts.secrets, parts.settings)
     aws = AwsApp(create_gateway(parts), max_body=parts.settings.max_body, threads=parts.settings.threads)
     heartbeat = Runner(Heartbeat(presence, agents.compare), parts.clock)
 
@@ -158,6 +161,10 @@ def create_api(parts: Parts) -> FastAPI:
     @app.get("/healthz")
     async def healthz() -> JSONResponse:
         return await anyio.to_thread.run_sync(check_health, parts.store)
+
+    @app.post(JOIN_PATH)
+    async def join(request: Request) -> JSONResponse:
+        return await joining.serve(request)
 
     @app.websocket("/acs/ws")
     async def acs(socket: WebSocket) -> None:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from kit.aws.errors import ServiceUnavailable
+from kit.aws.joining import JOIN_ACTION
 from kit.aws.sigv4 import Caller, Key
 from kit.clock import Clock
 from kit.files import read_or_create, write_private
@@ -25,7 +26,7 @@ from state.leases import claim_lease
 from state.store import Session, Store, StoreUnavailable
 
 # What the protocol of the ECS agent, its awslogs driver and its image pulls call, and nothing else.
-AGENT_ACTIONS = (
+HOST_ACTIONS = (
     "ecs:CreateCluster",
     "ecs:DescribeClusters",
     "ecs:RegisterContainerInstance",
@@ -49,6 +50,9 @@ AGENT_ACTIONS = (
     "logs:PutLogEvents",
     "sts:GetCallerIdentity",
 )
+# With a key that may join a host may also ask where the registry is: the token that comes with the answer is good for
+# what its key may do, and that is nothing.
+JOIN_ACTIONS = (JOIN_ACTION, "ecr:GetAuthorizationToken", "sts:GetCallerIdentity")
 # How long a replica may still accept a key that was revoked elsewhere.
 FRESH = timedelta(seconds=3)
 MOST_CACHED = 1024
@@ -94,13 +98,14 @@ def ensure_root_key(store: Store, settings: Settings, secrets: SecretBox, clock:
 def ensure_agent_key(
     store: Store, settings: Settings, secrets: SecretBox, clock: Clock, *, name: str = "local"
 ) -> tuple[str, str]:
-    """Id and secret of a key that may do what an agent does and nothing else; the same for the same name.
+    """Id and secret of a key with which hosts may join and nothing else; the same for the same name.
 
-    For the local agents it may be given in the settings, as the root key may. Raises BadSetting.
+    Each agent that joins gets a key of its own. This one may be given in the settings, as the root key may. Raises
+    BadSetting.
     """
     principal = f"arn:aws:iam::{settings.account}:user/berth/agent/{name}"
     given = _given_key(settings, "agent") if name == "local" else None
-    return _ensure_key(store, secrets, clock, principal=principal, actions=AGENT_ACTIONS, given=given)
+    return _ensure_key(store, secrets, clock, principal=principal, actions=JOIN_ACTIONS, given=given)
 
 
 def find_key(
@@ -126,6 +131,10 @@ def find_key(
                 remembered.pop(access_key_id, None)
                 return None
             key = _open(row, secrets)
+            if row.speaks_for == "":
+                # Its host registers at any moment, and must be known from then on.
+                remembered.pop(access_key_id, None)
+                return key
             remembered[access_key_id] = (key, now)
             remembered.move_to_end(access_key_id)
             while len(remembered) > most:
@@ -255,5 +264,6 @@ def _key(row: AccessKey, *, secret: str, token: str | None) -> Key:
             principal_arn=row.principal_arn,
             account=row.principal_arn.split(":")[4],
             actions=tuple(row.actions),
+            speaks_for=row.speaks_for,
         ),
     )

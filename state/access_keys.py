@@ -7,6 +7,7 @@ from sqlalchemy import String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base
+from state.container_instances import ContainerInstance
 
 
 class AccessKey(Base):
@@ -23,6 +24,8 @@ class AccessKey(Base):
     actions: Mapped[list[str]]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     created_at: Mapped[datetime]
+    # On the key of a host's agent: its container instance, or nothing until it has registered. On others null.
+    speaks_for: Mapped[str | None] = mapped_column(String(36), index=True)
 
 
 def get_access_key(session: Session, key_id: str) -> AccessKey | None:
@@ -36,6 +39,20 @@ def list_principal_keys(session: Session, principal_arn: str) -> Sequence[Access
         .where(AccessKey.principal_arn == principal_arn, AccessKey.session_token.is_(None))
         .order_by(AccessKey.created_at, AccessKey.id)
     ).all()
+
+
+def list_host_keys(session: Session) -> Sequence[AccessKey]:
+    """The keys of all hosts' agents, oldest first."""
+    return session.scalars(
+        select(AccessKey).where(AccessKey.speaks_for.is_not(None)).order_by(AccessKey.created_at, AccessKey.id)
+    ).all()
+
+
+def forget_host_keys(session: Session, *, unused_since: datetime) -> None:
+    """Delete the keys with which no host registered, and those of hosts that are forgotten."""
+    known = select(ContainerInstance.id).where(ContainerInstance.id == AccessKey.speaks_for).exists()
+    session.execute(delete(AccessKey).where(AccessKey.speaks_for == "", AccessKey.created_at < unused_since))
+    session.execute(delete(AccessKey).where(AccessKey.speaks_for != "", ~known))
 
 
 def end_sessions(session: Session) -> None:

@@ -21,6 +21,8 @@ TARGETS = {
     "ecs": "AmazonEC2ContainerServiceV20141113",
     "ecr": "AmazonEC2ContainerRegistry_V20150921",
     "logs": "Logs_20140328",
+    "secretsmanager": "secretsmanager",
+    "ssm": "AmazonSSM",
 }
 IDLE_KEPT = 8
 BODY_MOST = 16 * 1024 * 1024
@@ -69,6 +71,10 @@ class Keys:
         return f"Keys({self.access_key})"
 
 
+# Of an agent that has its own on disk.
+NO_KEYS = Keys(access_key="", secret_key="")
+
+
 class Calls(Protocol):
     """What most of the agent needs of the control plane; a simulation answers it without a network."""
 
@@ -112,8 +118,20 @@ class Aws:
             "X-Amz-Target": f"{TARGETS[service]}.{operation}",
         }
         headers |= self.signed("POST", self._endpoint + "/", headers, payload, service=service, keys=keys)
-        status, answer = self._exchange(payload, headers)
+        status, answer = self._exchange(self._path, payload, headers)
         return _decoded(status, answer)
+
+    def post(self, path: str, body: Mapping[str, Any], *, keys: Keys) -> Any:
+        """Call a door of the control plane that is no AWS operation. Raises ApiError, Unreachable."""
+        payload = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        headers |= self.signed("POST", self._endpoint + path, headers, payload, keys=keys)
+        status, answer = self._exchange(self._path.removesuffix("/") + path, payload, headers)
+        return _decoded(status, answer)
+
+    def use(self, keys: Keys) -> None:
+        """Sign with these keys from now on."""
+        self._keys = keys
 
     def signed(
         self,
@@ -146,11 +164,11 @@ class Aws:
         for connection in idle:
             connection.close()
 
-    def _exchange(self, payload: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def _exchange(self, path: str, payload: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         connection, fresh = self._take()
         while True:
             try:
-                connection.request("POST", self._path, payload, dict(headers))
+                connection.request("POST", path, payload, dict(headers))
                 response = connection.getresponse()
                 answer = response.read(BODY_MOST)
             except (OSError, http.client.HTTPException) as error:

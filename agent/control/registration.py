@@ -86,7 +86,8 @@ def register(aws: Calls, identity: Identity, file: IdentityFile, offer: Offer, e
                 f"cluster {identity.cluster} is not found (ClusterNotFoundException): create it with"
                 f" 'aws ecs create-cluster --cluster-name {identity.cluster}', or name another by --cluster"
             ) from error
-        if identity.container_instance and _forgotten(error):
+        # Who has a new key of its own is a new host: the old name belongs to the old key.
+        if identity.container_instance and (_forgotten(error) or error.code == "AccessDeniedException"):
             log.warning("old registration refused", was=identity.container_instance, because=str(error))
             return register(aws, file.anew(identity), file, offer, engine)
         raise

@@ -40,12 +40,16 @@ _MUST_BE_SIGNED = ("x-amz-target", "x-amz-security-token", "x-amz-content-sha256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks: ``actions`` are globs such as ``ecs:*`` that bound what the caller may do."""
+    """Who asks: ``actions`` are globs such as ``ecs:*`` that bound what the caller may do.
+
+    ``speaks_for`` names the one resource that the caller may act for; None: it is not bound to any.
+    """
 
     access_key_id: str
     principal_arn: str
     account: str
     actions: tuple[str, ...] = ("*",)
+    speaks_for: str | None = None
 
     def may(self, action: str) -> bool:
         """Whether ``action``, such as ``ecs:StopTask``, is among the caller's."""

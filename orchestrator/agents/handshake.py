@@ -12,6 +12,7 @@ from kit.aws.http import HttpRequest
 from kit.aws.sigv4 import Caller, Key, verify
 from kit.clock import Clock
 from kit.ids import last_part
+from orchestrator.agents.own_host import check_own_host
 from state.container_instances import ContainerInstance, get_container_instance
 from state.store import Session, Store, StoreUnavailable
 
@@ -38,6 +39,7 @@ class Handshake:
             raise AccessDeniedException(f"User: {caller.principal_arn} is not authorized to perform: {action}")
         refs = parse_qs(request.query).get(member, [""])
         instance_id = last_part(refs[0])
+        check_own_host(caller, instance_id)
 
         def find(session: Session) -> ContainerInstance | None:
             return get_container_instance(session, instance_id)

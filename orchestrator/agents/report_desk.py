@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from kit.aws.errors import AwsError, InternalFailure, InvalidParameterException
+from kit.aws.errors import AccessDeniedException, AwsError, InternalFailure, InvalidParameterException
 from kit.clock import Clock
 from kit.ids import last_part
 from orchestrator.agents.gathering import Gathering
@@ -17,11 +17,15 @@ from orchestrator.agents.reports import NOTHING, merge_report, owners
 from scheduler.ending import OVER, let_capacity_go
 from state.observed_tasks import Change, ObservedTask, lock_observed, write_observed
 from state.reservations import Holding, give_back
+from state.role_sessions import end_role_sessions
 from state.store import Session, Store, StoreBusy, StoreUnavailable
 
 log = logging.getLogger(__name__)
 # A transaction of this many takes a fraction of a second; other writers want their turn too.
 MOST_TOGETHER = 5_000
+
+# A member of a report that says which host it is of, where its agent's key is one host's.
+REPORTER = "berth.reporter"
 
 # The members of SubmitTaskStateChange; instants may be datetimes or epoch seconds.
 Report = Mapping[str, Any]
@@ -84,6 +88,7 @@ def apply_reports(session: Session, reports: Sequence[Report], *, now: datetime)
         for task_id, report in zip(ids, reports, strict=True)
     ]
     over = [tasks[task_id] for task_id, change in changes.items() if change.values.get("last_status") in OVER]
+    end_role_sessions(session, [task.id for task in over if task.has_roles])
     # Before the counts, which every writer holds last.
     give_back(session, [Holding(task.id, task.container_instance_id, task.cpu, task.memory) for task in over])
     write_observed(session, [(tasks[task_id], change) for task_id, change in changes.items()], at=now)
@@ -98,6 +103,8 @@ def _merge(
 ) -> AwsError | None:
     if task is None:
         return InvalidParameterException("The referenced task was not found.")
+    if REPORTER in report and report[REPORTER] != task.container_instance_id:
+        return AccessDeniedException("The task is not on the container instance that reports it.")
     before = changes.get(task.id)
     try:
         change = merge_report(task.after(before.values) if before else task, report, now=now)

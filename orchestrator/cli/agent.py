@@ -12,12 +12,23 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
+from kit.aws.joining import read_token
 from kit.folders import private_folder
 from kit.processes import find_processes, python_module
 from kit.settings import agent_environment
+from orchestrator.cli.agent_keys import add_parsers
 from orchestrator.cli.output import CommandFailed, Place, add_data, settings_of
 from orchestrator.cli.trust import is_engine_here, trust_registry
 from scheduler.provisioners.local import network_of
+
+# Options of the agent itself, handed on as they are.
+FORWARDED = {
+    "cpu": ("UNITS", "CPU units (1/1024 vCPU) to offer (default: the machine's)"),
+    "memory": ("MIB", "memory to offer (default: the machine's)"),
+    "reserved-ports": ("PORTS", "host ports never to be used, with commas"),
+    "awsvpc-cidr": ("CIDR", "addresses for awsvpc tasks"),
+    "image-pull-behavior": ("HOW", "when to pull an image that is here already: as ECS_IMAGE_PULL_BEHAVIOR"),
+}
 
 
 def add_parser(commands: Any) -> None:
@@ -25,10 +36,12 @@ def add_parser(commands: Any) -> None:
         "agent",
         help="join this machine's Docker Engine to a cluster",
         description="Run a host agent in the foreground. On the machine of 'berth up', --data names that Berth; "
-        "elsewhere AWS_ENDPOINT_URL and an access key in the environment say which Berth to join.",
+        "elsewhere AWS_ENDPOINT_URL says which Berth to join, and BERTH_JOIN_TOKEN (from 'berth agent token') or an "
+        "access key in the environment lets it. Once it has joined it has a key of its own.",
     )
+    add_parsers(parser.add_subparsers(dest="verb", metavar="VERB", required=False))
     add_data(parser)
-    parser.add_argument("--cluster", required=True, metavar="NAME", help="cluster to join")
+    parser.add_argument("--cluster", metavar="NAME", help="cluster to join")
     parser.add_argument("--docker-host", metavar="URL", help="Docker Engine to use (default: the local one)")
     parser.add_argument(
         "--attribute",
@@ -43,11 +56,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--resource", action="append", default=[], metavar="NAME=N", help="N of a resource to offer; repeatable"
     )
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    for option, (metavar, text) in FORWARDED.items():
+        parser.add_argument(f"--{option}", metavar=metavar, help=text)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if not arguments.cluster:
+        raise CommandFailed("which cluster is the host to join? Name it with --cluster NAME")
     settings = settings_of(arguments)
     place = Place(data=settings.data)
     key: dict[str, str] = {}
@@ -61,10 +77,11 @@ def run(arguments: argparse.Namespace) -> int:
         home = free_home(place.data / "agents", arguments.cluster)
     else:
         endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-        if not endpoint or not os.environ.get("AWS_ACCESS_KEY_ID"):
+        joined = (settings.data / "host-key.json").exists()
+        if not endpoint or not (joined or os.environ.get("BERTH_JOIN_TOKEN") or os.environ.get("AWS_ACCESS_KEY_ID")):
             raise CommandFailed(
-                f"no Berth lives in {settings.data}; name its data directory with --data, or set AWS_ENDPOINT_URL, "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the Berth to join"
+                f"no Berth lives in {settings.data}; name its data directory with --data, or set AWS_ENDPOINT_URL of "
+                "the Berth to join, and BERTH_JOIN_TOKEN to what 'berth agent token' says there"
             )
         home, registry = settings.data, ""
     private_folder(home)
@@ -81,15 +98,28 @@ def run(arguments: argparse.Namespace) -> int:
     for option in ("attribute", "gpu", "resource"):
         for value in getattr(arguments, option):
             command += [f"--{option}", value]
-    os.execve(sys.executable, [*command, *arguments.rest], agent_environment(os.environ, key))  # noqa: S606
+    for option in FORWARDED:
+        value = getattr(arguments, option.replace("-", "_"))
+        if value is not None:
+            command += [f"--{option}", value]
+    os.execve(sys.executable, command, agent_environment(os.environ, key))  # noqa: S606
 
 
 def _ask_registry(endpoint: str, region: str) -> str:
     """The ``host:port`` of the Berth's registry; raises CommandFailed."""
     try:
-        client = Session().create_client("ecr", region_name=region, endpoint_url=endpoint)
+        key: tuple[str, ...] = ()
+        if os.environ.get("BERTH_JOIN_TOKEN"):
+            key = read_token(os.environ["BERTH_JOIN_TOKEN"])
+        client = Session().create_client(
+            "ecr",
+            region_name=region,
+            endpoint_url=endpoint,
+            aws_access_key_id=key[0] if key else None,
+            aws_secret_access_key=key[1] if key else None,
+        )
         found = client.get_authorization_token()["authorizationData"][0]["proxyEndpoint"]
-    except (BotoCoreError, ClientError, OSError) as error:
+    except (BotoCoreError, ClientError, OSError, ValueError) as error:
         raise CommandFailed(f"cannot ask {endpoint} for its registry: {error}") from error
     return str(urlsplit(found).netloc)
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from sqlalchemy import delete, select
 
 from kit.clock import Clock
-from state.access_keys import forget_access_keys
+from state.access_keys import forget_access_keys, forget_host_keys
 from state.base import Event
 from state.capacities import Capacity
 from state.client_tokens import forget_client_tokens
@@ -30,6 +30,8 @@ REGISTRY_EVENTS_KEPT = timedelta(days=30)
 FIRINGS_KEPT = timedelta(days=7)
 JOBS_KEPT = timedelta(days=7)
 CAPACITIES_KEPT = timedelta(hours=1)
+# Of hosts that joined and then never registered.
+UNUSED_KEYS_KEPT = timedelta(hours=1)
 # Until the next bite, while there is more: others want to write, too.
 PAUSE = timedelta(seconds=1)
 
@@ -81,6 +83,7 @@ def _forget_small(session: Session, now: datetime) -> bool:
     """What is little enough to be deleted whole."""
     forget_client_tokens(session, now=now)
     forget_access_keys(session, now=now)
+    forget_host_keys(session, unused_since=now - UNUSED_KEYS_KEPT)
     forget_task_definitions(session)
     forget_empty_cells(session)
     forget_registry_events(session, before=now - REGISTRY_EVENTS_KEPT)

@@ -3,6 +3,8 @@
 from typing import Any
 
 from kit.ids import last_part
+from orchestrator.agents.own_host import check_own_host
+from orchestrator.agents.report_desk import REPORTER
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
 from orchestrator.errand import Errand
@@ -15,6 +17,7 @@ ACKNOWLEDGED = {"acknowledgment": "ACK"}
 @ecs.operation("DiscoverPollEndpoint", readonly=True)
 def discover_poll_endpoint(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Where the agent finds its sockets: on the endpoint it called already."""
+    check_own_host(call.caller, request.get("containerInstance"))
     endpoint = call.settings.api_endpoint.rstrip("/")
     return {
         "endpoint": f"{endpoint}/acs",
@@ -41,6 +44,8 @@ def submit_attachment_state_changes(call: Call, request: dict[str, Any]) -> dict
     for change in request["attachments"]:
         attachment_id = last_part(change["attachmentArn"])
         task = call.session.get(Task, task_of_attachment(attachment_id) or "", with_for_update=True)
+        if task is not None:
+            check_own_host(call.caller, task.container_instance_id)
         if task is not None and task.last_status not in ("DEPROVISIONING", "STOPPED"):
             task.attachments = [
                 {**attachment, "status": change["status"]} if attachment["id"] == attachment_id else attachment
@@ -50,7 +55,8 @@ def submit_attachment_state_changes(call: Call, request: dict[str, Any]) -> dict
 
 
 def _submit(errand: Errand, report: dict[str, Any]) -> dict[str, Any]:
-    for trouble in errand.tools.desk.submit([report]):
+    reporter = errand.caller.speaks_for
+    for trouble in errand.tools.desk.submit([report if reporter is None else {**report, REPORTER: reporter}]):
         if trouble is not None:
             raise trouble
     return ACKNOWLEDGED

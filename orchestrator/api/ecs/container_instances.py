@@ -1,7 +1,7 @@
 """The API of container instances: agents register them, people describe, drain and deregister them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
 
@@ -9,9 +9,11 @@ from sqlalchemy import select
 
 from kit.aws.paging import scope_of
 from kit.ids import last_part, new_id
+from orchestrator.agents.own_host import check_own_host
 from orchestrator.api.ecs.container_instance_filter import list_matching, read_filter
 from orchestrator.api.ecs.container_instance_view import TAGS, render_container_instance, render_container_instances
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
+from orchestrator.api.ecs.host_keys import bind_key, check_registering
 from orchestrator.api.ecs.host_resources import Offered, read_resources
 from orchestrator.api.ecs.lookup import find_cluster, tags_of
 from orchestrator.api.ecs.pages import page
@@ -25,6 +27,7 @@ from state.client_tokens import ClientToken, get_client_token
 from state.clusters import Cluster, lock_cluster
 from state.container_instances import ContainerInstance, hold_hosts
 from state.devices import ResourceHeld, register_resources
+from state.store import Session
 from state.tasks import list_tasks_on
 
 MOST_DESCRIBED = 100
@@ -46,6 +49,7 @@ def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str
     offered = read_resources(resources)
     attributes = _attributes(call, request.get("attributes") or [])
     instance = _known_instance(call, cluster, request)
+    check_registering(call, instance)
     if instance is not None:
         instance.free_cpu += offered.cpu - instance.registered_cpu
         instance.free_memory += offered.memory - instance.registered_memory
@@ -63,6 +67,7 @@ def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str
     instance.version_info = request.get("versionInfo") or {}
     instance.seen_at = call.now
     call.session.flush()
+    bind_key(call, instance)
     try:
         register_resources(call.session, instance.id, offered.named)
     except ResourceHeld as held:
@@ -78,18 +83,24 @@ def deregister_container_instance(call: Call, request: dict[str, Any]) -> dict[s
     """Take a host out of its cluster; with tasks on it only with ``force``, which ends them for Berth."""
     cluster = find_cluster(call, request.get("cluster"))
     instance = _find(call, cluster, request["containerInstance"])
+    check_own_host(call.caller, instance.id)
     lock_cluster(call.session, cluster.name)
-    tasks = list_tasks_on(call.session, instance.id)
-    if tasks and not request.get("force"):
+    if list_tasks_on(call.session, instance.id) and not request.get("force"):
         raise InvalidParameterException("Found running tasks on the instance.")
-    for task in tasks:
-        task.ask_to_stop(at=call.now, code="TerminationNotice", because="The container instance was deregistered.")
-    end_tasks(call.session, tasks, now=call.now, because="The container instance was deregistered.")
-    if instance.status != "INACTIVE":
-        instance.advance("INACTIVE", at=call.now, because="deregistered by a user")
-    call.session.flush()
-    call.session.wake(f"agent:{instance.id}", "services", "jobs")
+    take_out(call.session, instance, now=call.now, because="deregistered by a user")
     return {"containerInstance": render_container_instance(call, instance)}
+
+
+def take_out(session: Session, instance: ContainerInstance, *, now: datetime, because: str) -> None:
+    """Make the host INACTIVE, and end its tasks for Berth; the caller holds the cluster."""
+    tasks = list_tasks_on(session, instance.id)
+    for task in tasks:
+        task.ask_to_stop(at=now, code="TerminationNotice", because="The container instance was deregistered.")
+    end_tasks(session, tasks, now=now, because="The container instance was deregistered.")
+    if instance.status != "INACTIVE":
+        instance.advance("INACTIVE", at=now, because=because)
+    session.flush()
+    session.wake(f"agent:{instance.id}", "services", "jobs")
 
 
 @ecs.operation("DescribeContainerInstances")
@@ -142,6 +153,8 @@ def update_container_instances_state(call: Call, request: dict[str, Any]) -> dic
         raise InvalidParameterException(f"You can update from 1 to {MOST_UPDATED} container instances in one call.")
     if wanted not in ("ACTIVE", "DRAINING"):
         raise InvalidParameterException("Container instance status should be one of [ACTIVE, DRAINING]")
+    for ref in refs:
+        check_own_host(call.caller, ref)
     lock_cluster(call.session, cluster.name)
     # Whoever takes a host away for good does not wait for the cluster.
     hold_hosts(call.session, [last_part(ref) for ref in refs])

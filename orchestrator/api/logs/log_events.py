@@ -13,7 +13,7 @@ from typing import Any
 from kit.aws.errors import InvalidParameterException
 from kit.clock import epoch_millis
 from orchestrator.api.logs.log_streams import sequence_token
-from orchestrator.api.logs.naming import find_asked_group, find_group, find_stream, storable
+from orchestrator.api.logs.naming import check_own_stream, find_asked_group, find_group, find_stream, storable
 from orchestrator.api.logs.wire import logs
 from orchestrator.call import Call
 from state.log_events import EVENT_OVERHEAD, Line, Place, add_log_events, scan_log_events
@@ -33,6 +33,7 @@ def put_log_events(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     batch = [(event["timestamp"], storable(event["message"])) for event in request["logEvents"]]
     _check_size(message for _, message in batch)
     group = find_group(call, request["logGroupName"])
+    check_own_stream(call, request["logStreamName"])
     stream = find_stream(call, group, request["logStreamName"], hold=True)
     now = epoch_millis(call.now)
     times = [timestamp for timestamp, _ in batch]

@@ -4,10 +4,12 @@ from typing import Any
 
 from kit.aws.errors import InvalidParameterException
 from kit.ids import Arns, resource_of
+from orchestrator.agents.own_host import check_own_host
 from orchestrator.api.logs.errors import LogGroupNotFound, LogStreamNotFound
 from orchestrator.call import Call
 from state.log_groups import LogGroup, get_log_group
 from state.log_streams import LogStream, get_log_stream
+from state.tasks import Task
 
 
 def group_arn(arns: Arns, name: str) -> str:
@@ -51,6 +53,14 @@ def find_stream(call: Call, group: LogGroup, name: str, *, hold: bool = False) -
     if stream is None:
         raise LogStreamNotFound
     return stream
+
+
+def check_own_stream(call: Call, name: str) -> None:
+    """Raise AccessDeniedException when a host's key would write where a task on another host does."""
+    if call.caller.speaks_for is not None:
+        task = call.session.get(Task, name.rsplit("/", 1)[-1])
+        if task is not None:
+            check_own_host(call.caller, task.container_instance_id)
 
 
 def check_text(member: str, text: str) -> str:

@@ -12,7 +12,7 @@ from botocore.serialize import create_serializer
 
 from kit.aws.http import HttpRequest, HttpResponse
 from kit.aws.sigv4 import Caller, Key, sign
-from orchestrator.identity import AGENT_ACTIONS
+from orchestrator.identity import HOST_ACTIONS
 
 ENDPOINT = "http://berth.test:7070"
 ACCOUNT = "123456789012"
@@ -28,7 +28,7 @@ def _key(name: str, who: str, actions: tuple[str, ...]) -> Key:
 
 
 USER = _key("AKIAUSERUSERUSERUSER", "root", ("*",))
-AGENT = _key("AKIAAGENTAGENTAGENTA", "user/berth/agent/local", AGENT_ACTIONS)
+AGENT = _key("AKIAAGENTAGENTAGENTA", "user/berth/agent/local", HOST_ACTIONS)
 KEYS = {key.access_key_id: key for key in (USER, AGENT)}
 
 

@@ -14,7 +14,7 @@ from kit.clock import ManualClock
 from kit.secrets import SecretBox, Undecipherable
 from kit.settings import BadSetting, Settings
 from orchestrator.identity import (
-    AGENT_ACTIONS,
+    JOIN_ACTIONS,
     ensure_agent_key,
     ensure_root_key,
     find_key,
@@ -165,7 +165,7 @@ def test_a_given_agents_key_replaces_the_one_before_and_leaves_sessions_alone(
     assert find(session.access_key_id) is not None
     key = find("agents")
     assert key is not None
-    assert key.caller.actions == AGENT_ACTIONS
+    assert key.caller.actions == JOIN_ACTIONS
 
 
 @pytest.mark.parametrize(("key_id", "secret"), [("only", ""), ("", "only"), ("with space", "s"), ("ab", "s")])
@@ -185,7 +185,7 @@ def test_another_master_key_is_told_at_the_start(
         ensure_root_key(store, settings, SecretBox(SecretBox.new_master_key()), clock)
 
 
-def test_an_agents_key_may_do_an_agents_work_only(
+def test_an_agents_key_lets_hosts_join_and_nothing_else(
     store: Store, settings: Settings, secrets: SecretBox, clock: ManualClock
 ) -> None:
     pair = ensure_agent_key(store, settings, secrets, clock)
@@ -193,11 +193,12 @@ def test_an_agents_key_may_do_an_agents_work_only(
     assert ensure_agent_key(store, settings, secrets, clock, name="other")[0] != pair[0]
     key = find_key(store, secrets, clock)(pair[0])
     assert key is not None
-    for action in (*AGENT_ACTIONS, "ecs:registercontainerinstance"):
+    for action in JOIN_ACTIONS:
         assert key.caller.may(action)
     for action in (
+        "ecs:RegisterContainerInstance",
         "ecs:RunTask",
-        "ecs:StopTask",
+        "ecs:Poll",
         "ecs:DeleteCluster",
         "logs:GetLogEvents",
         "sts:AssumeRole",

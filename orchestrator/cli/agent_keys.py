@@ -1,0 +1,109 @@
+"""``berth agent token|keys|revoke``: who may join, which hosts have, and taking one of them out."""
+
+import argparse
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kit.aws.joining import write_token
+from orchestrator.cli.opening import opened
+from orchestrator.cli.output import CommandFailed, Place, add_command, settings_of
+
+LONGEST_HOURS = 7 * 24
+
+
+def add_parsers(verbs: Any) -> None:
+    """Add the verbs beneath ``berth agent``."""
+    token = add_command(
+        verbs,
+        "token",
+        run_token,
+        help="make a token with which one host can join, once",
+        description="Print a join token. Whoever has it can join one host to a cluster, once, within its time.",
+    )
+    token.add_argument("--hours", type=int, default=1, metavar="N", help="how long it is good (default: 1)")
+    add_command(verbs, "keys", run_keys, help="list the hosts that have a key")
+    revoke = add_command(
+        verbs,
+        "revoke",
+        run_revoke,
+        help="end a host's key, and take the host out",
+        description="End the key of a host's agent and deregister the host: its tasks count as ended, and services and "
+        "jobs start theirs elsewhere. It can come back only with a new token.",
+    )
+    revoke.add_argument("host", help="the container instance (ID or ARN), or the key's id")
+
+
+def run_token(arguments: argparse.Namespace) -> int:
+    from orchestrator.agents.joining import make_token
+
+    if not 1 <= arguments.hours <= LONGEST_HOURS:
+        raise CommandFailed(f"--hours: from 1 to {LONGEST_HOURS}")
+    settings = settings_of(arguments)
+    with opened(settings) as parts:
+        life = timedelta(hours=arguments.hours)
+        pair = parts.store.transact(
+            lambda session: make_token(session, parts.secrets, parts.clock, account=parts.settings.account, life=life)
+        )
+    place = Place(data=settings.data)
+    endpoint = place.read_card()["endpoint"] if place.card.exists() else settings.api_endpoint
+    print(write_token(*pair))
+    hint = f"\nOn the host, within {arguments.hours} h (the token is good for one):\n"
+    hint += f"  AWS_ENDPOINT_URL={endpoint} BERTH_JOIN_TOKEN=… berth agent --cluster default"
+    Console(stderr=True, soft_wrap=True, highlight=False).print(hint)
+    return 0
+
+
+def run_keys(arguments: argparse.Namespace) -> int:
+    from state.access_keys import list_host_keys
+    from state.container_instances import get_container_instance
+    from state.store import Session
+
+    def read(session: Session) -> list[tuple[str, ...]]:
+        rows: list[tuple[str, ...]] = []
+        for key in list_host_keys(session):
+            host = get_container_instance(session, key.speaks_for or "")
+            told = (host.id, host.cluster, host.status) if host else ("-", "-", "not registered yet")
+            rows.append((key.id, *told, f"{key.created_at:%Y-%m-%d %H:%M}"))
+        return rows
+
+    with opened(settings_of(arguments)) as parts:
+        rows = parts.store.read(read)
+    table = Table("KEY", "HOST", "CLUSTER", "STATUS", "JOINED", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table if rows else "No host has a key of its own. Let one join with: berth agent token")
+    return 0
+
+
+def run_revoke(arguments: argparse.Namespace) -> int:
+    from kit.ids import last_part
+    from orchestrator.api.ecs.container_instances import take_out
+    from state.access_keys import list_host_keys
+    from state.clusters import lock_cluster
+    from state.container_instances import ContainerInstance
+    from state.store import Session
+
+    wanted = last_part(arguments.host)
+
+    with opened(settings_of(arguments)) as parts:
+
+        def write(session: Session) -> list[str]:
+            ended = [key for key in list_host_keys(session) if wanted in (key.id, key.speaks_for)]
+            hosts = {key.speaks_for for key in ended if key.speaks_for}
+            for key in ended:
+                session.delete(key)
+            for host_id in sorted(hosts):
+                host = session.get(ContainerInstance, host_id)
+                if host is not None:
+                    lock_cluster(session, host.cluster)
+                    take_out(session, host, now=parts.clock.now(), because="its key was revoked")
+            return [key.id for key in ended]
+
+        ended = parts.store.transact(write)
+    if not ended:
+        raise CommandFailed(f"no host has the key or the name {arguments.host!r}; see: berth agent keys")
+    print(f"Revoked {', '.join(ended)}: the host is out, and its agent is refused within seconds.")
+    return 0

@@ -1,0 +1,185 @@
+"""Hosts join with a token, get a key that is theirs alone, and can be put out again."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from kit.aws.errors import AwsError
+from kit.aws.joining import JOIN_PATH, derive_secret
+from kit.aws.sigv4 import Caller, Key
+from kit.clock import ManualClock, SystemClock
+from kit.secrets import SecretBox
+from kit.settings import Settings
+from orchestrator.agents.handshake import Handshake
+from orchestrator.agents.joining import Joining, JoinTokenUsed, make_token
+from orchestrator.agents.presence import Presence
+from orchestrator.identity import ensure_agent_key, find_key
+from orchestrator.operations import SERVICES
+from state.access_keys import forget_host_keys, list_host_keys
+from state.container_instances import ContainerInstance
+from tests.support.aws_requests import signed
+from tests.support.loopback import KEY, Loopback
+from tests.support.tasks import SMALL
+
+SIZES = [{"name": name, "type": "INTEGER", "integerValue": 1024} for name in ("CPU", "MEMORY")]
+ATTRIBUTES = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}]
+
+
+class Berth(Loopback):
+    """A control plane with the real look-up of keys and the door for hosts."""
+
+    def __init__(self, url: str) -> None:
+        secrets = SecretBox(SecretBox.new_master_key())
+        clock = ManualClock(SystemClock().now())
+        super().__init__(url, SERVICES, clock=clock, secrets=secrets, find_key=lambda key_id: self.find(key_id))
+        self.time = clock
+        find = find_key(self.store, secrets, clock, fresh=timedelta(0))
+        self.find = lambda key_id: KEY if key_id == KEY.access_key_id else find(key_id)
+        self.joining = Joining(self.store, clock, self.find, secrets, self.settings)
+        self.client("ecs").create_cluster()
+
+    def token(self, *, life: timedelta = timedelta(hours=1)) -> Key:
+        account = self.settings.account
+        return key(*self.store.transact(lambda s: make_token(s, self.secrets, self.clock, account=account, life=life)))
+
+    def join(self, given: Key, nonce: Any = "a" * 32) -> Key:
+        body = json.dumps({"nonce": nonce}).encode()
+        request = signed("ecs", path=JOIN_PATH, body=body, key=given, clock=self.clock)
+        key_id = self.joining.join(request)
+        return key(key_id, derive_secret(given.secret, nonce=nonce, key_id=key_id))
+
+    def register(self, host: Key, **members: Any) -> str:
+        answer = self.client("ecs", host).register_container_instance(
+            totalResources=SIZES, attributes=ATTRIBUTES, **members
+        )
+        arn: str = answer["containerInstance"]["containerInstanceArn"]
+        Presence(self.store, self.clock).arrived(arn.rsplit("/", 1)[-1], "connection")
+        return arn
+
+    def poll(self, host: Key, instance: str) -> str:
+        handshake = Handshake(self.store, self.clock, self.find, region="us-east-1")
+        query = f"containerInstanceArn={instance.rsplit('/', 1)[-1]}"
+        request = signed("ecs", method="GET", path="/acs/ws", query=query, key=host, clock=self.clock)
+        return handshake.admit(request, action="ecs:Poll", member="containerInstanceArn")
+
+
+def key(key_id: str, secret: str) -> Key:
+    caller = Caller(access_key_id=key_id, principal_arn="", account="")
+    return Key(access_key_id=key_id, secret=secret, caller=caller)
+
+
+@pytest.fixture
+def berth(store_url: str) -> Iterator[Berth]:
+    berth = Berth(store_url)
+    yield berth
+    berth.close()
+
+
+def refused(call: Any, *args: Any, **members: Any) -> str:
+    with pytest.raises((ClientError, AwsError)) as error:
+        call(*args, **members)
+    if isinstance(error.value, ClientError):
+        return str(error.value.response["Error"]["Code"])
+    assert isinstance(error.value, AwsError)
+    return error.value.code
+
+
+def test_a_token_lets_one_host_join_and_only_that_one_ask_again(berth: Berth) -> None:
+    token = berth.token()
+    host = berth.join(token, "a" * 32)
+
+    assert berth.join(token, "a" * 32) == host, "an answer that was lost is given again"
+    with pytest.raises(JoinTokenUsed):
+        berth.join(token, "b" * 32)
+    assert berth.register(host)
+
+
+def test_a_token_ends_with_its_time_and_does_nothing_else(berth: Berth) -> None:
+    token = berth.token(life=timedelta(hours=2))
+    assert refused(berth.client("ecs", token).list_clusters) == "AccessDeniedException"
+    assert refused(berth.register, token) == "AccessDeniedException"
+    berth.time.tick(hours=2)
+    assert refused(berth.join, token) == "ExpiredTokenException"
+
+
+@pytest.mark.parametrize("nonce", [None, 7, "", "short", "x" * 65, "ü" * 20, "a b" * 8])
+def test_nonsense_joins_nothing_and_leaves_the_token_good(berth: Berth, nonce: Any) -> None:
+    token = berth.token()
+    request = signed("ecs", path=JOIN_PATH, body=json.dumps({"nonce": nonce}).encode(), key=token, clock=berth.clock)
+    with pytest.raises(AwsError) as error:
+        berth.joining.join(request)
+    assert error.value.code == "InvalidParameterException"
+    assert berth.join(token)
+
+
+def test_any_number_join_with_the_agents_key_each_with_a_key_of_its_own(berth: Berth) -> None:
+    pair = ensure_agent_key(berth.store, Settings(data=berth.settings.data), berth.secrets, berth.clock)
+    first, second = berth.join(key(*pair), "a" * 32), berth.join(key(*pair), "b" * 32)
+
+    assert first != second
+    assert berth.register(first) != berth.register(second)
+    assert refused(berth.register, key(*pair)) == "AccessDeniedException"
+
+
+def test_a_host_acts_for_itself_alone(berth: Berth) -> None:
+    mine, other = berth.join(berth.token(), "a" * 32), berth.join(berth.token(), "b" * 32)
+    my_host = berth.register(mine)
+    root = berth.client("ecs")
+    root.register_task_definition(family="t", containerDefinitions=[SMALL])
+    arn = root.run_task(taskDefinition="t")["tasks"][0]["taskArn"]
+    other_host = berth.register(other)
+    stranger = berth.client("ecs", other)
+    state = {"task": arn, "status": "STOPPED", "containers": [{"containerName": "main", "status": "STOPPED"}]}
+    logs = berth.client("logs")
+    logs.create_log_group(logGroupName="g")
+    stream = {"logGroupName": "g", "logStreamName": f"p/main/{arn.rsplit('/', 1)[-1]}"}
+    logs.create_log_stream(**stream)
+    line = [{"timestamp": int(berth.clock.now().timestamp() * 1000), "message": "hello"}]
+
+    denied = "AccessDeniedException"
+    assert refused(berth.poll, other, my_host) == denied
+    assert refused(stranger.discover_poll_endpoint, containerInstance=my_host) == denied
+    assert refused(stranger.submit_task_state_change, **state) == denied
+    assert refused(stranger.deregister_container_instance, containerInstance=my_host, force=True) == denied
+    drain = {"containerInstances": [my_host], "status": "DRAINING"}
+    assert refused(stranger.update_container_instances_state, **drain) == denied
+    assert refused(berth.register, other, containerInstanceArn=my_host) == denied
+    assert refused(berth.client("logs", other).put_log_events, **stream, logEvents=line) == denied
+    assert root.describe_tasks(tasks=[arn])["tasks"][0]["lastStatus"] == "PENDING"
+
+    assert berth.poll(mine, my_host) == my_host.rsplit("/", 1)[-1]
+    assert berth.poll(other, other_host) == other_host.rsplit("/", 1)[-1]
+    berth.client("logs", mine).put_log_events(**stream, logEvents=line)
+    berth.client("ecs", mine).submit_task_state_change(**state)
+    assert root.describe_tasks(tasks=[arn])["tasks"][0]["lastStatus"] == "STOPPED"
+
+
+def test_a_host_that_lost_its_name_is_a_new_one_and_no_longer_the_old(berth: Berth) -> None:
+    host = berth.join(berth.token())
+    first = berth.register(host)
+    assert berth.register(host, containerInstanceArn=first) == first
+    second = berth.register(host)
+
+    assert second != first
+    assert refused(berth.poll, host, first) == "AccessDeniedException"
+    assert berth.poll(host, second)
+
+
+def test_keys_without_a_host_are_forgotten(berth: Berth) -> None:
+    unused, used = berth.join(berth.token(), "a" * 32), berth.join(berth.token(), "b" * 32)
+    host = berth.register(used)
+
+    def forget() -> list[str]:
+        before = berth.clock.now() - timedelta(hours=1)
+        berth.store.transact(lambda session: forget_host_keys(session, unused_since=before))
+        return berth.store.read(lambda session: [key.id for key in list_host_keys(session)])
+
+    assert forget() == [unused.access_key_id, used.access_key_id]
+    berth.time.tick(hours=2)
+    assert forget() == [used.access_key_id]
+    berth.store.transact(lambda s: s.delete(s.get_one(ContainerInstance, host.rsplit("/", 1)[-1])))
+    assert forget() == []
