@@ -140,7 +140,7 @@ def create_api(parts: Parts) -> FastAPI:
     """The API's application: ``/healthz``, the agents' sockets, and every AWS operation on every other path."""
     handshake = Handshake(parts.store, parts.clock, parts.find_key, region=parts.settings.region)
     presence = Presence(parts.store, parts.clock)
-    agents = AgentSockets(parts.store, parts.clock, parts.settings, handshake, presence)
+    agents = AgentSockets(parts.store, parts.clock, parts.settings, handshake, presence, parts.secrets)
     telemetry = TelemetrySockets(parts.store, handshake)
     joining = Joining(parts.store, parts.clock, parts.find_key, parts.secrets, parts.settings)
     aws = AwsApp(create_gateway(parts), max_body=parts.settings.max_body, threads=parts.settings.threads)

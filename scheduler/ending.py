@@ -13,6 +13,7 @@ from sqlalchemy import select
 from state.capacities import Capacity
 from state.container_instances import hold_hosts, mark_hosts
 from state.reservations import Holding, give_back
+from state.role_sessions import end_role_sessions
 from state.store import Session
 from state.tasks import Task, hold_tasks
 
@@ -67,6 +68,7 @@ def end_tasks(session: Session, tasks: Iterable[Task], *, now: datetime, because
     """Nothing of the tasks runs any more: their room is released together, by host."""
     ending = [task for task in tasks if task.last_status not in OVER]
     hold_tasks(session, [task.id for task in ending])
+    end_role_sessions(session, [task.id for task in ending if task.has_roles])
     give_back(session, [Holding(task.id, task.container_instance_id, task.cpu, task.memory) for task in ending])
     for task in ending:
         _end(session, task, now=now, because=because)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from kit.ids import new_ids
 from kit.settings import Settings
 from scheduler.placement import Demand, demand_of, share_gpus
+from scheduler.task_roles import roles_of
 from scheduler.wiring import render_attachment
 from state.base import encode_document
 from state.task_births import Birth
@@ -83,6 +84,7 @@ class Mould:
             "cpu": self.demand.cpu,
             "memory": self.demand.memory,
             "last_status": "PROVISIONING" if launch.launch_type == "FARGATE" else "PENDING",
+            "has_roles": bool(roles_of(definition.body, launch.overrides)),
             "overrides": dict(launch.overrides),
             "network_configuration": dict(launch.network_configuration) if launch.network_configuration else None,
             "tags": [dict(tag) for tag in launch.tags],

@@ -46,6 +46,7 @@ class ObservedTask(NamedTuple):
     started_at: datetime | None
     stopping_at: datetime | None
     execution_stopped_at: datetime | None
+    has_roles: bool
     containers: list[dict[str, Any]]
     attachments: list[dict[str, Any]]
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, select, text
+from sqlalchemy import ForeignKey, Index, String, false, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
@@ -101,6 +101,8 @@ class Task(Moves, Base):
 
     overrides: Mapped[dict[str, Any]] = mapped_column(default=dict)
     network_configuration: Mapped[dict[str, Any] | None]
+    # Whether it has a role, so that keys may have been made for it (``role_sessions``).
+    has_roles: Mapped[bool] = mapped_column(default=False, server_default=false())
     # Environment that Berth itself adds to every container (Batch's ``AWS_BATCH_*``).
     extra_environment: Mapped[dict[str, str]] = mapped_column(default=dict)
     containers: Mapped[list[dict[str, Any]]] = mapped_column(default=list)

@@ -34,6 +34,7 @@ class ToldTask(NamedTuple):
     extra_environment_text: str
     attachments_text: str
     containers_text: str
+    has_roles: bool = False
 
     @property
     def overrides(self) -> dict[str, Any]:

@@ -13,6 +13,14 @@ def allows(actions: Sequence[str], wanted: str) -> bool:
     return any(_pattern(glob).fullmatch(wanted) for glob in actions)
 
 
+def remedy(principal_arn: str, action: str) -> str:
+    """What to do, in words to end a refusal with, where the one refused acts for a task's role; else nothing."""
+    kind, _, role = principal_arn.rsplit(":", 1)[-1].partition("/")
+    if kind != "assumed-role":
+        return ""
+    return f". What the role may do is said with: berth role put {role.rsplit('/', 1)[0]} --allow {action}"
+
+
 @lru_cache(maxsize=1024)
 def _pattern(glob: str) -> re.Pattern[str]:
     parts = {"*": ".*", "?": "."}

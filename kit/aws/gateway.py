@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.model import OperationModel, ServiceModel
 
+from kit.aws.access import remedy
 from kit.aws.claims import read_claim
 from kit.aws.errors import (
     AccessDeniedException,
@@ -155,9 +156,11 @@ class Gateway:
         if route.service is None or route.operation is None:
             raise route.trouble or InternalFailure()
         service, name = route.service, route.operation
-        if service.authorize is None and not caller.may(f"{service.name}:{name}"):
+        action = f"{service.name}:{name}"
+        if service.authorize is None and not caller.may(action):
             raise AccessDeniedException(
-                f"User: {caller.principal_arn} is not authorized to perform: {service.name}:{name}"
+                f"User: {caller.principal_arn} is not authorized to perform: {action}"
+                f"{remedy(caller.principal_arn, action)}"
             )
         operation = service.operations.get(name)
         if operation is None:

@@ -17,11 +17,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from kit.aws.errors import AwsError
 from kit.clock import Clock
 from kit.ids import new_uuid
+from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.agents.conversation import Conversation
 from orchestrator.agents.handshake import Handshake, refuse, request_of
 from orchestrator.agents.payload_texts import PayloadTexts
 from orchestrator.agents.presence import Presence
+from orchestrator.agents.roles import Roles
 from state.store import Store
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,13 @@ class AgentSockets:
     """Serves ``/acs/ws``: one connection per agent."""
 
     def __init__(
-        self, store: Store, clock: Clock, settings: Settings, handshake: Handshake, presence: Presence
+        self,
+        store: Store,
+        clock: Clock,
+        settings: Settings,
+        handshake: Handshake,
+        presence: Presence,
+        secrets: SecretBox,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -42,6 +50,7 @@ class AgentSockets:
         self._handshake = handshake
         self._presence = presence
         self._texts = PayloadTexts(settings)
+        self._roles = Roles(store, clock, settings, secrets)
         self._open: dict[Conversation, Callable[[], None]] = {}
         self._lock = threading.Lock()
 
@@ -65,7 +74,9 @@ class AgentSockets:
         connection_id = new_uuid()
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
-        conversation = Conversation(self._store, self._clock, self._settings, instance_id, self._texts)
+        conversation = Conversation(
+            self._store, self._clock, self._settings, instance_id, self._texts, self._roles
+        )
         wake = partial(_set_from_thread, loop, woken)
         stop_listening = self._store.wakes.listen(f"agent:{instance_id}", wake)
         with self._lock:
@@ -103,7 +114,8 @@ async def _send(socket: WebSocket, conversation: Conversation, woken: asyncio.Ev
         except TimeoutError:
             await socket.send_text(conversation.heartbeat())
             due = clock() + HEARTBEAT_SECONDS
-            continue
+            if not conversation.has_credentials_to_tell:
+                continue
         woken.clear()
         news = await anyio.to_thread.run_sync(conversation.news)
         if conversation.closed:

@@ -16,6 +16,8 @@ from kit.clock import Clock, epoch_millis
 from kit.ids import Arns, last_part, new_uuid
 from kit.settings import Settings
 from orchestrator.agents.payload_texts import PayloadTexts
+from orchestrator.agents.roles import RoleCredentials, Roles, render_role_credentials
+from orchestrator.agents.told_roles import ToldRoles
 from scheduler.ending import end_task
 from state.container_instances import ContainerInstance
 from state.store import Session, Store
@@ -34,7 +36,13 @@ class Conversation:
     """One connection of one host's agent. ``closed`` becomes true when the host may not be here any more."""
 
     def __init__(
-        self, store: Store, clock: Clock, settings: Settings, instance_id: str, texts: PayloadTexts | None = None
+        self,
+        store: Store,
+        clock: Clock,
+        settings: Settings,
+        instance_id: str,
+        texts: PayloadTexts | None = None,
+        roles: Roles | None = None,
     ) -> None:
         self.instance_id = instance_id
         self.closed = False
@@ -42,6 +50,7 @@ class Conversation:
         self._clock = clock
         self._arns = Arns(settings.account, settings.region)
         self._texts = texts or PayloadTexts(settings)
+        self._told_roles = ToldRoles(clock, instance_id, roles)
         # Which wishes were sent: a number for each instead of its texts, since there are as many as tasks run.
         self._sent = array("q")
         # The host's mark when its tasks were last looked at: it changes with every task that comes and every wish.
@@ -70,28 +79,49 @@ class Conversation:
         )
 
     def news(self) -> list[str]:
-        """Frames of the tasks whose wish this connection has not sent yet; none when there is nothing to say."""
+        """Frames of the tasks whose wish this connection has not sent yet, and of credentials that were renewed or that
+        nobody acknowledged; none when there is nothing to say."""
 
-        def read(session: Session) -> "tuple[str, int, array[int], dict[str, str | None]] | None":
+        def read(session: Session) -> "tuple[str, int, array[int], dict[str, str | None], list[ToldTask]] | None":
             host = session.connection().execute(_HOST, {"host": self.instance_id}).one_or_none()
             if host is None:
                 return None
             cluster, mark = host
             if mark == self._mark:
-                return cluster, mark, self._sent, {}
+                return cluster, mark, self._sent, {}, []
             known = set(self._sent)
             wishes = wishes_on(session, self.instance_id)
             marks = _marks(wishes)
             unsent = [task_id for task_id, mark in zip(wishes, marks, strict=True) if mark not in known]
-            return cluster, mark, marks, {task.id: self._render(session, task) for task in list_told(session, unsent)}
+            rendered: dict[str, str | None] = {}
+            with_roles = []
+            for task in list_told(session, unsent):
+                if task.has_roles and task.desired_status == "RUNNING":
+                    with_roles.append(task)
+                else:
+                    rendered[task.id] = self._render(session, task)
+            return cluster, mark, marks, rendered, with_roles
 
         seen = self._store.read(read)
         if seen is None:
             self.closed = True
             return []
-        cluster, self._mark, self._sent, rendered = seen
+        cluster, mark, marks, rendered, with_roles = seen
+        if with_roles:
+            # Keys are made in a transaction of their own, and sent only once they are kept.
+            roles = self._told_roles.first([task.id for task in with_roles])
+            rendered |= self._store.read(
+                lambda session: {task.id: self._render(session, task, roles.get(task.id, ())) for task in with_roles}
+            )
+        self._mark, self._sent = mark, marks
         self._give_up([task_id for task_id, text in rendered.items() if text is None])
-        return [self._payload(cluster, texts) for texts in _fitting(text for text in rendered.values() if text)]
+        payloads = [self._payload(cluster, texts) for texts in _fitting(text for text in rendered.values() if text)]
+        return payloads + [self._credentials(cluster, task_id, one) for task_id, one in self._told_roles.again()]
+
+    @property
+    def has_credentials_to_tell(self) -> bool:
+        """Whether credentials of its tasks are due to be renewed, or were not acknowledged."""
+        return self._told_roles.due
 
     def is_behind(self, marks: Mapping[str, int | None]) -> bool:
         """Whether its host is among the marks and may have changed since the last look at it."""
@@ -110,16 +140,18 @@ class Conversation:
         match kind:
             case "TaskStopVerificationMessage":
                 return self._verify_stops(message)
+            case "IAMRoleCredentialsAckRequest":
+                self._told_roles.acknowledged(str(message.get("credentialsId")), str(message.get("expiration")))
             case "NackRequest":
                 log.warning("agent refused a message", extra={"instance": self.instance_id, "nack": message})
             case _:
                 pass  # acknowledgements: what was sent is repeated until the task's state says it arrived
         return None
 
-    def _render(self, session: Session, task: ToldTask) -> str | None:
+    def _render(self, session: Session, task: ToldTask, roles: Sequence[RoleCredentials] = ()) -> str | None:
         """The task as its agent is told it; None for one that cannot be told, so that it takes no other with it."""
         try:
-            return self._texts.render(session, task)
+            return self._texts.render(session, task, roles)
         except Exception:
             log.exception("task cannot be told to its agent", extra={"task": task.id})
             return None
@@ -148,6 +180,16 @@ class Conversation:
         )
         # The tasks are texts already; their list is the frame's last member.
         return f"{frame.removesuffix(']}}')}{','.join(tasks)}]}}}}"
+
+    def _credentials(self, cluster: str, task_id: str, credentials: RoleCredentials) -> str:
+        return _frame(
+            "IAMRoleCredentialsMessage",
+            messageId=new_uuid(),
+            taskArn=self._arns.task(cluster, task_id),
+            taskClusterArn=self._arns.cluster(cluster),
+            roleType=credentials.role_type,
+            roleCredentials=render_role_credentials(credentials),
+        )
 
     def _verify_stops(self, message: dict[str, Any]) -> str:
         """Of the tasks an agent runs and was not told of, those that really should not run there."""

@@ -1,7 +1,8 @@
 """Payloads as text, quickly: what tasks have in common is rendered once, and each task's own is filled in.
 
 A task's own are its id, its containers' ids and the values of its extra environment. Whatever else is special about a
-task, an address or a GPU, has it rendered by itself; either way the text is what ``render_payload_task`` makes.
+task, an address, a GPU or a role's keys, has it rendered by itself; either way the text is what
+``render_payload_task`` makes.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 from kit.ids import Arns, new_id
 from kit.settings import Settings
 from orchestrator.agents.payloads import render_payload_task
+from orchestrator.agents.roles import RoleCredentials
 from state.base import encode_document
 from state.store import Session
 from state.task_definitions import TaskDefinition
@@ -42,9 +44,11 @@ class PayloadTexts:
         self._arns = Arns(settings.account, settings.region)
         self._forms: dict[tuple[Any, ...], _Form] = {}
 
-    def render(self, session: Session, task: ToldTask) -> str:
+    def render(self, session: Session, task: ToldTask, roles: Sequence[RoleCredentials] = ()) -> str:
         """The task as an entry of a PayloadMessage's ``tasks``. Raises what makes it impossible to tell."""
         containers = task.containers
+        if roles:
+            return encode_document(self._rendered(session, task, roles))
         if task.attachments_text != "[]" or any(member in c for c in containers for member in OWN_MEMBERS):
             return encode_document(self._rendered(session, task))
         environment = task.extra_environment
@@ -64,9 +68,9 @@ class PayloadTexts:
             self._forms[key] = form
         return form
 
-    def _rendered(self, session: Session, task: ToldTask) -> dict[str, Any]:
+    def _rendered(self, session: Session, task: ToldTask, roles: Sequence[RoleCredentials] = ()) -> dict[str, Any]:
         definition = session.get_one(TaskDefinition, (task.family, task.revision))
-        return render_payload_task(task, definition, arns=self._arns, settings=self._settings)
+        return render_payload_task(task, definition, arns=self._arns, settings=self._settings, roles=roles)
 
 
 def _make_form(

@@ -10,21 +10,30 @@ from typing import Any
 
 from kit.ids import Arns
 from kit.settings import Settings
+from orchestrator.agents.roles import RoleCredentials, render_role_credentials
 from scheduler.wiring import interface_of
+from state.role_sessions import APPLICATION, EXECUTION
 from state.task_definitions import TaskDefinition
 from state.tasks import Task
 from state.told_tasks import ToldTask
 
 NANOSECONDS = 1_000_000_000
 MIB = 1024 * 1024
+ROLES = {APPLICATION: "roleCredentials", EXECUTION: "executionRoleCredentials"}
 ECR_IMAGE = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/")
 
 
 def render_payload_task(
-    task: Task | ToldTask, definition: TaskDefinition, *, arns: Arns, settings: Settings
+    task: Task | ToldTask,
+    definition: TaskDefinition,
+    *,
+    arns: Arns,
+    settings: Settings,
+    roles: Sequence[RoleCredentials] = (),
 ) -> dict[str, Any]:
     """One entry of a PayloadMessage's ``tasks``."""
     body = definition.body
+    execution = any(credentials.role_type == EXECUTION for credentials in roles)
     payload: dict[str, Any] = {
         "arn": arns.task(task.cluster, task.id),
         "taskClusterArn": arns.cluster(task.cluster),
@@ -40,7 +49,7 @@ def render_payload_task(
         "overrides": "{}",
         "volumes": [_volume(volume) for volume in body.get("volumes", ())],
         "containers": [
-            _container(task, body, container, arns=arns, settings=settings)
+            _container(task, body, container, arns=arns, settings=settings, execution=execution)
             for container in body["containerDefinitions"]
         ],
     }
@@ -48,6 +57,8 @@ def render_payload_task(
         payload["cpu"] = task.cpu / 1024
     if body.get("memory"):
         payload["memory"] = task.memory
+    for credentials in roles:
+        payload[ROLES[credentials.role_type]] = render_role_credentials(credentials)
     interface = interface_of(task)
     if interface is not None:
         payload["elasticNetworkInterfaces"] = [_network_interface(interface, arns)]
@@ -67,7 +78,13 @@ def render_associations(containers: Sequence[Mapping[str, Any]]) -> list[dict[st
 
 
 def _container(
-    task: Task | ToldTask, body: Mapping[str, Any], definition: Mapping[str, Any], *, arns: Arns, settings: Settings
+    task: Task | ToldTask,
+    body: Mapping[str, Any],
+    definition: Mapping[str, Any],
+    *,
+    arns: Arns,
+    settings: Settings,
+    execution: bool,
 ) -> dict[str, Any]:
     override = _override_of(task, definition["name"])
     known = next(c for c in task.containers if c["name"] == definition["name"])
@@ -106,7 +123,7 @@ def _container(
             "ecrAuthData": {
                 "registryId": settings.account,
                 "region": settings.region,
-                "useExecutionRole": False,
+                "useExecutionRole": execution,
             },
         }
     return {member: value for member, value in container.items() if value not in (None, [])}

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from kit.settings import BadSetting
-from orchestrator.cli import agent, consolidate, down, env, explain, processes, registry, status, up
+from orchestrator.cli import agent, consolidate, down, env, explain, processes, registry, role, status, up
 from orchestrator.cli.output import CommandFailed
 
 ABOUT = """\
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="berth", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (up, down, status, explain, consolidate, env, agent, processes, registry):
+    for module in (up, down, status, explain, consolidate, env, agent, role, processes, registry):
         module.add_parser(commands)
     return parser
 

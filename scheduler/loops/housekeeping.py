@@ -17,6 +17,7 @@ from state.job_retention import forget_jobs, task_of_no_unfinished_job
 from state.log_events import expire_log_events
 from state.loop import Leases, Loop
 from state.registry_events import forget_registry_events
+from state.role_sessions import forget_role_sessions
 from state.store import Session, Store
 from state.task_counts import forget_empty_cells
 from state.task_definitions import forget_task_definitions
@@ -83,6 +84,7 @@ def _forget_small(session: Session, now: datetime) -> bool:
     """What is little enough to be deleted whole."""
     forget_client_tokens(session, now=now)
     forget_access_keys(session, now=now)
+    forget_role_sessions(session, now=now)
     forget_host_keys(session, unused_since=now - UNUSED_KEYS_KEPT)
     forget_task_definitions(session)
     forget_empty_cells(session)
