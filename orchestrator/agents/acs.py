@@ -74,9 +74,7 @@ class AgentSockets:
         connection_id = new_uuid()
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
-        conversation = Conversation(
-            self._store, self._clock, self._settings, instance_id, self._texts, self._roles
-        )
+        conversation = Conversation(self._store, self._clock, self._settings, instance_id, self._texts, self._roles)
         wake = partial(_set_from_thread, loop, woken)
         stop_listening = self._store.wakes.listen(f"agent:{instance_id}", wake)
         with self._lock:

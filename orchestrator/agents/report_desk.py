@@ -18,7 +18,6 @@ from scheduler.ending import OVER, let_capacity_go
 from state.observed_tasks import Change, ObservedTask, lock_observed, write_observed
 from state.reservations import Holding, give_back
 from state.role_sessions import end_role_sessions
-from state.role_sessions import end_role_sessions
 from state.store import Session, Store, StoreBusy, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -89,7 +88,6 @@ def apply_reports(session: Session, reports: Sequence[Report], *, now: datetime)
         for task_id, report in zip(ids, reports, strict=True)
     ]
     over = [tasks[task_id] for task_id, change in changes.items() if change.values.get("last_status") in OVER]
-    end_role_sessions(session, [task.id for task in over if task.has_roles])
     end_role_sessions(session, [task.id for task in over if task.has_roles])
     # Before the counts, which every writer holds last.
     give_back(session, [Holding(task.id, task.container_instance_id, task.cpu, task.memory) for task in over])
