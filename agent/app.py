@@ -20,15 +20,19 @@ from agent.control.reporter import THREADS, Reporter
 from agent.control.session import Session
 from agent.control.tcs import Tcs
 from agent.control.usage import UsageMeter
+from agent.env_files import EnvironmentFiles
 from agent.executor import ThreadExecutor
 from agent.gpus import find_gpus
 from agent.identity import Identity, IdentityFile
 from agent.images import EcrLogins, Images
+from agent.injections import Injections
 from agent.log import facts
 from agent.logs.cursor import CursorFiles
 from agent.logs.shipper import LogShipper
 from agent.runtime import ContainerState, EngineInfo, Runtime, RuntimeTrouble
 from agent.runtime.docker import DockerRuntime
+from agent.s3 import S3
+from agent.secrets import Secrets
 from agent.settings import AgentSettings
 from agent.surroundings import TaskSurroundings
 from agent.tasks import messages as m
@@ -110,7 +114,9 @@ class Agent:
             clock=clock,
             post=lambda message: engine.post(message),
         )
-        surroundings = TaskSurroundings(runtime=runtime, host=host, network_cidr=self._cidr, logs=shipper)
+        surroundings = TaskSurroundings(
+            runtime=runtime, host=host, network_cidr=self._cidr, logs=shipper, injections=self._injections()
+        )
         images = Images(
             runtime=runtime,
             clock=clock,
@@ -243,6 +249,17 @@ class Agent:
             resources=self._settings.resources,
             attributes={**attributes, **self._settings.attributes},
         )
+
+    def _injections(self) -> Injections:
+        settings = self._settings
+        s3 = S3(
+            endpoint=settings.s3_endpoint,
+            region=settings.region,
+            clock=self._clock,
+            keys=settings.s3_keys,
+            trust=self._aws.trust,
+        )
+        return Injections(secrets=Secrets(aws=self._aws), environment_files=EnvironmentFiles(s3))
 
     def _ports(self) -> HostPorts:
         """Where the engine's ports are this machine's, they can be tried before they are picked."""

@@ -130,6 +130,8 @@ class Images:
             pull.done.set()
 
     def _login(self, container: ContainerSpec) -> RegistryLogin | None:
+        if container.registry_auth and container.registry_auth.login:
+            return container.registry_auth.login
         if self._registry is None:
             return None
         if container.registry_auth or ECR_IMAGE.fullmatch(container.image):

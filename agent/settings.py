@@ -49,6 +49,8 @@ class AgentSettings:
     reserved_ports: tuple[int, ...] = ()
     registry: str = ""
     ca_bundle: str = ""
+    s3_endpoint: str = ""
+    s3_keys: Keys | None = None
     verbose: bool = False
 
 
@@ -60,7 +62,8 @@ def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         epilog="What the agent joins with comes from BERTH_JOIN_TOKEN, or from AWS_ACCESS_KEY_ID,"
         " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or from credentials.json (mode 0600) in the data directory;"
         " once joined it has a key of its own there. AWS_DEFAULT_REGION is the region, AWS_CA_BUNDLE"
-        " names a file of certificates to trust.",
+        " names a file of certificates to trust. Environment files come from AWS_ENDPOINT_URL_S3, with the task's"
+        " execution role or with BERTH_AGENT_S3_KEY_ID and BERTH_AGENT_S3_SECRET_KEY.",
     )
     add = parser.add_argument
     add("--endpoint", default=os.environ.get("AWS_ENDPOINT_URL"), help="URL of the Berth API")
@@ -125,6 +128,8 @@ def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -
         reserved_ports=_ports(options.reserved_ports),
         registry=options.registry,
         ca_bundle=environment.get("AWS_CA_BUNDLE", ""),
+        s3_endpoint=environment.get("AWS_ENDPOINT_URL_S3", ""),
+        s3_keys=_s3_keys(environment),
         verbose=options.verbose,
     )
 
@@ -143,6 +148,16 @@ def _keys(environment: Mapping[str, str], kept: Mapping[str, str]) -> Keys | Non
         session_token=environment.get("AWS_SESSION_TOKEN") or kept.get("session_token") or None,
     )
     return keys if keys.access_key and keys.secret_key else None
+
+
+def _s3_keys(environment: Mapping[str, str]) -> Keys | None:
+    """Keys of a store that does not know this Berth's roles; without them the execution role's are used."""
+    access_key, secret_key = (environment.get(f"BERTH_AGENT_S3_{name}", "") for name in ("KEY_ID", "SECRET_KEY"))
+    if not access_key and not secret_key:
+        return None
+    if not access_key or not secret_key:
+        raise BadSettings("BERTH_AGENT_S3_KEY_ID and BERTH_AGENT_S3_SECRET_KEY go together")
+    return Keys(access_key=access_key, secret_key=secret_key)
 
 
 def _kept_credentials(data: Path) -> Mapping[str, str]:

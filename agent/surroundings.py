@@ -6,6 +6,7 @@ from typing import Protocol
 from agent.log import facts
 from agent.pause import UnknownMachine, ensure_pause_image
 from agent.runtime import ImageMissing, NotFound, Refused, Runtime, Temporary
+from agent.tasks.injected import NOTHING, Injected
 from agent.tasks.launch import Unprepared
 from agent.tasks.render import AGENT_LABEL, TASK_LABEL, Host, log_group, own_volumes, volume_name
 from agent.tasks.spec import ContainerSpec, TaskSpec, Volume
@@ -23,28 +24,47 @@ class LogPlaces(Protocol):
     def follow(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None: ...
 
 
+class Injections(Protocol):
+    """Fetches what is put into a container: secrets, environment files, a registry's login."""
+
+    def fetch(self, task: TaskSpec, container: ContainerSpec) -> Injected:
+        """Raises Unprepared, PutOff, Temporary."""
+        ...
+
+
 class TaskSurroundings:
     """Made before a container starts, removed after the task. Every part may be made and removed twice."""
 
-    def __init__(self, *, runtime: Runtime, host: Host, network_cidr: str, logs: LogPlaces) -> None:
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        host: Host,
+        network_cidr: str,
+        logs: LogPlaces,
+        injections: Injections | None = None,
+    ) -> None:
         self._runtime = runtime
         self._host = host
         self._cidr = network_cidr
         self._logs = logs
+        self._injections = injections
         self._pause_ready = False
         self._lock = threading.Lock()
 
-    def before(self, task: TaskSpec, container: ContainerSpec) -> None:
-        """Raises Unprepared, Temporary."""
+    def before(self, task: TaskSpec, container: ContainerSpec) -> Injected:
+        """Raises Unprepared, PutOff, Temporary."""
         if container.internal:
             self._ensure_pause()
-            return
+            return NOTHING
+        injected = self._injections.fetch(task, container) if self._injections else NOTHING
         if log_group(container):
             self._logs.ensure(task, container)
         mounted = {mount.source_volume for mount in container.mount_points}
         for volume in task.volumes:
             if volume.name in mounted and volume.type == "docker":
                 self._ensure_volume(task, volume)
+        return injected
 
     def mend(self, task: TaskSpec, missing: NotFound) -> bool:
         """Raises Unprepared, Temporary."""

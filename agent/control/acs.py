@@ -12,9 +12,9 @@ from agent import version
 from agent.identity import Identity
 from agent.log import facts
 from agent.tasks import messages as m
-from agent.tasks.payload import names_of, read_task
+from agent.tasks.payload import names_of, read_keys, read_task
 from agent.tasks.reading import BadPayload
-from agent.tasks.spec import ContainerSpec, Desired, TaskSpec
+from agent.tasks.spec import ContainerSpec, Desired, RoleKeys, TaskSpec
 
 PROTOCOL_VERSION = "2"
 
@@ -153,6 +153,8 @@ class Acs:
     def _credentials(self, message: Mapping[str, Any]) -> None:
         credentials = message.get("roleCredentials")
         credentials = credentials if isinstance(credentials, Mapping) else {}
+        if message.get("roleType") == "TaskExecution" and (keys := _keys_of(credentials)):
+            self._post(m.Keyed(task=str(message.get("taskArn", "")), keys=keys))
         self._send(
             "IAMRoleCredentialsAckRequest",
             {
@@ -181,6 +183,14 @@ class Acs:
                 **more,
             },
         )
+
+
+def _keys_of(credentials: Mapping[str, Any]) -> RoleKeys | None:
+    try:
+        return read_keys(credentials, "roleCredentials")
+    except BadPayload as error:
+        log.warning("role credentials make no sense", because=str(error))
+        return None
 
 
 class _Countdown:

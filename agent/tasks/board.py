@@ -5,6 +5,7 @@ Tasks come from payloads, from the disk after a restart, or, without either, fro
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from agent.log import facts
@@ -16,7 +17,7 @@ from agent.tasks.model import Container, Phase, Task, task_of
 from agent.tasks.pausing import PAUSE_NAME
 from agent.tasks.render import CLUSTER_LABEL, CONTAINER_LABEL, TASK_LABEL
 from agent.tasks.reports import Report, report_of
-from agent.tasks.spec import ContainerSpec, Desired, TaskSpec
+from agent.tasks.spec import ContainerSpec, Desired, RoleKeys, TaskSpec
 from kit.clock import Clock
 
 log = facts(__name__)
@@ -62,6 +63,8 @@ class Board:
             else:
                 # A repeated payload is answered with the newest state, once more.
                 task.reported = None
+            if spec.execution_keys:
+                self.keyed(spec.arn, spec.execution_keys)
             return task
         if self._files.has_ended(spec.arn):
             log.info("ended task asked for again", task=spec.arn)
@@ -75,6 +78,17 @@ class Board:
                 container.look_again = True
         log.info("task arrived", task=spec.arn, desired=spec.desired, seq=spec.seq)
         return task
+
+    def keyed(self, arn: str, keys: RoleKeys) -> list[str]:
+        """New keys of a task's execution role: what waited for them is tried at once."""
+        task = self.tasks.get(arn)
+        if task is None:
+            return []
+        task.spec = replace(task.spec, execution_keys=keys, has_execution_role=True)
+        for container in task.containers.values():
+            if container.phase is Phase.PENDING:
+                container.retry_at = None
+        return [arn]
 
     def stop(self, arn: str, reason: str) -> bool:
         """Want a task to stop; False when nothing is known of it."""

@@ -156,6 +156,8 @@ class Engine:
                 return self._acknowledged(message.report)
             case m.Logged():
                 return self._logged(message)
+            case m.Keyed():
+                return self._board.keyed(message.task, message.keys)
             case m.Look():
                 return [message.task]
         return []

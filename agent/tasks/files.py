@@ -20,6 +20,7 @@ from agent.tasks.spec import Desired
 from kit.files import append_private, write_private
 
 ENDED_KEPT = 2000
+KEPT_OF_KEYS = ("credentialsId", "roleArn", "expiration")
 
 log = facts(__name__)
 
@@ -35,7 +36,7 @@ class TaskFiles:
 
     def save(self, task: Task, raw: Any, *, sync: bool) -> None:
         """Keep the payload and what is known of the task."""
-        kept = {"seq": task.spec.seq, "cluster": task.spec.cluster, "payload": raw, "state": _state(task)}
+        kept = {"seq": task.spec.seq, "cluster": task.spec.cluster, "payload": without_keys(raw), "state": _state(task)}
         write_private(self._path(task), json.dumps(kept), sync=sync)
 
     def load(self) -> list[tuple[Task, Any]]:
@@ -76,6 +77,14 @@ class TaskFiles:
         with contextlib.suppress(FileNotFoundError):
             return dict.fromkeys(self._ended_path.read_text().split())
         return {}
+
+
+def without_keys(raw: Any) -> Any:
+    """The payload as it is kept: of the execution role's credentials only which they are."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("executionRoleCredentials"), dict):
+        return raw
+    role = {name: value for name, value in raw["executionRoleCredentials"].items() if name in KEPT_OF_KEYS}
+    return {**raw, "executionRoleCredentials": role}
 
 
 def _state(task: Task) -> dict[str, Any]:

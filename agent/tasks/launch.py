@@ -23,6 +23,7 @@ from agent.runtime import (
     Temporary,
 )
 from agent.tasks.host_ports import HostPorts, NoPortsInARow
+from agent.tasks.injected import Injected
 from agent.tasks.render import TASK_LABEL, Host, container_name, ranges_to_pick, render_container
 from agent.tasks.spec import ContainerSpec, TaskSpec
 from kit.clock import Clock
@@ -61,9 +62,11 @@ class Later:
 
 
 class Prepares(Protocol):
-    """Makes what a container needs around it: log streams, networks, volumes. Raises Unprepared or Temporary."""
+    """Makes what a container needs around it: log streams, networks, volumes. Raises Unprepared, PutOff, Temporary."""
 
-    def before(self, task: TaskSpec, container: ContainerSpec) -> None: ...
+    def before(self, task: TaskSpec, container: ContainerSpec) -> Injected:
+        """The answer is what is to be put into the container."""
+        ...
 
     def mend(self, task: TaskSpec, missing: NotFound) -> bool:
         """Make again what the task's network stands on and somebody removed; False when that can't be."""
@@ -123,9 +126,11 @@ def _attempt(
 ) -> Outcome:
     pulled_at: list[datetime] = []
     try:
-        prepares.before(task, container)
+        injected = prepares.before(task, container)
+        if injected.login and container.registry_auth:
+            container = replace(container, registry_auth=replace(container.registry_auth, login=injected.login))
         picked = {mapping: ports.pick(mapping.count, mapping.protocol) for mapping in ranges_to_pick(task, container)}
-        render = partial(render_container, task, container, host=host, picked=picked)
+        render = partial(render_container, task, container, host=host, picked=picked, injected=injected)
         create = partial(_create, task, container, runtime, images, render, clock, cancelled, pulled_at)
         try:
             made = create()
@@ -135,7 +140,7 @@ def _attempt(
             made = create()
     except CannotPull as error:
         return NotLaunched(reason=f"CannotPullContainerError: {error}")
-    except Temporary as error:
+    except (Temporary, PutOff) as error:
         return Later(because=str(error))
     except Unprepared as error:
         return NotLaunched(reason=f"ResourceInitializationError: {error}")
@@ -178,6 +183,10 @@ class Unprepared(Exception):
     """What the container needs around it could not be made; the text says what and why."""
 
 
+class PutOff(Exception):
+    """What the container needs around it can't be had now, and perhaps later; the text says what and why."""
+
+
 def _create(
     task: TaskSpec,
     container: ContainerSpec,
@@ -191,6 +200,7 @@ def _create(
     image = images.resolve(container)
     name = container_name(task, container.name)
     body = render(image=image)
+    renewed = bool(container.secrets or container.environment_files)
     failure: CannotPull | None = None
     digest: str | None = None
 
@@ -212,23 +222,29 @@ def _create(
                 raise
             failure = error
     try:
-        return _create_or_adopt(runtime, name, body, task, digest)
+        return _create_or_adopt(runtime, name, body, task, digest, renewed)
     except ImageMissing:
         if container.internal:
             raise
         if failure:
             raise failure from None
         pull()
-        return _create_or_adopt(runtime, name, body, task, digest)
+        return _create_or_adopt(runtime, name, body, task, digest, renewed)
 
 
-def _create_or_adopt(runtime: Runtime, name: str, body: dict[str, object], task: TaskSpec, digest: str | None) -> _Made:
+def _create_or_adopt(
+    runtime: Runtime, name: str, body: dict[str, object], task: TaskSpec, digest: str | None, renewed: bool
+) -> _Made:
     try:
         return _Made(runtime.create(name, body), digest)
     except NameTaken:
         state = runtime.inspect(name)
         if state.labels.get(TASK_LABEL) != task.arn:
             raise
+        if renewed and not has_run(state):
+            # It was made with values that may be old by now.
+            runtime.remove(state.id)
+            return _Made(runtime.create(name, body), digest)
         return _Made(state.id, digest, state)
 
 

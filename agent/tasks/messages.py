@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.runtime import ContainerState, Event
 from agent.tasks.reports import Report
-from agent.tasks.spec import TaskSpec
+from agent.tasks.spec import RoleKeys, TaskSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +74,20 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keyed:
+    """New keys of a task's execution role."""
+
+    task: str
+    keys: RoleKeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """Something about the task may have to be done."""
 
     task: str
 
 
-Message = Arrived | Unrunnable | Manifest | StopThese | Done | Happened | Surveyed | Acknowledged | Logged | Look
+Message = (
+    Arrived | Unrunnable | Manifest | StopThese | Done | Happened | Surveyed | Acknowledged | Logged | Keyed | Look
+)

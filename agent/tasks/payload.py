@@ -25,6 +25,7 @@ from agent.tasks.reading import (
     yes_or_no,
 )
 from agent.tasks.restarting import read_restart_policy
+from agent.tasks.secret_refs import read_secrets
 from agent.tasks.spec import (
     DEFAULT_STOP,
     Condition,
@@ -87,7 +88,8 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
         text(o, "name", where): o
         for o, where in objects(embedded(raw, "overrides", "task"), "containerOverrides", "task.overrides")
     }
-    keys = _keys(member(raw, "executionRoleCredentials", "task"))
+    execution_role = member(raw, "executionRoleCredentials", "task")
+    keys = read_keys(execution_role, "task.executionRoleCredentials")
     gpus = read_gpus(raw)
     containers = tuple(
         _container(c, where, overrides.get(str(c.get("name"))), keys, gpus)
@@ -105,6 +107,8 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
         interface=interface,
         volumes=tuple(_volume(v, where) for v, where in objects(raw, "volumes", "task")),
         containers=containers,
+        has_execution_role=bool(execution_role),
+        execution_keys=keys,
     )
     _check(spec)
     return replace(spec, containers=with_pause(spec.containers)) if interface else spec
@@ -120,9 +124,8 @@ def _container(
     name = text(raw, "name", where)
     if not CONTAINER_NAME.fullmatch(name) and name != PAUSE_NAME:
         raise BadPayload(f"{where}.name: {name!r} is not a container name")
-    for unsupported in ("secrets", "firelensConfiguration"):
-        if raw.get(unsupported):
-            raise BadPayload(f"{where}.{unsupported}: this agent does not support it")
+    if raw.get("firelensConfiguration"):
+        raise BadPayload(f"{where}.firelensConfiguration: this agent does not support it")
     docker = member(raw, "dockerConfig", where)
     start = whole(raw, "startTimeout", where, most=86400)
     stop = whole(raw, "stopTimeout", where, most=86400)
@@ -135,6 +138,8 @@ def _container(
         command=texts(raw, "command", where),
         entry_point=texts(raw, "entryPoint", where),
         environment=text_map(raw, "environment", where),
+        environment_files=_environment_files(raw, where),
+        secrets=read_secrets(raw, where),
         cpu=whole(raw, "cpu", where) or 0,
         memory=whole(raw, "memory", where) or 0,
         links=texts(raw, "links", where),
@@ -208,22 +213,36 @@ def _registry_auth(raw: Mapping[str, Any], where: str, keys: RoleKeys | None) ->
     if not auth:
         return None
     kind = text(auth, "type", f"{where}.registryAuthentication", "")
+    if kind == "asm":
+        place = f"{where}.registryAuthentication.asmAuthData"
+        secret = text(member(auth, "asmAuthData", where), "credentialsParameter", place)
+        return RegistryAuth(registry_id="", keys=None, secret=secret)
     if kind != "ecr":
-        raise BadPayload(f"{where}.registryAuthentication.type: this agent knows only ecr, not {kind!r}")
+        raise BadPayload(f"{where}.registryAuthentication.type: this agent knows ecr and asm, not {kind!r}")
     data = member(auth, "ecrAuthData", where)
     own = yes_or_no(data, "useExecutionRole", f"{where}.registryAuthentication.ecrAuthData", False)
     return RegistryAuth(registry_id=text(data, "registryId", where, ""), keys=keys if own else None)
 
 
-def _keys(raw: Mapping[str, Any]) -> RoleKeys | None:
-    if not raw:
+def read_keys(raw: Mapping[str, Any], where: str) -> RoleKeys | None:
+    """A role's keys; None where they are only referred to, as they are on the disk."""
+    if not raw.get("accessKeyId"):
         return None
-    where = "task.executionRoleCredentials"
     return RoleKeys(
         access_key=text(raw, "accessKeyId", where),
         secret_key=text(raw, "secretAccessKey", where),
         session_token=text(raw, "sessionToken", where, ""),
     )
+
+
+def _environment_files(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    found = []
+    for file, place in objects(raw, "environmentFiles", where):
+        kind = text(file, "type", place, "s3")
+        if kind != "s3":
+            raise BadPayload(f"{place}.type: this agent reads environment files from s3, not from {kind}")
+        found.append(text(file, "value", place))
+    return tuple(found)
 
 
 def _volume(raw: Mapping[str, Any], where: str) -> Volume:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from agent.tasks.injected import NOTHING, Injected
 from agent.tasks.pausing import PAUSE_NAME
 from agent.tasks.spec import ContainerSpec, MountPoint, PortMapping, TaskSpec, Volume
 
@@ -58,6 +59,7 @@ def render_container(
     image: str,
     host: Host,
     picked: Mapping[PortMapping, int] = MappingProxyType({}),
+    injected: Injected = NOTHING,
 ) -> dict[str, Any]:
     """The body of the engine's create request, for an image already resolved to a pullable name.
 
@@ -71,12 +73,12 @@ def render_container(
         **(config.get("Labels") or {}),
         **labels_of(task, container.name, host.agent_id),
     }
-    config["Env"] = _environment(task, container)
+    config["Env"] = _environment(task, container, injected)
     if container.command:
         config["Cmd"] = list(container.command)
     if container.entry_point:
         config["Entrypoint"] = list(container.entry_point)
-    host_config = _host_config(task, container, host)
+    host_config = _host_config(task, container, host, injected)
     if task.network_mode == "awsvpc":
         for name in NAMESPACE_CONFIG:
             config.pop(name, None)
@@ -117,18 +119,18 @@ def _pause(task: TaskSpec, image: str, host: Host) -> dict[str, Any]:
     return body
 
 
-def _environment(task: TaskSpec, container: ContainerSpec) -> list[str]:
+def _environment(task: TaskSpec, container: ContainerSpec, injected: Injected) -> list[str]:
     merged: dict[str, str] = {"AWS_EXECUTION_ENV": f"AWS_ECS_{task.launch_type or 'EC2'}"}
     for entry in container.config.get("Env") or ():
         name, _, value = str(entry).partition("=")
         merged[name] = value
-    merged.update(container.environment)
+    merged |= {**injected.defaults, **container.environment, **injected.environment}
     if container.gpus:
         merged[VISIBLE_GPUS] = ",".join(container.gpus)
     return [f"{name}={value}" for name, value in merged.items()]
 
 
-def _host_config(task: TaskSpec, container: ContainerSpec, host: Host) -> dict[str, Any]:
+def _host_config(task: TaskSpec, container: ContainerSpec, host: Host, injected: Injected) -> dict[str, Any]:
     config = dict(container.host_config)
     config["NetworkMode"] = _network_mode(task)
     if container.privileged:
@@ -145,12 +147,14 @@ def _host_config(task: TaskSpec, container: ContainerSpec, host: Host) -> dict[s
     if log_group(container):
         # The engine keeps a bounded buffer; the agent ships it to the Logs API itself.
         config["LogConfig"] = {"Type": "json-file", "Config": {"max-size": "16m", "max-file": "2"}}
+    elif injected.log_options or injected.log_driver:
+        config["LogConfig"] = _log_config(config.get("LogConfig") or {}, injected)
     if container.gpus:
         config["DeviceRequests"] = [
             *(config.get("DeviceRequests") or ()),
             {"Driver": "nvidia", "DeviceIDs": list(container.gpus), "Capabilities": [["gpu"]]},
         ]
-    binds = [_bind(task, mount) for mount in container.mount_points]
+    binds = [*(_bind(task, mount) for mount in container.mount_points), *injected.binds]
     if binds:
         config["Binds"] = [*(config.get("Binds") or ()), *binds]
     if container.volumes_from:
@@ -160,6 +164,12 @@ def _host_config(task: TaskSpec, container: ContainerSpec, host: Host) -> dict[s
     if container.links and task.network_mode == "bridge":
         config["Links"] = [_link(task, link) for link in container.links]
     return config
+
+
+def _log_config(said: Mapping[str, Any], injected: Injected) -> dict[str, Any]:
+    if injected.log_driver:
+        return {"Type": injected.log_driver, "Config": dict(injected.log_options)}
+    return {**said, "Config": {**(said.get("Config") or {}), **injected.log_options}}
 
 
 def _network_mode(task: TaskSpec) -> str:

@@ -6,7 +6,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from agent.runtime import RegistryLogin
 from agent.tasks.restarting import RestartPolicy
+from agent.tasks.secret_refs import SecretRef
 
 DEFAULT_STOP = timedelta(seconds=30)
 
@@ -88,10 +90,12 @@ class RoleKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryAuth:
-    """Where to get a pull login: from ECR (of ``registry_id``)."""
+    """Where to get a pull login: from ECR (of ``registry_id``), or from a ``secret``; ``login`` once that was read."""
 
     registry_id: str
     keys: RoleKeys | None
+    secret: str = ""
+    login: RegistryLogin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,8 @@ class ContainerSpec:
     command: tuple[str, ...] = ()
     entry_point: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    environment_files: tuple[str, ...] = ()
+    secrets: tuple[SecretRef, ...] = ()
     cpu: int = 0
     memory: int = 0
     links: tuple[str, ...] = ()
@@ -123,7 +129,10 @@ class ContainerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
-    """``cpu`` is in vCPU and ``memory`` in MiB; 0 means that the task as a whole has no limit."""
+    """``cpu`` is in vCPU and ``memory`` in MiB; 0 means that the task as a whole has no limit.
+
+    ``execution_keys`` are never on the disk: after a restart they come by a message of their own.
+    """
 
     arn: str
     cluster: str
@@ -138,6 +147,8 @@ class TaskSpec:
     interface: Interface | None = None
     volumes: tuple[Volume, ...] = ()
     containers: tuple[ContainerSpec, ...] = ()
+    has_execution_role: bool = False
+    execution_keys: RoleKeys | None = None
 
     @property
     def id(self) -> str:

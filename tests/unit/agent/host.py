@@ -8,7 +8,7 @@ from typing import Any
 from agent.executor import SteppedExecutor
 from agent.images import Images, PullBehavior
 from agent.runtime.simulated import Program, SimulatedRuntime
-from agent.surroundings import TaskSurroundings
+from agent.surroundings import Injections, TaskSurroundings
 from agent.tasks import messages as m
 from agent.tasks.actions import Actions
 from agent.tasks.engine import Engine
@@ -91,6 +91,7 @@ class MemoryHost:
         self.runtime_states: list[bool] = []
         self._behavior = behavior
         self._ports = HostPorts(seed=1)
+        self.injections: Injections | None = None
         self._subscription: Any = None
         self.boot()
 
@@ -98,7 +99,13 @@ class MemoryHost:
         """Start the agent's engine, taking over what is there."""
         self.executor = SteppedExecutor()
         images = Images(runtime=self.runtime, clock=self.clock, behavior=self._behavior)
-        surroundings = TaskSurroundings(runtime=self.runtime, host=HOST, network_cidr="10.233.0.0/20", logs=self.logs)
+        surroundings = TaskSurroundings(
+            runtime=self.runtime,
+            host=HOST,
+            network_cidr="10.233.0.0/20",
+            logs=self.logs,
+            injections=self.injections,
+        )
         actions = Actions(
             runtime=self.runtime,
             images=images,

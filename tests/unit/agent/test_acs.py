@@ -153,3 +153,16 @@ def test_the_socket_asks_as_the_protocol_says(socket: Socket, tmp_path: Path) ->
     assert query["sendCredentials"] == "true"
     assert (query["clusterArn"], query["containerInstanceArn"]) == (CLUSTER, INSTANCE)
     assert (query["protocolVersion"], query["seqNum"]) == ("2", "1")
+
+
+def test_new_keys_of_an_execution_role_reach_its_task(socket: Socket) -> None:
+    socket.host.run("t1", container("web", "server"))
+    keys = {"credentialsId": "i", "accessKeyId": "ASIA2", "secretAccessKey": "s", "sessionToken": "t"}
+    message = {"messageId": "m2", "taskArn": task_arn("t1"), "roleType": "TaskExecution", "roleCredentials": keys}
+    socket.acs.received("IAMRoleCredentialsMessage", message)
+    socket.host.settle()
+    [seen] = socket.host.engine.tasks()
+    assert seen.spec.execution_keys
+    assert seen.spec.execution_keys.access_key == "ASIA2"
+    assert socket.kinds()[-1] == "IAMRoleCredentialsAckRequest"
+    socket.acs.received("IAMRoleCredentialsMessage", {**message, "roleCredentials": {"accessKeyId": 7}})

@@ -96,7 +96,7 @@ def test_an_awsvpc_task_gets_a_pause_container_that_all_wait_for() -> None:
         ({"containers": [{**WEB, "name": "../etc"}]}, "is not a container name"),
         ({"containers": [{**WEB, "essential": "yes"}]}, "essential: expected true or false"),
         ({"containers": [{**WEB, "memory": -1}]}, "memory: expected a number of 0 or more"),
-        ({"containers": [{**WEB, "secrets": [{"name": "S"}]}]}, "secrets: this agent does not support it"),
+        ({"containers": [{**WEB, "secrets": [{"name": "S"}]}]}, "secrets[0].valueFrom: is missing"),
         ({"containers": [{**WEB, "dockerConfig": {"hostConfig": "{"}}]}, "hostConfig: not JSON"),
         ({"containers": [{**WEB, "portMappings": [{"containerPort": 70000}]}]}, "at most 65535"),
         ({"containers": [{**WEB, "dependsOn": [{"containerName": "db"}]}]}, "depends on db, which is not in the task"),
