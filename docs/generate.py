@@ -22,6 +22,8 @@ TITLES = {
     "batch": "AWS Batch",
     "logs": "CloudWatch Logs",
     "scheduler": "EventBridge Scheduler",
+    "secretsmanager": "AWS Secrets Manager",
+    "ssm": "AWS Systems Manager",
     "sts": "AWS STS",
 }
 MADE = "<!-- Made by `make docs` from the code; edit the code instead. -->\n"

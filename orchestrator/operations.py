@@ -10,9 +10,10 @@ from orchestrator.api.ecr.wire import ecr
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.api.logs.wire import logs
 from orchestrator.api.scheduler.wire import scheduler
+from orchestrator.api.secretsmanager.wire import secretsmanager
 from orchestrator.api.sts.wire import sts
 
-SERVICES: tuple[Service, ...] = (ecs, ecr, batch, logs, scheduler, sts)
+SERVICES: tuple[Service, ...] = (ecs, ecr, batch, logs, scheduler, secretsmanager, sts)
 
 # A new file with operations needs no list to be put on: every module of the API is imported.
 for _module in pkgutil.walk_packages(orchestrator.api.__path__, "orchestrator.api."):

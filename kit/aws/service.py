@@ -39,12 +39,21 @@ class Service:
     """One AWS service, by its botocore name, with the operations that Berth has built.
 
     Who may run an operation is a matter of the caller's actions alone, unless the service brings ``authorize``: then
-    that is asked instead, in the handler's transaction, and must ask for the caller's actions as well.
+    that is asked instead, in the handler's transaction, and must ask for the caller's actions as well. A service with
+    ``own_tokens`` honours client tokens in its handlers, which find them among their parameters.
     """
 
-    def __init__(self, name: str, *, model: ServiceModel | None = None, authorize: Authorize | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        model: ServiceModel | None = None,
+        authorize: Authorize | None = None,
+        own_tokens: bool = False,
+    ) -> None:
         self.name = name
         self.authorize = authorize
+        self.own_tokens = own_tokens
         self._model = model
         self._operations: dict[str, Operation] = {}
 

@@ -18,6 +18,7 @@ from state.log_events import expire_log_events
 from state.loop import Leases, Loop
 from state.registry_events import forget_registry_events
 from state.role_sessions import forget_role_sessions
+from state.secrets import forget_secrets
 from state.store import Session, Store
 from state.task_counts import forget_empty_cells
 from state.task_definitions import forget_task_definitions
@@ -61,6 +62,7 @@ class HousekeepingLoop(Loop):
             lambda session, at: expire_log_events(session, at, LINES_BITE) >= LINES_BITE,
             lambda session, at: forget_firings(session, before=at - FIRINGS_KEPT, limit=BITE) >= BITE,
             lambda session, at: forget_jobs(session, before=at - JOBS_KEPT, limit=BITE) >= BITE,
+            lambda session, at: forget_secrets(session, now=at, limit=BITE) >= BITE,
             self._forget_tasks,
             _forget_hosts,
             _forget_events,
