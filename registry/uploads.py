@@ -268,18 +268,14 @@ class Uploads:
 
     def holds(self, upload: str, first: int, data: bytes) -> bool:
         """Whether exactly these bytes have arrived before, from ``first`` on."""
-        left = first
+        found = bytearray()
         try:
-            with self._storage.read_upload(upload) as spool:
-                # Not every spool can be entered in its middle.
-                while left and (skipped := spool.read(min(CHUNK, left))):
-                    left -= len(skipped)
-                found = bytearray()
-                while not left and len(found) < len(data) and (chunk := spool.read(len(data) - len(found))):
+            with self._storage.read_upload(upload, at=first) as spool:
+                while len(found) < len(data) and (chunk := spool.read(len(data) - len(found))):
                     found += chunk
         except NotStored:
             raise _unknown(upload) from None
-        return not left and found == data
+        return found == data
 
     def hash_again(self, upload: str, algorithm: str) -> str:
         """The digest of all that has arrived, read back from the spool."""
@@ -324,6 +320,11 @@ class Incoming:
     @property
     def progress(self) -> dict[str, str]:
         return Uploads.progress(self._repository, self._upload, self._spool.offset)
+
+    @property
+    def flushed(self) -> int:
+        """How many bytes of the session can be read."""
+        return self._spool.flushed
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append ``data``; raises StorageFull, after which the session can be resumed, and UploadBusy."""

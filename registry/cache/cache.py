@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from kit.clock import Clock
 from kit.secrets import SecretBox
 from kit.settings import Settings
+from registry.cache.arrivals import Arrival
 from registry.cache.claims import Claims
 from registry.cache.fetching import Connections, Fetched, digest_there, fetch_blob, fetch_manifest
 from registry.cache.flights import Flights
@@ -64,7 +65,7 @@ class Cache:
         self._connections = Connections(clock, secrets)
         self._claims = Claims(store, clock)
         self._images: Flights[Fetched] = Flights("upstream-images", most=_IMAGES_AT_ONCE, clock=clock)
-        self._blobs: Flights[None] = Flights("upstream-blobs", most=_BLOBS_AT_ONCE, clock=clock)
+        self._blobs: Flights[Arrival | None] = Flights("upstream-blobs", most=_BLOBS_AT_ONCE, clock=clock)
         # Manifests that were told, and whose layers are still on their way.
         self._arriving: dict[tuple[str, str], Fetched] = {}
 
@@ -92,12 +93,14 @@ class Cache:
         """Wait until what was told of the image is kept whole, or has failed."""
         self._images.wait((repository, reference, forced))
 
-    def blob(self, repository: str, digest: str) -> "Future[None]":
-        """Have the blob in the repository, which is there. The future raises UpstreamError and RegistryError."""
+    def blob(self, repository: str, digest: str) -> "Future[Arrival | None]":
+        """Have the blob in the repository, which is there: what arrives there, or None once it has.
 
-        def work(announce: Callable[[None], None]) -> None:
-            self._take_blob(repository, digest)
-            announce(None)
+        The future, and the arrival's ``kept``, raise UpstreamError, RegistryError and StorageError.
+        """
+
+        def work(announce: Callable[[Arrival | None], None]) -> None:
+            self._take_blob(repository, digest, announce)
 
         return self._blobs.join((repository, digest), work)
 
@@ -165,7 +168,9 @@ class Cache:
             missing = self._store.read(lambda session: missing_parts(session, repository, found.manifest))
             layers = [digest for digest in missing if digest in found.manifest.blobs]
             for layer in [self.blob(repository, digest) for digest in layers]:
-                layer.result()
+                arrival = layer.result()
+                if arrival is not None:
+                    arrival.kept.result()
             return self._store.transact(lambda session: self._put(session, repository, found, tag))
         finally:
             self._arriving.pop((repository, found.digest), None)
@@ -188,7 +193,7 @@ class Cache:
             note_cached_tag(session, name, each, found.digest, due_at=now + self._ttl)
         return not stays
 
-    def _take_blob(self, repository: str, digest: str) -> None:
+    def _take_blob(self, repository: str, digest: str, announce: Callable[[Arrival | None], None]) -> None:
         with self._claims.hold(repository, digest):
 
             def look(session: Session) -> Source | None:
@@ -196,8 +201,10 @@ class Cache:
                 return None if here else _source(session, repository)
 
             source = self._store.read(look)
-            if source is not None:
-                fetch_blob(self._connect(source), source, self._uploads, repository, digest)
+            if source is None:
+                announce(None)
+            else:
+                fetch_blob(self._connect(source), source, self._uploads, repository, digest, announce)
 
     def _look(self, repository: str, reference: str) -> _Seen:
         now = self._clock.now()

@@ -1,19 +1,22 @@
-"""Fetching from an upstream: one manifest, or one blob, verified by its digest before anybody sees it."""
+"""Fetching from an upstream: one manifest, or one blob, kept when its digest is verified and not before."""
 
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import chain
 from threading import Lock
 
 from kit.clock import Clock
 from kit.secrets import SecretBox
+from registry.cache.arrivals import Arrival
+from registry.cache.downloads import Download
 from registry.cache.sources import Source
 from registry.cache.upstreams import connect
 from registry.credentials import NoCredentials, SealedElsewhere, open_login
 from registry.errors import DigestInvalid, ManifestInvalid, RegistryError
 from registry.manifests import IMAGES, LARGEST, LISTS, Manifest, read_manifest
 from registry.names import algorithm_of, digest_of, is_digest
-from registry.parts import LARGEST_LAYER
 from registry.uploads import Uploads
 from registry.upstream import Address, Login, Misbehaved, Refused, RegistryConnection
 from state.store import Session
@@ -21,8 +24,8 @@ from state.store import Session
 _TYPES = (*IMAGES, *LISTS)
 _ACCEPT = {"Accept": ", ".join(_TYPES)}
 _DIGEST = "docker-content-digest"
-# The largest layer over a line of a hundred megabits.
-_BLOB_WITHIN = 5000.0
+# The answer for a smaller blob waits until it is verified, and so can still be that it cannot be had.
+FOLLOWED_FROM = 4 * 1024 * 1024
 _CONNECTIONS = 64
 
 
@@ -92,28 +95,52 @@ def fetch_manifest(connection: RegistryConnection, source: Source, reference: st
     return Fetched(digest=digest, media_type=manifest.media_type, body=answer.body, manifest=manifest)
 
 
-def fetch_blob(connection: RegistryConnection, source: Source, uploads: Uploads, repository: str, digest: str) -> None:
-    """Fetch the blob into the repository; raises UpstreamError, and what an upload raises."""
-    where, size = connection.address.url, 0
-    with connection.stream("GET", _path(source, "blobs", digest), scope=source.scope, within=_BLOB_WITHIN) as flow:
-        upload = uploads.begin(repository)
+def fetch_blob(
+    connection: RegistryConnection,
+    source: Source,
+    uploads: Uploads,
+    repository: str,
+    digest: str,
+    announce: Callable[[Arrival | None], None],
+) -> None:
+    """Fetch the blob into the repository; raises UpstreamError, and what an upload raises.
+
+    One that is not small is announced when it begins to arrive, any other when it is kept.
+    """
+    download = Download(connection, _path(source, "blobs", digest), scope=source.scope)
+    with closing(download.pieces()) as pieces:
+        # Nothing is begun here for what cannot be had there.
+        first = next(pieces, b"")
+        upload = uploads.begin(repository, algorithm=algorithm_of(digest))
+        arrival = Arrival(upload, download.size or 0)
+        followed = arrival.size >= FOLLOWED_FROM
+        if followed:
+            announce(arrival)
         try:
-            incoming = uploads.write(repository, upload, digest=digest)
-            try:
-                for piece in flow.pieces():
-                    size += len(piece)
-                    if size > LARGEST_LAYER:
-                        raise Misbehaved(f"{where} sent more than {LARGEST_LAYER} bytes")
-                    incoming.write(piece)
-                incoming.finish(digest)
-            finally:
-                incoming.close()
+            _receive(uploads, repository, digest, arrival, chain((first,), pieces))
         except DigestInvalid:
-            raise Misbehaved(f"{where} sent a blob that is not {digest}") from None
-        except BaseException:
+            trouble = Misbehaved(f"{connection.address.url} sent a blob that is not {digest}")
+            arrival.end(trouble)
+            raise trouble from None
+        except BaseException as trouble:
             with suppress(RegistryError):
                 uploads.cancel(repository, upload)
+            arrival.end(trouble)
             raise
+    arrival.end()
+    if not followed:
+        announce(None)
+
+
+def _receive(uploads: Uploads, repository: str, digest: str, arrival: Arrival, pieces: Iterable[bytes]) -> None:
+    incoming = uploads.write(repository, arrival.upload, digest=digest)
+    try:
+        for piece in pieces:
+            incoming.write(piece)
+            arrival.advance(incoming.flushed)
+        incoming.finish(digest)
+    finally:
+        incoming.close()
 
 
 def _path(source: Source, kind: str, reference: str) -> str:

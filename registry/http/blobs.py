@@ -3,9 +3,11 @@
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from registry.cache.arrivals import Arrival
 from registry.errors import BlobUnknown, NameUnknown, RangeInvalid, RegistryError
 from registry.http.byteranges import parts_response
-from registry.http.cached import fetch_missing_blob
+from registry.http.cached import pull_blob
+from registry.http.following import FollowingResponse
 from registry.http.frame import Ask
 from registry.http.ranges import Part, Unsatisfiable, read_ranges
 from registry.http.sending import send_blob
@@ -22,22 +24,28 @@ _FOREVER = "private, max-age=31536000, immutable"
 
 async def head_blob(ask: Ask) -> Response:
     """Whether the blob is there, and how large it is."""
-    blob = await _find(ask)
+    blob = await _find(ask, follows=False)
+    assert isinstance(blob, Blob)
     if await run_in_threadpool(ask.room.storage.size, blob.digest) != blob.size or not await _revive(ask, blob.digest):
         raise _unknown(blob.digest)
-    return Response(headers={**_headers(blob), "Content-Length": str(blob.size)})
+    return Response(headers={**_headers(blob.digest), "Content-Length": str(blob.size)})
 
 
 async def get_blob_bytes(ask: Ask) -> Response:
     """The blob, or the part of it that a Range header asks for (RFC 9110, section 14)."""
     if ask.request.method == "HEAD":
         return await head_blob(ask)
-    return await answer_blob(ask, await _find(ask))
+    # Who asks for a part cannot verify it, and so is not given it before somebody has.
+    found = await _find(ask, follows="range" not in ask.request.headers)
+    if isinstance(found, Arrival):
+        digest = ask.part("digest")
+        return FollowingResponse(ask.room.storage, found, digest, headers=_headers(digest))
+    return await answer_blob(ask, found)
 
 
 async def answer_blob(ask: Ask, blob: Blob) -> Response:
     """What is asked for of a blob that the repository shows."""
-    parts, headers = _parts(ask, blob), _headers(blob)
+    parts, headers = _parts(ask, blob), _headers(blob.digest)
     try:
         if len(parts) > 1:
             file = await run_in_threadpool(ask.room.storage.open, blob.digest)
@@ -64,7 +72,8 @@ async def delete_blob(ask: Ask) -> Response:
     return Response(status_code=202)
 
 
-async def _find(ask: Ask) -> Blob:
+async def _find(ask: Ask, *, follows: bool) -> Blob | Arrival:
+    """The blob, or who ``follows`` what is on its way to become it."""
     name, digest = ask.name, check_digest(ask.part("digest"))
 
     def find(session: Session) -> Blob | None:
@@ -76,8 +85,11 @@ async def _find(ask: Ask) -> Blob:
         trouble: RegistryError = _unknown(digest)
     except NameUnknown as error:
         blob, trouble = None, error
-    if blob is None and await fetch_missing_blob(ask, name, digest):
-        blob = await ask.read(find)
+    if blob is None:
+        pulled = await pull_blob(ask, name, digest, follows=follows)
+        if isinstance(pulled, Arrival):
+            return pulled
+        blob = await ask.read(find) if pulled else None
     if blob is None:
         raise trouble
     return blob
@@ -106,11 +118,11 @@ def _unknown(digest: str) -> BlobUnknown:
     return BlobUnknown(detail={"digest": digest})
 
 
-def _headers(blob: Blob) -> dict[str, str]:
+def _headers(digest: str) -> dict[str, str]:
     return {
         "Content-Type": "application/octet-stream",
-        "Docker-Content-Digest": blob.digest,
-        "ETag": f'"{blob.digest}"',
+        "Docker-Content-Digest": digest,
+        "ETag": f'"{digest}"',
         "Accept-Ranges": "bytes",
         "Cache-Control": _FOREVER,
     }

@@ -7,6 +7,7 @@ import asyncio
 from concurrent.futures import Future
 from typing import TypeVar
 
+from registry.cache.arrivals import Arrival
 from registry.cache.cache import is_due
 from registry.cache.errors import told
 from registry.cache.fetching import Fetched
@@ -52,7 +53,7 @@ async def find_manifest(ask: Ask, name: str, reference: str) -> Image | Fetched:
     image, trouble, pulled = await ask.read(look)
     if pulled and (image is None or image.status == "ACTIVE"):
         try:
-            return await _landed(ask.room.cache.image(name, reference, forced=forced))
+            return await landed(ask.room.cache.image(name, reference, forced=forced))
         except UpstreamError as error:
             if image is None or forced:
                 raise told(error, name, reference) from None
@@ -61,8 +62,11 @@ async def find_manifest(ask: Ask, name: str, reference: str) -> Image | Fetched:
     return image
 
 
-async def fetch_missing_blob(ask: Ask, name: str, digest: str) -> bool:
-    """Pull a blob through that is not here; False where it is not to be had that way. Raises as ``find_manifest``."""
+async def pull_blob(ask: Ask, name: str, digest: str, *, follows: bool) -> Arrival | bool:
+    """Pull a blob through that is not here: True once it is, False where it is not to be had that way.
+
+    Who ``follows`` may instead be given what arrives. Raises as ``find_manifest``.
+    """
     # Asking whether a blob is here is what pushes do; but what a manifest named a moment ago is as good as here.
     if is_sent_on(ask.request) or (ask.request.method == "HEAD" and not ask.room.cache.names(name, digest)):
         return False
@@ -75,7 +79,11 @@ async def fetch_missing_blob(ask: Ask, name: str, digest: str) -> bool:
     if not await ask.read(look):
         return False
     try:
-        await _landed(ask.room.cache.blob(name, digest))
+        arrival = await landed(ask.room.cache.blob(name, digest))
+        if arrival is not None and follows and not arrival.kept.done():
+            return arrival
+        if arrival is not None:
+            await landed(arrival.kept)
     except UpstreamError as error:
         raise told(error, name, digest, blob=True) from None
     return True
@@ -95,6 +103,6 @@ def _refusal(session: Session, ask: Ask, name: str) -> str | None:
     return next((each for each in refusals if each is not None), None)
 
 
-async def _landed(future: "Future[T]") -> T:
+async def landed(future: "Future[T]") -> T:
     """What the future brings. Who stops waiting stops nobody else's."""
     return await asyncio.shield(asyncio.wrap_future(future))

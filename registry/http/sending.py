@@ -84,7 +84,7 @@ class FileResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            if ZERO_COPY in scope.get("extensions", {}) and _is_of_the_system(self._file):
+            if ZERO_COPY in scope.get("extensions", {}) and is_of_the_system(self._file):
                 await send({"type": ZERO_COPY, "file": self._file, "offset": self._first, "count": self._left})
             else:
                 await self._copy(receive, send)
@@ -100,19 +100,19 @@ class FileResponse(Response):
                 raise OSError("a blob's bytes ended early")
             self._left -= len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if await _hung_up(receive):
+            if await hung_up(receive):
                 return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _is_of_the_system(file: BinaryIO) -> bool:
+def is_of_the_system(file: BinaryIO) -> bool:
     try:
         return file.fileno() >= 0
     except OSError:
         return False
 
 
-async def _hung_up(receive: Receive) -> bool:
+async def hung_up(receive: Receive) -> bool:
     """Whether the client is gone. The server does not say so when bytes are sent to nobody."""
     with CancelScope() as at_once:
         at_once.cancel()

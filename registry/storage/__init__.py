@@ -44,6 +44,11 @@ class Spool(Protocol):
     @property
     def offset(self) -> int: ...
 
+    @property
+    def flushed(self) -> int:
+        """How many bytes ``read_upload`` shows."""
+        ...
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append all of ``data``; raises NoRoom, after which ``offset`` still tells what has arrived.
 
@@ -94,8 +99,8 @@ class Storage(Protocol):
         """
         ...
 
-    def read_upload(self, upload: str) -> BinaryIO:
-        """The spool, open for reading; raises NotStored."""
+    def read_upload(self, upload: str, *, at: int = 0) -> BinaryIO:
+        """The spool, open for reading what has arrived from ``at`` on; raises NotStored."""
         ...
 
     def keep(self, upload: str, digest: str) -> None:

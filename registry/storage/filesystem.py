@@ -92,11 +92,13 @@ class FilesystemStorage:
         finally:
             os.close(handle)
 
-    def read_upload(self, upload: str) -> BinaryIO:
+    def read_upload(self, upload: str, *, at: int = 0) -> BinaryIO:
         try:
-            return self._spool(upload).open("rb", buffering=0)
+            spool = self._spool(upload).open("rb", buffering=0)
         except FileNotFoundError:
             raise NotStored(upload) from None
+        spool.seek(at)
+        return spool
 
     def keep(self, upload: str, digest: str) -> None:
         spool, blob = self._spool(upload), self._blob(digest)
@@ -174,6 +176,10 @@ class FileSpool:
                 written = os.write(self._handle, rest)
                 self.offset += written
                 rest = rest[written:]
+
+    @property
+    def flushed(self) -> int:
+        return self.offset
 
     def flush(self) -> None:
         """Every write has reached the file."""

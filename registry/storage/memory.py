@@ -69,8 +69,8 @@ class MemoryStorage:
         finally:
             self._writing.discard(upload)
 
-    def read_upload(self, upload: str) -> BinaryIO:
-        return io.BytesIO(bytes(self._find(upload)))
+    def read_upload(self, upload: str, *, at: int = 0) -> BinaryIO:
+        return io.BytesIO(bytes(self._find(upload)[at:]))
 
     def keep(self, upload: str, digest: str) -> None:
         self._blobs[digest] = bytes(self._find(upload))
@@ -112,6 +112,10 @@ class MemorySpool:
     @property
     def offset(self) -> int:
         return len(self._spool)
+
+    @property
+    def flushed(self) -> int:
+        return self.offset
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._storage.take(self._upload, self._spool, data)

@@ -143,8 +143,8 @@ class S3Storage:
         finally:
             self._writing.discard(upload)
 
-    def read_upload(self, upload: str) -> BinaryIO:
-        return io.BufferedReader(_Pieces(self, self._pieces(upload)), CHUNK)
+    def read_upload(self, upload: str, *, at: int = 0) -> BinaryIO:
+        return io.BufferedReader(_Pieces(self, self._pieces(upload), at), CHUNK)
 
     def keep(self, upload: str, digest: str) -> None:
         pieces, key = self._pieces(upload), self._blob(digest)
@@ -293,6 +293,10 @@ class S3Spool:
         if self.offset - self._put >= self._piece:
             self.flush()
 
+    @property
+    def flushed(self) -> int:
+        return self._put
+
     def flush(self) -> None:
         """Put what waits; raises Busy when another process has written to the spool."""
         length = self.offset - self._put
@@ -356,11 +360,12 @@ class _Object(io.RawIOBase):
 
 
 class _Pieces(io.RawIOBase):
-    """A spool's pieces, one after the other."""
+    """A spool's pieces from the offset ``at`` on, one after the other."""
 
-    def __init__(self, storage: S3Storage, pieces: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, storage: S3Storage, pieces: Sequence[dict[str, Any]], at: int) -> None:
         self._storage = storage
-        self._left = list(reversed(pieces))
+        self._left = [each for each in reversed(pieces) if each["At"] + each["Size"] > at]
+        self._at = at
         self._stream: Any = None
 
     def readable(self) -> bool:
@@ -371,7 +376,8 @@ class _Pieces(io.RawIOBase):
             if self._stream is None:
                 if not self._left:
                     return 0
-                self._stream = self._storage.read(self._left.pop()["Key"])
+                piece = self._left.pop()
+                self._stream = self._storage.read(piece["Key"], max(0, self._at - piece["At"]))
             data = self._stream.read(len(buffer))
             if data:
                 buffer[: len(data)] = data

@@ -88,6 +88,23 @@ def test_a_spool_grows_and_tells_its_size(storage: Storage) -> None:
         assert file.read() == b"abcde"
 
 
+def test_a_spool_can_be_read_from_its_middle_while_it_grows(storage: Storage) -> None:
+    storage.start(UPLOAD)
+    with storage.append(UPLOAD) as spool:
+        for piece in (b"abc", b"def"):
+            spool.write(piece)
+            assert spool.flushed <= spool.offset
+            spool.flush()
+        assert spool.flushed == spool.offset == 6
+        for at in range(7):
+            with storage.read_upload(UPLOAD, at=at) as file:
+                assert file.read() == b"abcdef"[at:]
+        spool.write(b"ghi")
+        shown = spool.flushed
+        with storage.read_upload(UPLOAD, at=2) as file:
+            assert file.read() == b"abcdefghi"[2:shown]
+
+
 def test_starting_again_keeps_what_has_arrived(storage: Storage) -> None:
     arrive(storage, b"abc")
     storage.start(UPLOAD)

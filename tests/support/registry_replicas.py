@@ -1,4 +1,4 @@
-"""``berth registry`` as processes of its own, any number on one store and one storage, as ``docker-compose.yml`` has it."""
+"""``berth registry`` as processes of its own, any number on one store and one storage, as in ``docker-compose.yml``."""
 
 import os
 import socket
