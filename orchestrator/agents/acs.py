@@ -15,6 +15,7 @@ import anyio.to_thread
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kit.aws.errors import AwsError
+from kit.aws.http import HttpRequest
 from kit.clock import Clock
 from kit.ids import new_uuid
 from kit.secrets import SecretBox
@@ -24,12 +25,14 @@ from orchestrator.agents.handshake import Handshake, refuse, request_of
 from orchestrator.agents.payload_texts import PayloadTexts
 from orchestrator.agents.presence import Presence
 from orchestrator.agents.roles import Roles
+from orchestrator.agents.versions import note_versions
 from state.store import Store
 
 log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 30.0
-# After a clean close an agent dials again at once, after a failure it takes its time.
-CLEAN, FAILED = 1000, 1011
+# After a clean close an agent dials again at once, after a failure it takes its time; to the official agent 1011 is
+# clean, too.
+CLEAN, FAILED = 1000, 1013
 
 
 class AgentSockets:
@@ -64,9 +67,7 @@ class AgentSockets:
     async def serve(self, socket: WebSocket) -> None:
         request = request_of(socket)
         try:
-            instance_id = await anyio.to_thread.run_sync(
-                lambda: self._handshake.admit(request, action="ecs:Poll", member="containerInstanceArn")
-            )
+            instance_id = await anyio.to_thread.run_sync(self._admit, request)
         except AwsError as error:
             await refuse(socket, error)
             return
@@ -98,6 +99,11 @@ class AgentSockets:
             with contextlib.suppress(Exception):
                 await socket.close(code)
             await anyio.to_thread.run_sync(self._presence.left, instance_id, connection_id)
+
+    def _admit(self, request: HttpRequest) -> str:
+        instance_id = self._handshake.admit(request, action="ecs:Poll", member="containerInstanceArn")
+        note_versions(self._store, instance_id, request.query)
+        return instance_id
 
 
 async def _send(socket: WebSocket, conversation: Conversation, woken: asyncio.Event) -> None:

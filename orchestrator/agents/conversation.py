@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, select
 from kit.clock import Clock, epoch_millis
 from kit.ids import Arns, last_part, new_uuid
 from kit.settings import Settings
+from orchestrator.agents.official import OWN, recipient_of
 from orchestrator.agents.payload_texts import PayloadTexts
 from orchestrator.agents.roles import RoleCredentials, Roles, render_role_credentials
 from orchestrator.agents.told_roles import ToldRoles
@@ -51,6 +52,8 @@ class Conversation:
         self._arns = Arns(settings.account, settings.region)
         self._texts = texts or PayloadTexts(settings)
         self._told_roles = ToldRoles(clock, instance_id, roles)
+        # Who is at the other end, looked up with the first tasks.
+        self._recipient = OWN
         # Which wishes were sent: a number for each instead of its texts, since there are as many as tasks run.
         self._sent = array("q")
         # The host's mark when its tasks were last looked at: it changes with every task that comes and every wish.
@@ -89,6 +92,8 @@ class Conversation:
             cluster, mark = host
             if mark == self._mark:
                 return cluster, mark, self._sent, {}, []
+            if self._mark is None:
+                self._recipient = recipient_of(session.get_one(ContainerInstance, self.instance_id).attributes)
             known = set(self._sent)
             wishes = wishes_on(session, self.instance_id)
             marks = _marks(wishes)
@@ -151,7 +156,7 @@ class Conversation:
     def _render(self, session: Session, task: ToldTask, roles: Sequence[RoleCredentials] = ()) -> str | None:
         """The task as its agent is told it; None for one that cannot be told, so that it takes no other with it."""
         try:
-            return self._texts.render(session, task, roles)
+            return self._texts.render(session, task, roles, self._recipient)
         except Exception:
             log.exception("task cannot be told to its agent", extra={"task": task.id})
             return None

@@ -13,6 +13,7 @@ from typing import Any
 
 from kit.ids import Arns, new_id
 from kit.settings import Settings
+from orchestrator.agents.official import OWN, Recipient, fit_payload
 from orchestrator.agents.payloads import render_payload_task
 from orchestrator.agents.roles import RoleCredentials
 from state.base import encode_document
@@ -44,33 +45,49 @@ class PayloadTexts:
         self._arns = Arns(settings.account, settings.region)
         self._forms: dict[tuple[Any, ...], _Form] = {}
 
-    def render(self, session: Session, task: ToldTask, roles: Sequence[RoleCredentials] = ()) -> str:
+    def render(
+        self,
+        session: Session,
+        task: ToldTask,
+        roles: Sequence[RoleCredentials] = (),
+        recipient: Recipient = OWN,
+    ) -> str:
         """The task as an entry of a PayloadMessage's ``tasks``. Raises what makes it impossible to tell."""
         containers = task.containers
         if roles:
-            return encode_document(self._rendered(session, task, roles))
+            return encode_document(self._rendered(session, task, recipient, roles))
         if task.attachments_text != "[]" or any(member in c for c in containers for member in OWN_MEMBERS):
-            return encode_document(self._rendered(session, task))
+            return encode_document(self._rendered(session, task, recipient))
         environment = task.extra_environment
         names = tuple(container["name"] for container in containers)
-        form = self._form(session, task, names, tuple(environment))
+        form = self._form(session, task, recipient, names, tuple(environment))
         values = [json.dumps(value)[1:-1] for value in environment.values()]
         return form.fill([task.id, *(container["id"] for container in containers), *values])
 
-    def _form(self, session: Session, task: ToldTask, names: tuple[str, ...], variables: tuple[str, ...]) -> _Form:
+    def _form(
+        self,
+        session: Session,
+        task: ToldTask,
+        recipient: Recipient,
+        names: tuple[str, ...],
+        variables: tuple[str, ...],
+    ) -> _Form:
         # From the cluster to the overrides: all that the payload is made of and that is not the task's own.
-        key = (*task[1:11], names, variables)
+        key = (*task[1:11], recipient, names, variables)
         form = self._forms.get(key)
         if form is None:
-            form = _make_form(lambda model: self._rendered(session, model), task, names, variables)
+            form = _make_form(lambda model: self._rendered(session, model, recipient), task, names, variables)
             if len(self._forms) >= MOST_KEPT:
                 self._forms.clear()
             self._forms[key] = form
         return form
 
-    def _rendered(self, session: Session, task: ToldTask, roles: Sequence[RoleCredentials] = ()) -> dict[str, Any]:
+    def _rendered(
+        self, session: Session, task: ToldTask, recipient: Recipient, roles: Sequence[RoleCredentials] = ()
+    ) -> dict[str, Any]:
         definition = session.get_one(TaskDefinition, (task.family, task.revision))
-        return render_payload_task(task, definition, arns=self._arns, settings=self._settings, roles=roles)
+        payload = render_payload_task(task, definition, arns=self._arns, settings=self._settings, roles=roles)
+        return fit_payload(payload, recipient, settings=self._settings)
 
 
 def _make_form(

@@ -1,8 +1,11 @@
 """The agents' telemetry socket (TCS): container health is written into tasks; metrics are acknowledged only.
 
 Metrics are not kept yet: CloudWatch is not part of Berth so far, and the acknowledgement promises no more.
+An agent drops a telemetry socket on which it hears nothing for a minute or two: who publishes nothing hears heartbeats.
 """
 
+import asyncio
+import contextlib
 import json
 import logging
 from typing import Any
@@ -27,6 +30,10 @@ ACKNOWLEDGEMENTS = {
 }
 
 HEALTH = ("HEALTHY", "UNHEALTHY", "UNKNOWN")
+HEARTBEAT_SECONDS = 30.0
+# The official agent signs each frame as if it were a request of its own: header lines and an empty line go before it.
+HEADERS_END = "\r\n\r\n"
+MOST_HEADERS = 16 * 1024
 
 
 class TelemetrySockets:
@@ -46,25 +53,30 @@ class TelemetrySockets:
             await refuse(socket, error)
             return
         await socket.accept()
+        line = Line(socket)
+        beating = asyncio.create_task(line.beat())
         try:
             while True:
-                await self._answer(socket, instance_id, await socket.receive_text())
+                await self._answer(line, instance_id, await socket.receive_text())
         except (WebSocketDisconnect, RuntimeError):
             return
+        finally:
+            beating.cancel()
 
-    async def _answer(self, socket: WebSocket, instance_id: str, text: str) -> None:
+    async def _answer(self, line: "Line", instance_id: str, text: str) -> None:
         try:
+            text = without_headers(text)
             frame = json.loads(text) if len(text) <= LARGEST_FRAME else {}
             kind, message = str(frame["type"]), dict(frame["message"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            await _send(socket, "ErrorMessage", {"message": 'a frame is {"type": …, "message": {…}}'})
+            await line.send("ErrorMessage", {"message": 'a frame is {"type": …, "message": {…}}'})
             return
         if kind == "PublishHealthRequest":
             await anyio.to_thread.run_sync(self.health, instance_id, message)
         elif kind == "PublishInstanceStatusRequest":
             await anyio.to_thread.run_sync(self.instance_status, instance_id, message)
         if kind in ACKNOWLEDGEMENTS:
-            await _send(socket, ACKNOWLEDGEMENTS[kind], {"message": "OK"})
+            await line.send(ACKNOWLEDGEMENTS[kind], {"message": "OK"})
 
     def health(self, instance_id: str, message: dict[str, Any]) -> None:
         """Write the health of the host's own tasks; what makes no sense is passed over."""
@@ -104,5 +116,32 @@ def _objects(holder: dict[str, Any], member: str) -> list[dict[str, Any]]:
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-async def _send(socket: WebSocket, kind: str, message: dict[str, Any]) -> None:
-    await socket.send_text(json.dumps({"type": kind, "message": message}))
+class Line:
+    """What is said to one agent, and a heartbeat when nothing was said for a while."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._said_at = asyncio.get_running_loop().time()
+
+    async def send(self, kind: str, message: dict[str, Any]) -> None:
+        self._said_at = asyncio.get_running_loop().time()
+        await self._socket.send_text(json.dumps({"type": kind, "message": message}))
+
+    async def beat(self) -> None:
+        """Say heartbeats until the socket is gone."""
+        clock = asyncio.get_running_loop().time
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            while True:
+                silent = clock() - self._said_at
+                if silent >= HEARTBEAT_SECONDS:
+                    await self.send("HeartbeatMessage", {"healthy": True})
+                    silent = 0.0
+                await asyncio.sleep(HEARTBEAT_SECONDS - silent)
+
+
+def without_headers(text: str) -> str:
+    """The frame itself, without the header lines of its signature; the socket is signed, which is what counts."""
+    if text.startswith("{"):
+        return text
+    head, found, frame = text.partition(HEADERS_END)
+    return frame if found and len(head) <= MOST_HEADERS else text
