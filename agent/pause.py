@@ -1,7 +1,8 @@
 """The pause image, made offline: one static program of a few bytes that sleeps until it is told to end.
 
 The program is assembled here for x86-64 and 64-bit ARM: it calls ``pause`` for ever. As process 1 of its
-namespace it would ignore SIGTERM without a handler, so it installs one that exits.
+namespace it would ignore SIGTERM without a handler, so it installs one that exits; and children it inherits
+from containers that share the namespace end without a trace, since it says that it ignores SIGCHLD.
 """
 
 import io
@@ -17,6 +18,8 @@ HEADERS = 64 + 56
 MACHINES = {"x86_64": 62, "amd64": 62, "aarch64": 183, "arm64": 183}
 SIGTERM = 15
 SIGINT = 2
+SIGCHLD = 17
+IGNORE = struct.pack("<QQQQ", 1, 0, 0, 0)
 SA_RESTORER = 0x04000000
 
 log = facts(__name__)
@@ -60,7 +63,7 @@ def pause_program(architecture: str) -> bytes:
 
 
 def _x86_64() -> bytes:
-    """rt_sigaction(SIGTERM and SIGINT → exit(0)), then pause() for ever.
+    """rt_sigaction(SIGTERM and SIGINT → exit(0), SIGCHLD → ignored), then pause() for ever.
 
     The kernel's ``sigaction`` is {handler, flags, restorer, mask}, eight bytes each, at the end of the code.
     """
@@ -79,10 +82,11 @@ def _x86_64() -> bytes:
 
     loop = b"\xb8\x22\x00\x00\x00\x0f\x05\xeb\xf7"  # mov eax, 34 (pause); syscall; jmp back
     leave = b"\x31\xff\xb8\x3c\x00\x00\x00\x0f\x05"  # xor edi, edi; mov eax, 60 (exit); syscall
-    handler = BASE + HEADERS + 2 * len(on(SIGTERM, 0)) + len(loop)
+    handler = BASE + HEADERS + 3 * len(on(SIGTERM, 0)) + len(loop)
     action_at = handler + len(leave)
     action = struct.pack("<QQQQ", handler, SA_RESTORER, handler, 0)
-    return on(SIGTERM, action_at) + on(SIGINT, action_at) + loop + leave + action
+    signals = on(SIGTERM, action_at) + on(SIGINT, action_at) + on(SIGCHLD, action_at + len(action))
+    return signals + loop + leave + action + IGNORE
 
 
 def _aarch64() -> bytes:
@@ -93,19 +97,20 @@ def _aarch64() -> bytes:
         return 0xD2800000 | (value & 0xFFFF) << 5 | register  # movz xN, #value
 
     svc = 0xD4000001
-    setup = 2 * 6  # two signals, six instructions each
+    setup = 3 * 6  # three signals, six instructions each
     loop = [mov(0, 0), mov(1, 0), mov(2, 0), mov(3, 0), mov(8, 73), svc]
     back = 0x14000000 | (-len(loop) & 0x3FFFFFF)  # b to the loop's begin
     leave = [mov(0, 0), mov(8, 93), svc]
     handler_at = setup + len(loop) + 1
     action_at = handler_at + len(leave)
     action_at += action_at % 2
-    for number in (SIGTERM, SIGINT):
+    # An action is 32 bytes, eight words.
+    for number, at in ((SIGTERM, action_at), (SIGINT, action_at), (SIGCHLD, action_at + 8)):
         words.append(mov(0, number))
-        distance = 4 * (action_at - len(words))
+        distance = 4 * (at - len(words))
         words.append(0x10000000 | (distance & 3) << 29 | (distance >> 2) << 5 | 1)  # adr x1, action
         words += [mov(2, 0), mov(3, 8), mov(8, 134), svc]
     words += [*loop, back, *leave]
     code = struct.pack(f"<{len(words)}I", *words)
     code += bytes(4 * action_at - len(code))
-    return code + struct.pack("<QQQQ", BASE + HEADERS + 4 * handler_at, 0, 0, 0)
+    return code + struct.pack("<QQQQ", BASE + HEADERS + 4 * handler_at, 0, 0, 0) + IGNORE

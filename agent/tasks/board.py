@@ -144,7 +144,7 @@ class Board:
         if container.started_at is None and container.reason:
             because = container.reason
         elif container.spec.internal:
-            because = "ResourceInitializationError: the task's network namespace has ended"
+            because = "ResourceInitializationError: the task's shared namespaces have ended"
         else:
             because = "Essential container in task exited"
         self.stop(task.arn, because)

@@ -1,4 +1,4 @@
-"""The pause container: the one that holds an awsvpc task's network namespace, so that the others share it."""
+"""The pause container: it holds the namespaces that a task's containers share, and outlives them all."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 from agent.tasks.spec import Condition, ContainerSpec, Dependency
 
 PAUSE_NAME = "~internal~ecs~pause"
-PAUSE_IMAGE = "berth/pause:1"
+PAUSE_IMAGE = "berth/pause:2"
 
 
 def with_pause(containers: tuple[ContainerSpec, ...]) -> tuple[ContainerSpec, ...]:

@@ -44,6 +44,7 @@ from agent.tasks.spec import (
 
 CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 NETWORK_MODES = ("bridge", "host", "none", "awsvpc")
+NAMESPACE_MODES = {"pidMode": ("host", "task"), "ipcMode": ("host", "task", "none")}
 VOLUME_TYPES = ("host", "docker")
 PORTS = 65535
 
@@ -82,6 +83,7 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
         mode = "bridge"
     if mode not in NETWORK_MODES:
         raise BadPayload(f"task.networkMode: {mode} is not one of {', '.join(NETWORK_MODES)}")
+    pid_mode, ipc_mode = (_namespace(raw, name, modes) for name, modes in NAMESPACE_MODES.items())
     if raw.get("proxyConfiguration"):
         raise BadPayload("task.proxyConfiguration: this agent runs no proxies")
     overrides = {
@@ -104,6 +106,8 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
         memory=whole(raw, "memory", "task") or 0,
         network_mode=mode,
         launch_type=text(raw, "launchType", "task", ""),
+        pid_mode=pid_mode,
+        ipc_mode=ipc_mode,
         interface=interface,
         volumes=tuple(_volume(v, where) for v, where in objects(raw, "volumes", "task")),
         containers=containers,
@@ -111,7 +115,16 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
         execution_keys=keys,
     )
     _check(spec)
-    return replace(spec, containers=with_pause(spec.containers)) if interface else spec
+    if interface or "task" in (pid_mode, ipc_mode):
+        return replace(spec, containers=with_pause(spec.containers))
+    return spec
+
+
+def _namespace(raw: Mapping[str, Any], name: str, modes: tuple[str, ...]) -> str:
+    mode = text(raw, name, "task", "")
+    if mode and mode not in modes:
+        raise BadPayload(f"task.{name}: {mode} is not one of {', '.join(modes)}")
+    return mode
 
 
 def _container(

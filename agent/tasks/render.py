@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.tasks.injected import NOTHING, Injected
 from agent.tasks.pausing import PAUSE_NAME
-from agent.tasks.spec import ContainerSpec, MountPoint, PortMapping, TaskSpec, Volume
+from agent.tasks.spec import ContainerSpec, Interface, MountPoint, PortMapping, TaskSpec, Volume
 
 LABEL = "com.amazonaws.ecs."
 TASK_LABEL = f"{LABEL}task-arn"
@@ -95,17 +95,28 @@ def render_container(
 
 
 def _pause(task: TaskSpec, image: str, host: Host) -> dict[str, Any]:
-    assert task.interface
     body: dict[str, Any] = {
         "Image": image,
         "Labels": labels_of(task, PAUSE_NAME, host.agent_id),
-        "HostConfig": {"NetworkMode": host.network, "LogConfig": {"Type": "none", "Config": {}}},
-        "NetworkingConfig": {
-            "EndpointsConfig": {host.network: {"IPAMConfig": {"IPv4Address": task.interface.address}}}
-        },
+        "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none", "Config": {}}},
     }
-    if task.interface.mac:
-        body["MacAddress"] = task.interface.mac
+    if task.ipc_mode == "task":
+        body["HostConfig"]["IpcMode"] = "shareable"
+        sizes = [container.host_config.get("ShmSize") or 0 for container in task.containers]
+        if largest := max(sizes):
+            body["HostConfig"]["ShmSize"] = largest
+    if task.interface:
+        _join_network(body, task, task.interface, host)
+    if host.cgroup_parent:
+        body["HostConfig"]["CgroupParent"] = host.cgroup_parent
+    return body
+
+
+def _join_network(body: dict[str, Any], task: TaskSpec, interface: Interface, host: Host) -> None:
+    body["HostConfig"]["NetworkMode"] = host.network
+    body["NetworkingConfig"] = {"EndpointsConfig": {host.network: {"IPAMConfig": {"IPv4Address": interface.address}}}}
+    if interface.mac:
+        body["MacAddress"] = interface.mac
     for container in task.containers:
         names = {**container.config, **container.host_config}
         for name in ("Hostname", "Domainname"):
@@ -114,9 +125,6 @@ def _pause(task: TaskSpec, image: str, host: Host) -> dict[str, Any]:
         for name in NAMESPACE_HOST_CONFIG[:4]:
             if container.host_config.get(name):
                 body["HostConfig"].setdefault(name, container.host_config[name])
-    if host.cgroup_parent:
-        body["HostConfig"]["CgroupParent"] = host.cgroup_parent
-    return body
 
 
 def _environment(task: TaskSpec, container: ContainerSpec, injected: Injected) -> list[str]:
@@ -133,6 +141,7 @@ def _environment(task: TaskSpec, container: ContainerSpec, injected: Injected) -
 def _host_config(task: TaskSpec, container: ContainerSpec, host: Host, injected: Injected) -> dict[str, Any]:
     config = dict(container.host_config)
     config["NetworkMode"] = _network_mode(task)
+    config |= _namespaces(task)
     if container.privileged:
         config["Privileged"] = True
     config.setdefault("CpuShares", max(LEAST_SHARES, container.cpu))
@@ -176,6 +185,12 @@ def _network_mode(task: TaskSpec) -> str:
     if task.network_mode == "awsvpc":
         return f"container:{container_name(task, PAUSE_NAME)}"
     return task.network_mode
+
+
+def _namespaces(task: TaskSpec) -> dict[str, str]:
+    shared = f"container:{container_name(task, PAUSE_NAME)}"
+    modes = {"PidMode": task.pid_mode, "IpcMode": task.ipc_mode}
+    return {member: shared if mode == "task" else mode for member, mode in modes.items() if mode}
 
 
 def ranges_to_pick(task: TaskSpec, container: ContainerSpec) -> tuple[PortMapping, ...]:

@@ -144,6 +144,8 @@ class TaskSpec:
     memory: int = 0
     network_mode: str = "bridge"
     launch_type: str = ""
+    pid_mode: str = ""
+    ipc_mode: str = ""
     interface: Interface | None = None
     volumes: tuple[Volume, ...] = ()
     containers: tuple[ContainerSpec, ...] = ()

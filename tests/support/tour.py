@@ -15,7 +15,7 @@ from tests.support.berth import ROOT, cgroups_of, clean_environment, processes_o
 from tests.support.engine import Engine, OwnEngine, connect, start_second_engine
 
 # The pause container's image is kept as a cache, as on any host that ran an awsvpc task.
-CACHED = {"berth/pause:1"}
+CACHED = {"berth/pause:2"}
 NETWORKS = {"bridge", "host", "none"}
 
 

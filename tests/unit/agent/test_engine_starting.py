@@ -190,7 +190,7 @@ def test_a_dead_pause_container_ends_its_task(host: MemoryHost) -> None:
     report = host.last("t1")
     assert report
     assert report.status is Phase.STOPPED
-    assert report.reason == "ResourceInitializationError: the task's network namespace has ended"
+    assert report.reason == "ResourceInitializationError: the task's shared namespaces have ended"
 
 
 def test_an_ended_task_is_never_run_again(host: MemoryHost) -> None:
