@@ -31,5 +31,7 @@ class Call:
     # Where the request came from, for policies that ask.
     source_ip: str | None = None
     secure: bool = False
+    # The path it was sent to: ``/`` for most.
+    path: str = "/"
     # What placement remembers of the hosts.
     fleets: Fleets = field(default_factory=Fleets)

@@ -56,6 +56,7 @@ def make_execute(store: Store, tools: Tools, *, fleets: Fleets | None = None) ->
                 fleets=fleets,
                 source_ip=invocation.source_ip,
                 secure=invocation.secure,
+                path=invocation.path,
             )
 
         def admit(session: Session) -> Call:

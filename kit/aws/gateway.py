@@ -54,6 +54,8 @@ class Invocation:
     outside: bool = False
     source_ip: str | None = None
     secure: bool = False
+    # Where the request was sent, for what is told differently at different doors.
+    path: str = "/"
 
     @property
     def fingerprint(self) -> str:
@@ -182,6 +184,7 @@ class Gateway:
                 outside=operation.outside,
                 source_ip=request.client,
                 secure=request.secure,
+                path=request.path,
             )
         )
         return wire.answer(model, result or {}, request_id)

@@ -4,6 +4,7 @@ from base64 import b64encode
 from typing import Any
 
 from kit.aws.errors import InvalidParameterException
+from orchestrator.agents.official import PULL_PATH
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
 from registry.access import USER, issue_token
@@ -25,6 +26,12 @@ def get_authorization_token(call: Call, request: dict[str, Any]) -> dict[str, An
     data = {
         "authorizationToken": b64encode(f"{USER}:{password}".encode()).decode(),
         "expiresAt": expires_at,
-        "proxyEndpoint": call.settings.registry_url,
+        "proxyEndpoint": _address(call),
     }
     return {"authorizationData": [data for _ in asked]}
+
+
+def _address(call: Call) -> str:
+    """The registry's URL. The official ECS agent takes a token only for an ``https`` one, and hands the engine, which
+    finds out by itself what a registry speaks, no more of it than its host."""
+    return f"https://{call.settings.registry}" if call.path.rstrip("/") == PULL_PATH else call.settings.registry_url

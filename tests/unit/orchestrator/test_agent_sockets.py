@@ -12,6 +12,7 @@ class Line:
     """A conversation with nothing to say, whose host is woken again at every look."""
 
     closed = False
+    has_credentials_to_tell = False
 
     def __init__(self) -> None:
         self.woken = asyncio.Event()
