@@ -14,6 +14,7 @@ from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.agents.report_desk import ReportDesk
 from orchestrator.call import Call
+from registry.cache.cache import Cache
 from registry.home import Home
 from registry.storage import Storage
 from registry.uploads import Uploads
@@ -32,6 +33,7 @@ class Tools:
     desk: ReportDesk
     storage: Storage
     uploads: Uploads
+    cache: Cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,18 +57,15 @@ class Errand:
 
 def make_tools(store: Store, storage: Storage, *, clock: Clock, settings: Settings, secrets: SecretBox) -> Tools:
     """The tools of a process over its store and the registry's storage."""
+    # A process that serves the API alone may well have been given no storage.
+    home = Home(store, storage, founds=False)
+    uploads = Uploads(store, storage, clock=clock, account=settings.account, home=home)
     return Tools(
         clock=clock,
         settings=settings,
         secrets=secrets,
         desk=ReportDesk(store, clock),
         storage=storage,
-        uploads=Uploads(
-            store,
-            storage,
-            clock=clock,
-            account=settings.account,
-            # A process that serves the API alone may well have been given no storage.
-            home=Home(store, storage, founds=False),
-        ),
+        uploads=uploads,
+        cache=Cache(store, uploads, clock=clock, settings=settings, secrets=secrets),
     )

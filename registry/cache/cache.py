@@ -13,11 +13,12 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from kit.clock import Clock
 from kit.secrets import SecretBox
 from kit.settings import Settings
+from registry.cache.access import is_due
 from registry.cache.arrivals import Arrival
 from registry.cache.claims import Claims
 from registry.cache.fetching import Connections, Fetched, digest_there, fetch_blob, fetch_manifest
@@ -30,7 +31,7 @@ from registry.templates import PULL_THROUGH_CACHE, create_from_template
 from registry.uploads import Uploads
 from registry.upstream import NotThere, RegistryConnection
 from state.blobs import get_blob
-from state.cached_tags import CachedTag, get_cached_tag, note_cached_tag
+from state.cached_tags import note_cached_tag
 from state.images import Image, get_image, get_tag
 from state.repositories import get_repository
 from state.scrubs import is_faulty
@@ -211,16 +212,14 @@ class Cache:
 
         def look(session: Session) -> _Seen:
             digest: str | None = reference
-            row = None
             if ":" not in reference:
                 tag = get_tag(session, repository, reference)
                 digest = tag.digest if tag is not None else None
-                row = get_cached_tag(session, repository, reference)
             image = get_image(session, repository, digest, body=True) if digest is not None else None
             return _Seen(
                 source=_source(session, repository),
                 image=_served(image) if image is not None else None,
-                due=image is not None and is_due(row, image, now=now),
+                due=image is not None and is_due(session, image, reference, now=now),
             )
 
         return self._store.read(look)
@@ -242,11 +241,6 @@ class Cache:
     @property
     def _ttl(self) -> timedelta:
         return timedelta(seconds=self._settings.registry_cache_ttl_seconds)
-
-
-def is_due(row: CachedTag | None, image: Image, *, now: datetime) -> bool:
-    """Whether the upstream is to be asked again about a tag that the cache brought and nobody has pushed since."""
-    return row is not None and row.digest == image.digest and row.due_at <= now
 
 
 def _source(session: Session, repository: str) -> Source:

@@ -7,17 +7,15 @@ import asyncio
 from concurrent.futures import Future
 from typing import TypeVar
 
+from registry.cache.access import import_refusal, is_due
 from registry.cache.arrivals import Arrival
-from registry.cache.cache import is_due
 from registry.cache.errors import told
 from registry.cache.fetching import Fetched
 from registry.cache.sources import source_of
 from registry.errors import Denied, ManifestUnknown, NameUnknown, RegistryError
 from registry.http.frame import Ask, is_sent_on
 from registry.images import find_image, find_repository
-from registry.policies import CREATE, IMPORT, refusal
 from registry.upstream import UpstreamError
-from state.cached_tags import get_cached_tag
 from state.images import Image
 from state.repositories import get_repository
 from state.store import Session
@@ -32,6 +30,7 @@ async def find_manifest(ask: Ask, name: str, reference: str) -> Image | Fetched:
     """
     reading = ask.request.method == "GET"
     forced = reading and ":" not in reference and "no-cache" in ask.request.headers.get("cache-control", "").lower()
+    now = ask.room.clock.now()
 
     def look(session: Session) -> tuple[Image | None, RegistryError | None, bool]:
         image: Image | None = None
@@ -41,11 +40,13 @@ async def find_manifest(ask: Ask, name: str, reference: str) -> Image | Fetched:
             image = find_image(session, name, reference, body=reading)
         except (NameUnknown, ManifestUnknown) as error:
             trouble = error
-        if is_sent_on(ask.request) or (image is not None and not (forced or _is_due(session, ask, image, reference))):
+        if is_sent_on(ask.request) or (
+            image is not None and not (forced or is_due(session, image, reference, now=now))
+        ):
             return image, trouble, False
         if source_of(session, name) is None:
             return image, trouble, False
-        denied = _refusal(session, ask, name)
+        denied = import_refusal(session, ask.asker, name, arns=ask.room.arns, now=now)
         if denied is not None and image is None and reading:
             trouble = Denied(denied)
         return image, trouble, denied is None
@@ -74,7 +75,7 @@ async def pull_blob(ask: Ask, name: str, digest: str, *, follows: bool) -> Arriv
     def look(session: Session) -> bool:
         if get_repository(session, name) is None or source_of(session, name) is None:
             return False
-        return _refusal(session, ask, name) is None
+        return import_refusal(session, ask.asker, name, arns=ask.room.arns, now=ask.room.clock.now()) is None
 
     if not await ask.read(look):
         return False
@@ -87,20 +88,6 @@ async def pull_blob(ask: Ask, name: str, digest: str, *, follows: bool) -> Arriv
     except UpstreamError as error:
         raise told(error, name, digest, blob=True) from None
     return True
-
-
-def _is_due(session: Session, ask: Ask, image: Image, reference: str) -> bool:
-    if ":" in reference:
-        return False
-    return is_due(get_cached_tag(session, image.repository, reference), image, now=ask.room.clock.now())
-
-
-def _refusal(session: Session, ask: Ask, name: str) -> str | None:
-    """Why who asks may not have images imported into the repository, and the repository made for it."""
-    needed = (IMPORT,) if get_repository(session, name) is not None else (IMPORT, CREATE)
-    now, arns = ask.room.clock.now(), ask.room.arns
-    refusals = (refusal(session, ask.asker, action, name, arns=arns, now=now) for action in needed)
-    return next((each for each in refusals if each is not None), None)
 
 
 async def landed(future: "Future[T]") -> T:

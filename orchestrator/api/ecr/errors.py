@@ -165,6 +165,14 @@ class UnsupportedUpstreamRegistryException(AwsError):
     """The specified upstream registry isn't supported."""
 
 
+class UnableToGetUpstreamImageException(AwsError):
+    """The image or images were unable to be pulled using the pull through cache rule."""
+
+
+class UnableToGetUpstreamLayerException(AwsError):
+    """There was an issue getting the upstream layer matching the pull through cache rule."""
+
+
 class SecretNotFoundException(AwsError):
     """The ARN of the secret specified in the pull through cache rule was not found. Update the pull through cache
     rule with a valid secret ARN and try again."""

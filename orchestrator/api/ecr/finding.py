@@ -24,6 +24,9 @@ class Missed:
     reason: str
 
 
+OTHER_DIGEST = Missed(code="ImageTagDoesNotMatchDigest", reason="Invalid request parameters: tag does not match digest")
+
+
 def find_named_repository(call: Call, request: Mapping[str, Any]) -> Repository:
     """The repository of ``repositoryName`` in ``registryId``; raises RepositoryNotFoundException."""
     name, account = request["repositoryName"], request.get("registryId") or call.settings.account
@@ -75,10 +78,7 @@ def look_up(call: Call, repository: str, image_id: Mapping[str, Any], *, body: b
         if row is None:
             return Missed(code="ImageNotFound", reason="Requested image not found")
         if digest is not None and row.digest != digest:
-            return Missed(
-                code="ImageTagDoesNotMatchDigest",
-                reason="Invalid request parameters: tag does not match digest",
-            )
+            return OTHER_DIGEST
         digest = row.digest
     assert digest is not None
     image = get_image(call.session, repository, digest, body=body)

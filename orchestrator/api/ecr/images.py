@@ -1,5 +1,6 @@
 """Images over the ECR API: described, listed, fetched, put and deleted in batches."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kit.aws.errors import InvalidParameterException
@@ -18,9 +19,12 @@ from orchestrator.api.ecr.finding import (
     make_room_for,
     page_start,
 )
+from orchestrator.api.ecr.pulling import find_image, find_pulled_repository, pull_images
 from orchestrator.api.ecr.scan_view import render_scans
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
+from orchestrator.errand import Errand
+from registry.cache.fetching import Fetched
 from registry.images import Push, put_image, remove_image, remove_tag
 from registry.manifests import read_manifest
 from registry.names import algorithm_of, digest_of, is_digest
@@ -88,28 +92,11 @@ def list_repository_images(call: Call, request: dict[str, Any]) -> dict[str, Any
     return {**answer, "nextToken": token} if token else answer
 
 
-@ecr.operation("BatchGetImage")
-def batch_get_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    """The manifests of the images asked for, as they were pushed."""
-    repository = find_named_repository(call, request)
-    accepted = request.get("acceptedMediaTypes")
-    images: list[dict[str, Any]] = []
-    failures: list[dict[str, Any]] = []
-    size = 0
-    for image_id in _each_once(request["imageIds"]):
-        found = look_up(call, repository.name, image_id, body=True)
-        if isinstance(found, Image) and accepted and found.media_type not in accepted:
-            found = Missed(code="ImageNotFound", reason="Requested image has none of the accepted media types")
-        if isinstance(found, Image) and found.status != "ACTIVE":
-            found = Missed(code="ImageInaccessible", reason="Requested image is archived; restore it to pull it")
-        if isinstance(found, Missed):
-            failures.append(_failure(image_id, found))
-        else:
-            size += found.body_size
-            if size > _LARGEST_ANSWER:
-                raise LimitExceededException
-            images.append(_render(call, found, image_id.get("imageTag")))
-    return {"images": images, "failures": failures}
+@ecr.operation("BatchGetImage", outside=True)
+def batch_get_image(errand: Errand, request: dict[str, Any]) -> dict[str, Any]:
+    """The manifests of the images asked for, as they were pushed, or pulled through from an upstream."""
+    pulled = pull_images(errand, request)
+    return errand.read(lambda call: _get_images(call, request, pulled))
 
 
 @ecr.operation("PutImage")
@@ -134,7 +121,7 @@ def put_repository_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         image = put_image(
             call.session, repository.name, push, account=account, now=call.now, sparse=call.settings.registry_sparse
         )
-    return {"image": _render(call, image, tag, text=request["imageManifest"])}
+    return {"image": _render(call, repository.name, image, tag, text=request["imageManifest"])}
 
 
 @ecr.operation("BatchDeleteImage")
@@ -150,6 +137,28 @@ def batch_delete_image(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         else:
             deleted += gone
     return {"imageIds": deleted, "failures": failures}
+
+
+def _get_images(call: Call, request: dict[str, Any], pulled: Mapping[str, Fetched | Missed]) -> dict[str, Any]:
+    repository = find_pulled_repository(call, request, pulled)
+    accepted = request.get("acceptedMediaTypes")
+    images: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    size = 0
+    for image_id in _each_once(request["imageIds"]):
+        found = find_image(call, repository.name, image_id, pulled)
+        if not isinstance(found, Missed) and accepted and found.media_type not in accepted:
+            found = Missed(code="ImageNotFound", reason="Requested image has none of the accepted media types")
+        if isinstance(found, Image) and found.status != "ACTIVE":
+            found = Missed(code="ImageInaccessible", reason="Requested image is archived; restore it to pull it")
+        if isinstance(found, Missed):
+            failures.append(_failure(image_id, found))
+        else:
+            size += len(found.body)
+            if size > _LARGEST_ANSWER:
+                raise LimitExceededException
+            images.append(_render(call, repository.name, found, image_id.get("imageTag")))
+    return {"images": images, "failures": failures}
 
 
 def _delete(call: Call, repository: str, image_id: dict[str, Any]) -> list[dict[str, Any]] | Missed:
@@ -198,10 +207,12 @@ def _detail(call: Call, image: Image, tags: list[str], scan: dict[str, Any]) -> 
     return {member: value for member, value in detail.items() if value is not None}
 
 
-def _render(call: Call, image: Image, tag: str | None, *, text: str | None = None) -> dict[str, Any]:
+def _render(
+    call: Call, repository: str, image: Image | Fetched, tag: str | None, *, text: str | None = None
+) -> dict[str, Any]:
     return {
         "registryId": call.settings.account,
-        "repositoryName": image.repository,
+        "repositoryName": repository,
         "imageId": _image_id(image.digest, tag),
         "imageManifest": image.body.decode() if text is None else text,
         "imageManifestMediaType": image.media_type,

@@ -6,8 +6,10 @@ from urllib.parse import quote
 from kit.aws.errors import InvalidParameterException
 from orchestrator.api.ecr.errors import LayersNotFoundException
 from orchestrator.api.ecr.finding import find_named_repository
+from orchestrator.api.ecr.pulling import pull_layer
 from orchestrator.api.ecr.wire import ecr
 from orchestrator.call import Call
+from orchestrator.errand import Errand
 from registry.access import issue_token
 from registry.names import is_digest
 from state.blobs import get_blob, linked_sizes, list_unused, revive_blobs
@@ -36,23 +38,29 @@ def batch_check_layer_availability(call: Call, request: dict[str, Any]) -> dict[
     return {"layers": layers, "failures": failures}
 
 
-@ecr.operation("GetDownloadUrlForLayer")
-def get_download_url_for_layer(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    """A link that needs no further credentials and reads this one layer for an hour."""
-    repository, digest = find_named_repository(call, request), request["layerDigest"]
-    if not is_digest(digest):
-        raise InvalidParameterException("Invalid parameter at 'layerDigest' failed to satisfy constraint: 'digest'")
-    if get_blob(call.session, repository.name, digest) is None:
+@ecr.operation("GetDownloadUrlForLayer", outside=True)
+def get_download_url_for_layer(errand: Errand, request: dict[str, Any]) -> dict[str, Any]:
+    """A link that needs no further credentials and reads this one layer for an hour, also one that is arriving."""
+    name, digest = request["repositoryName"], request["layerDigest"]
+
+    def is_here(call: Call) -> bool:
+        find_named_repository(call, request)
+        if not is_digest(digest):
+            raise InvalidParameterException("Invalid parameter at 'layerDigest' failed to satisfy constraint: 'digest'")
+        return get_blob(call.session, name, digest) is not None
+
+    if not errand.read(is_here) and not pull_layer(errand, name, digest):
         raise LayersNotFoundException(
             f"The layer with digest '{digest}' does not exist within the repository with name "
-            f"'{repository.name}' in the registry with id '{call.settings.account}'"
+            f"'{name}' in the registry with id '{errand.tools.settings.account}'"
         )
-    path = f"/v2/{repository.name}/blobs/{digest}"
+    path = f"/v2/{name}/blobs/{digest}"
     token, _ = issue_token(
-        call.secrets,
-        access_key_id=call.caller.access_key_id,
-        principal_arn=call.caller.principal_arn,
-        now=call.now,
+        errand.tools.secrets,
+        access_key_id=errand.caller.access_key_id,
+        principal_arn=errand.caller.principal_arn,
+        now=errand.tools.clock.now(),
         only_path=path,
     )
-    return {"downloadUrl": f"{call.settings.registry_url}{path}?token={quote(token)}", "layerDigest": digest}
+    url = f"{errand.tools.settings.registry_url}{path}?token={quote(token)}"
+    return {"downloadUrl": url, "layerDigest": digest}
