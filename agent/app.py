@@ -22,6 +22,7 @@ from agent.control.tcs import Tcs
 from agent.control.usage import UsageMeter
 from agent.env_files import EnvironmentFiles
 from agent.executor import ThreadExecutor
+from agent.firelens import Firelens
 from agent.gpus import find_gpus
 from agent.identity import Identity, IdentityFile
 from agent.images import EcrLogins, Images
@@ -259,7 +260,9 @@ class Agent:
             keys=settings.s3_keys,
             trust=self._aws.trust,
         )
-        return Injections(secrets=Secrets(aws=self._aws), environment_files=EnvironmentFiles(s3))
+        secrets = Secrets(aws=self._aws)
+        firelens = Firelens(runtime=self._runtime, secrets=secrets, s3=s3, agent_id=self._identity.id)
+        return Injections(secrets=secrets, environment_files=EnvironmentFiles(s3), firelens=firelens)
 
     def _ports(self) -> HostPorts:
         """Where the engine's ports are this machine's, they can be tried before they are picked."""

@@ -31,6 +31,10 @@ class Injections(Protocol):
         """Raises Unprepared, PutOff, Temporary."""
         ...
 
+    def after(self, task: TaskSpec) -> None:
+        """Remove what was made for the task. Raises RuntimeTrouble."""
+        ...
+
 
 class TaskSurroundings:
     """Made before a container starts, removed after the task. Every part may be made and removed twice."""
@@ -86,6 +90,8 @@ class TaskSurroundings:
     def after(self, task: TaskSpec) -> None:
         for volume in own_volumes(task):
             self._runtime.remove_volume(volume_name(task, volume))
+        if self._injections:
+            self._injections.after(task)
 
     def _ensure_pause(self) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ Drivers: ``docker`` (a real engine) and ``simulated`` (in memory, on a manual cl
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -65,7 +65,10 @@ class PortBinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerState:
-    """What an inspection saw. ``error`` is why a start failed; ``exit_code`` is set once it has exited."""
+    """What an inspection saw. ``error`` is why a start failed; ``exit_code`` is set once it has exited.
+
+    ``address`` is the one on the engine's own bridge, while it runs there.
+    """
 
     id: str
     name: str
@@ -78,6 +81,31 @@ class ContainerState:
     finished_at: datetime | None = None
     health: Health | None = None
     ports: tuple[PortBinding, ...] = ()
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A directory of a container and what of the host is there."""
+
+    source: str
+    destination: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What only an inspection can tell, for whoever asks for it: ``pid`` is 0 where no process runs.
+
+    ``addresses`` are those of the engine's networks, by the network's name.
+    """
+
+    pid: int = 0
+    image_id: str = ""
+    created_at: datetime | None = None
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    name_servers: tuple[str, ...] = ()
 
 
 class Kind(StrEnum):
@@ -186,6 +214,10 @@ class Runtime(Protocol):
         """Remove the container, its log and its anonymous volumes, killing it when it still runs."""
         ...
 
+    def put(self, container: str, directory: str, tar: bytes) -> None:
+        """Unpack a tar in a directory of a container, which may not have been started yet."""
+        ...
+
     def inspect(self, container: str) -> ContainerState:
         """By id or by name."""
         ...
@@ -214,6 +246,12 @@ class Runtime(Protocol):
 
     def stats(self, container: str) -> Usage: ...
 
+    def statistics(self, container: str) -> Mapping[str, Any]:
+        """One sample in Docker's own form (``cpu_stats``, ``memory_stats``, ``networks``, …)."""
+        ...
+
+    def details(self, container: str) -> Details: ...
+
     def network(self, name: str, cidr: str) -> str:
         """Make sure the bridge network exists and return the CIDR it really has."""
         ...
@@ -225,6 +263,10 @@ class Runtime(Protocol):
     def create_volume(self, name: str, driver: str, options: Mapping[str, str], labels: Mapping[str, str]) -> None: ...
 
     def has_volume(self, name: str) -> bool: ...
+
+    def volume_path(self, name: str) -> str:
+        """Where the engine's machine has the volume's files."""
+        ...
 
     def remove_volume(self, name: str) -> None: ...
 

@@ -18,6 +18,7 @@ from docker.types import IPAMConfig, IPAMPool
 from agent.runtime import (
     Cancelled,
     ContainerState,
+    Details,
     EngineInfo,
     ImageMissing,
     NameTaken,
@@ -30,7 +31,7 @@ from agent.runtime import (
 from agent.runtime.docker_errors import translated
 from agent.runtime.docker_events import EventStream
 from agent.runtime.docker_logs import DockerLog
-from agent.runtime.docker_reading import container_state, epoch_text, maybe_out_of_memory, usage
+from agent.runtime.docker_reading import container_details, container_state, epoch_text, maybe_out_of_memory, usage
 from kit.clock import Clock
 
 CONNECTIONS = 64
@@ -108,6 +109,10 @@ class DockerRuntime:
                 if "already in progress" not in str(error):
                     raise
 
+    def put(self, container: str, directory: str, tar: bytes) -> None:
+        with translated():
+            self._client().put_archive(container, directory, tar)
+
     def inspect(self, container: str) -> ContainerState:
         with translated():
             seen = self._client().inspect_container(container)
@@ -174,6 +179,15 @@ class DockerRuntime:
         with translated():
             return usage(self._client().stats(container, stream=False, one_shot=True))
 
+    def statistics(self, container: str) -> Mapping[str, Any]:
+        with translated():
+            seen: Mapping[str, Any] = self._client().stats(container, stream=False, one_shot=True)
+        return seen
+
+    def details(self, container: str) -> Details:
+        with translated():
+            return container_details(self._client().inspect_container(container))
+
     def network(self, name: str, cidr: str) -> str:
         found = self._networks(name)
         if found:
@@ -226,6 +240,10 @@ class DockerRuntime:
         except NotFound:
             return False
         return True
+
+    def volume_path(self, name: str) -> str:
+        with translated():
+            return str(self._client().inspect_volume(name)["Mountpoint"])
 
     def remove_volume(self, name: str) -> None:
         with suppress(NotFound), translated():

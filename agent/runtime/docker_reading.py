@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from agent.runtime import ContainerState, Health, PortBinding, Status, Usage
+from agent.runtime import ContainerState, Details, Health, Mount, PortBinding, Status, Usage
 
 STATUS = {
     "created": Status.CREATED,
@@ -37,6 +37,27 @@ def container_state(seen: Mapping[str, Any]) -> ContainerState:
         finished_at=instant(state.get("FinishedAt")) if status is Status.EXITED else None,
         health=HEALTH.get((state.get("Health") or {}).get("Status", "")),
         ports=port_bindings((seen.get("NetworkSettings") or {}).get("Ports") or {}),
+        address=str((seen.get("NetworkSettings") or {}).get("IPAddress") or ""),
+    )
+
+
+def container_details(seen: Mapping[str, Any]) -> Details:
+    """An inspection as Details."""
+    networks = (seen.get("NetworkSettings") or {}).get("Networks") or {}
+    return Details(
+        pid=int((seen.get("State") or {}).get("Pid") or 0),
+        image_id=str(seen.get("Image") or ""),
+        created_at=instant(seen.get("Created")),
+        addresses={name: str(network.get("IPAddress") or "") for name, network in networks.items()},
+        mounts=tuple(
+            Mount(
+                source=str(mount.get("Source") or ""),
+                destination=str(mount.get("Destination") or ""),
+                name=str(mount.get("Name") or ""),
+            )
+            for mount in seen.get("Mounts") or ()
+        ),
+        name_servers=tuple((seen.get("HostConfig") or {}).get("Dns") or ()),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from agent.runtime import (
     Cancelled,
     ContainerState,
+    Details,
     EngineInfo,
     Event,
     Health,
@@ -59,6 +60,7 @@ class _Box:
     program: Program
     log: list[LogLine] = field(default_factory=list)
     starts: int = 0
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 class SimulatedRuntime:
@@ -128,6 +130,10 @@ class SimulatedRuntime:
         """What the container was created with: its create request."""
         return self._box(container).body
 
+    def files_of(self, container: str) -> Mapping[str, bytes]:
+        """The tars that were unpacked in the container, by directory."""
+        return self._box(container).files
+
     def names(self) -> tuple[str, ...]:
         return tuple(box.state.name for box in self._boxes.values())
 
@@ -171,6 +177,7 @@ class SimulatedRuntime:
                 started_at=now,
                 ports=self._publish(box),
                 health=Health.UNKNOWN if box.body.get("Healthcheck") else None,
+                address=self._address(box),
             )
             box.log += [LogLine(at=_stamp(now, n), text=t.encode()) for n, t in enumerate(box.program.output)]
 
@@ -198,6 +205,11 @@ class SimulatedRuntime:
             if box.state.status is Status.RUNNING:
                 self._exit(box, KILLED)
             del self._boxes[box.state.id]
+
+    def put(self, container: str, directory: str, tar: bytes) -> None:
+        self._answer("put")
+        with self._lock:
+            self._box(container).files[directory] = tar
 
     def inspect(self, container: str) -> ContainerState:
         self._answer("inspect")
@@ -242,6 +254,26 @@ class SimulatedRuntime:
         ran = (state.finished_at or self._clock.now()) - (state.started_at or self._clock.now())
         return Usage(cpu_ns=int(ran.total_seconds() * 1e8), memory_bytes=16 * 1024 * 1024)
 
+    def statistics(self, container: str) -> Mapping[str, Any]:
+        used = self.stats(container)
+        return {
+            "read": f"{self._clock.now():%Y-%m-%dT%H:%M:%S.%fZ}",
+            "cpu_stats": {"cpu_usage": {"total_usage": used.cpu_ns}},
+            "precpu_stats": {},
+            "memory_stats": {"usage": used.memory_bytes},
+            "networks": {"eth0": {"rx_bytes": used.rx_bytes, "tx_bytes": used.tx_bytes}},
+        }
+
+    def details(self, container: str) -> Details:
+        self._answer("details")
+        box = self._box(container)
+        address = self._address(box)
+        return Details(
+            image_id=f"sha256:{box.state.id}",
+            created_at=box.state.started_at,
+            addresses={"bridge": address} if address else {},
+        )
+
     def network(self, name: str, cidr: str) -> str:
         self._answer("network")
         return self._networks.setdefault(name, cidr)
@@ -260,6 +292,12 @@ class SimulatedRuntime:
     def has_volume(self, name: str) -> bool:
         self._answer("has_volume")
         return name in self._volumes
+
+    def volume_path(self, name: str) -> str:
+        self._answer("volume_path")
+        if name not in self._volumes:
+            raise NotFound(f"No such volume: {name}")
+        return f"/volumes/{name}"
 
     def remove_volume(self, name: str) -> None:
         self._answer("remove_volume")
@@ -302,6 +340,10 @@ class SimulatedRuntime:
 
     def _joins(self, box: _Box, network: str) -> bool:
         return bool((box.body.get("HostConfig") or {}).get("NetworkMode") == network)
+
+    def _address(self, box: _Box) -> str:
+        mode = str((box.body.get("HostConfig") or {}).get("NetworkMode", ""))
+        return f"172.17.0.{int(box.state.id, 16) + 1}" if mode in ("", "default", "bridge") else ""
 
     def _publish(self, box: _Box) -> tuple[PortBinding, ...]:
         wanted = (box.body.get("HostConfig") or {}).get("PortBindings") or {}

@@ -22,6 +22,19 @@ class Injected:
     files: Mapping[str, bytes] = field(default_factory=dict)
     login: RegistryLogin | None = None
 
+    def with_more(self, other: "Injected") -> "Injected":
+        """This and ``other``, which goes before it where both say something."""
+        return Injected(
+            defaults={**self.defaults, **other.defaults},
+            environment={**self.environment, **other.environment},
+            log_driver=other.log_driver or self.log_driver,
+            log_options={**self.log_options, **other.log_options},
+            binds=self.binds + other.binds,
+            volumes=self.volumes + other.volumes,
+            files={**self.files, **other.files},
+            login=other.login or self.login,
+        )
+
     def __repr__(self) -> str:
         """Names alone: values are secrets."""
         return f"Injected({sorted([*self.defaults, *self.environment, *self.log_options])})"

@@ -23,7 +23,7 @@ from agent.runtime import (
     Temporary,
 )
 from agent.tasks.host_ports import HostPorts, NoPortsInARow
-from agent.tasks.injected import Injected
+from agent.tasks.injected import NOTHING, Injected
 from agent.tasks.render import TASK_LABEL, Host, container_name, ranges_to_pick, render_container
 from agent.tasks.spec import ContainerSpec, TaskSpec
 from kit.clock import Clock
@@ -131,7 +131,8 @@ def _attempt(
             container = replace(container, registry_auth=replace(container.registry_auth, login=injected.login))
         picked = {mapping: ports.pick(mapping.count, mapping.protocol) for mapping in ranges_to_pick(task, container)}
         render = partial(render_container, task, container, host=host, picked=picked, injected=injected)
-        create = partial(_create, task, container, runtime, images, render, clock, cancelled, pulled_at)
+        fresh = injected is not NOTHING
+        create = partial(_create, task, container, runtime, images, render, clock, cancelled, pulled_at, fresh)
         try:
             made = create()
         except NotFound as missing:
@@ -153,6 +154,8 @@ def _attempt(
         outcome = _adopted(made.adopted, clock)
     elif cancelled():
         return NotLaunched(reason="", runtime_id=made.runtime_id)
+    elif failure := _put(runtime, made.runtime_id, injected):
+        return failure
     else:
         outcome = _start(task, container, made.runtime_id, runtime, prepares, clock)
     if not isinstance(outcome, Launched):
@@ -196,11 +199,11 @@ def _create(
     clock: Clock,
     cancelled: Callable[[], bool],
     pulled_at: list[datetime],
+    renewed: bool,
 ) -> _Made:
     image = images.resolve(container)
     name = container_name(task, container.name)
     body = render(image=image)
-    renewed = bool(container.secrets or container.environment_files)
     failure: CannotPull | None = None
     digest: str | None = None
 
@@ -259,6 +262,18 @@ def _adopted(state: ContainerState, clock: Clock) -> Outcome:
             reason=f"CannotStartContainerError: {state.error}", runtime_id=state.id, exit_code=state.exit_code
         )
     return Launched(runtime_id=state.id, started_at=state.started_at or clock.now(), state=state)
+
+
+def _put(runtime: Runtime, runtime_id: str, injected: Injected) -> Outcome | None:
+    """Unpack the files that are put into a container, which may be repeated; what went wrong, if anything."""
+    try:
+        for directory, tar in injected.files.items():
+            runtime.put(runtime_id, directory, tar)
+    except Temporary as error:
+        return Later(because=str(error))
+    except (Refused, NotFound) as error:
+        return NotLaunched(reason=f"ResourceInitializationError: {error}", runtime_id=runtime_id)
+    return None
 
 
 def _start(

@@ -25,6 +25,8 @@ from agent.tasks.reading import (
     yes_or_no,
 )
 from agent.tasks.restarting import read_restart_policy
+from agent.tasks.routers import behind_router, read_router
+from agent.tasks.roles import read_task_role
 from agent.tasks.secret_refs import read_secrets
 from agent.tasks.spec import (
     DEFAULT_STOP,
@@ -110,7 +112,10 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
         ipc_mode=ipc_mode,
         interface=interface,
         volumes=tuple(_volume(v, where) for v, where in objects(raw, "volumes", "task")),
-        containers=containers,
+        containers=behind_router(containers),
+        service=text(raw, "serviceName", "task", ""),
+        group=text(raw, "group", "task", ""),
+        role=read_task_role(member(raw, "roleCredentials", "task"), "task.roleCredentials"),
         has_execution_role=bool(execution_role),
         execution_keys=keys,
     )
@@ -137,8 +142,6 @@ def _container(
     name = text(raw, "name", where)
     if not CONTAINER_NAME.fullmatch(name) and name != PAUSE_NAME:
         raise BadPayload(f"{where}.name: {name!r} is not a container name")
-    if raw.get("firelensConfiguration"):
-        raise BadPayload(f"{where}.firelensConfiguration: this agent does not support it")
     docker = member(raw, "dockerConfig", where)
     start = whole(raw, "startTimeout", where, most=86400)
     stop = whole(raw, "stopTimeout", where, most=86400)
@@ -178,6 +181,7 @@ def _container(
         start_timeout=timedelta(seconds=start) if start else None,
         stop_timeout=timedelta(seconds=stop) if stop is not None else DEFAULT_STOP,
         restart=read_restart_policy(raw, where),
+        router=read_router(raw, where),
     )
     for override_raw in (embedded(raw, "overrides", where), override):
         if override_raw:

@@ -78,6 +78,8 @@ def render_container(
         config["Cmd"] = list(container.command)
     if container.entry_point:
         config["Entrypoint"] = list(container.entry_point)
+    if injected.volumes:
+        config["Volumes"] = {**(config.get("Volumes") or {}), **{path: {} for path in injected.volumes}}
     host_config = _host_config(task, container, host, injected)
     if task.network_mode == "awsvpc":
         for name in NAMESPACE_CONFIG:

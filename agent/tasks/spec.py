@@ -8,6 +8,8 @@ from typing import Any
 
 from agent.runtime import RegistryLogin
 from agent.tasks.restarting import RestartPolicy
+from agent.tasks.roles import TaskRole
+from agent.tasks.routers import RouterSpec
 from agent.tasks.secret_refs import SecretRef
 
 DEFAULT_STOP = timedelta(seconds=30)
@@ -126,6 +128,7 @@ class ContainerSpec:
     stop_timeout: timedelta = DEFAULT_STOP
     restart: RestartPolicy | None = None
 
+    router: RouterSpec | None = None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:

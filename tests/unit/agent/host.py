@@ -5,10 +5,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from agent.control.aws import Calls
+from agent.env_files import EnvironmentFiles
 from agent.executor import SteppedExecutor
+from agent.firelens import Firelens
 from agent.images import Images, PullBehavior
+from agent.injections import Injections
 from agent.runtime.simulated import Program, SimulatedRuntime
-from agent.surroundings import Injections, TaskSurroundings
+from agent.s3 import S3
+from agent.secrets import Secrets
+from agent.surroundings import TaskSurroundings
 from agent.tasks import messages as m
 from agent.tasks.actions import Actions
 from agent.tasks.engine import Engine
@@ -129,6 +135,14 @@ class MemoryHost:
         labels = {AGENT_LABEL: HOST.agent_id}
         self._subscription = self.runtime.events(labels, lambda event: engine.post(m.Happened(event)))
         self.engine.recover(self.runtime.list(labels))
+
+    def inject(self, calls: Calls, s3: S3 | None = None) -> None:
+        """Secrets and files come from these."""
+        s3 = s3 or S3(endpoint="", region="us-east-1", clock=self.clock)
+        secrets = Secrets(aws=calls)
+        firelens = Firelens(runtime=self.runtime, secrets=secrets, s3=s3, agent_id=HOST.agent_id)
+        self.injections = Injections(secrets=secrets, environment_files=EnvironmentFiles(s3), firelens=firelens)
+        self.restart()
 
     def pick_ports(self, ports: HostPorts) -> None:
         """Ranges of ports are picked from these."""

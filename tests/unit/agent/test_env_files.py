@@ -7,10 +7,8 @@ import pytest
 from botocore.config import Config
 
 from agent.control.aws import Keys
-from agent.env_files import EnvironmentFiles, read_environment
-from agent.injections import Injections
+from agent.env_files import read_environment
 from agent.s3 import MOST_BYTES, S3, NoObject
-from agent.secrets import Secrets
 from agent.tasks.model import Phase
 from kit.clock import SystemClock
 from registry.storage.s3 import Bucket
@@ -23,9 +21,7 @@ from tests.unit.agent.test_secrets import ROLE, environment
 @pytest.fixture
 def bucket(s3_bucket: Bucket, host: MemoryHost) -> Bucket:
     """A bucket that the host's containers get their files from."""
-    store = S3(endpoint=s3_bucket.endpoint, region="us-east-1", clock=SystemClock())
-    host.injections = Injections(secrets=Secrets(aws=FakeCalls()), environment_files=EnvironmentFiles(store))
-    host.restart()
+    host.inject(FakeCalls(), S3(endpoint=s3_bucket.endpoint, region="us-east-1", clock=SystemClock()))
     return s3_bucket
 
 
@@ -72,9 +68,7 @@ def test_a_file_that_is_not_there_ends_the_task_and_says_which(host: MemoryHost,
 
 
 def test_a_store_that_is_away_is_asked_again(host: MemoryHost) -> None:
-    store = S3(endpoint="http://127.0.0.1:9", region="us-east-1", clock=host.clock)
-    host.injections = Injections(secrets=Secrets(aws=FakeCalls()), environment_files=EnvironmentFiles(store))
-    host.restart()
+    host.inject(FakeCalls(), S3(endpoint="http://127.0.0.1:9", region="us-east-1", clock=host.clock))
     host.run("t1", container("c", "server", environmentFiles=[{"value": "arn:aws:s3:::bkt/x.env"}]), **ROLE)
     host.tick(1)
     assert host.status("t1") is None

@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.env_files import EnvironmentFiles
-from agent.injections import Injections
-from agent.s3 import S3
-from agent.secrets import Secrets, Version, member_of, parameter_name, read_reference
+from agent.secrets import Version, member_of, parameter_name, read_reference
 from agent.tasks import messages as m
 from agent.tasks.launch import Unprepared
 from agent.tasks.model import Phase
@@ -52,9 +49,7 @@ def answer_parameters(body: Mapping[str, Any]) -> dict[str, Any]:
 def calls(host: MemoryHost) -> FakeCalls:
     calls = FakeCalls()
     calls.answers |= {"GetSecretValue": answer_secret, "GetParameters": answer_parameters}
-    files = EnvironmentFiles(S3(endpoint="", region="us-east-1", clock=host.clock))
-    host.injections = Injections(secrets=Secrets(aws=calls), environment_files=files)
-    host.restart()
+    host.inject(calls)
     return calls
 
 
