@@ -14,6 +14,7 @@ from agent.log import facts
 from agent.tasks import messages as m
 from agent.tasks.payload import names_of, read_keys, read_task
 from agent.tasks.reading import BadPayload
+from agent.tasks.roles import TaskRole, read_task_role
 from agent.tasks.spec import ContainerSpec, Desired, RoleKeys, TaskSpec
 
 PROTOCOL_VERSION = "2"
@@ -153,16 +154,22 @@ class Acs:
     def _credentials(self, message: Mapping[str, Any]) -> None:
         credentials = message.get("roleCredentials")
         credentials = credentials if isinstance(credentials, Mapping) else {}
+        acknowledgement = {
+            "messageId": message.get("messageId", ""),
+            "expiration": credentials.get("expiration", ""),
+            "credentialsId": credentials.get("credentialsId", ""),
+        }
+
+        def acknowledge() -> None:
+            self._send("IAMRoleCredentialsAckRequest", acknowledgement)
+
+        task = str(message.get("taskArn", ""))
+        if message.get("roleType") == "TaskApplication" and (role := _role_of(credentials)):
+            self._post(m.Renewed(task=task, role=role, raw=credentials, kept=acknowledge))
+            return
         if message.get("roleType") == "TaskExecution" and (keys := _keys_of(credentials)):
-            self._post(m.Keyed(task=str(message.get("taskArn", "")), keys=keys))
-        self._send(
-            "IAMRoleCredentialsAckRequest",
-            {
-                "messageId": message.get("messageId", ""),
-                "expiration": credentials.get("expiration", ""),
-                "credentialsId": credentials.get("credentialsId", ""),
-            },
-        )
+            self._post(m.Keyed(task=task, keys=keys))
+        acknowledge()
 
     def _close(self, message: Mapping[str, Any]) -> bool:
         log.info("control plane closes the socket", because=message.get("message"))
@@ -188,6 +195,14 @@ class Acs:
 def _keys_of(credentials: Mapping[str, Any]) -> RoleKeys | None:
     try:
         return read_keys(credentials, "roleCredentials")
+    except BadPayload as error:
+        log.warning("role credentials make no sense", because=str(error))
+        return None
+
+
+def _role_of(credentials: Mapping[str, Any]) -> TaskRole | None:
+    try:
+        return read_task_role(credentials, "roleCredentials")
     except BadPayload as error:
         log.warning("role credentials make no sense", because=str(error))
         return None

@@ -17,6 +17,7 @@ from agent.tasks.model import Container, Phase, Task, task_of
 from agent.tasks.pausing import PAUSE_NAME
 from agent.tasks.render import CLUSTER_LABEL, CONTAINER_LABEL, TASK_LABEL
 from agent.tasks.reports import Report, report_of
+from agent.tasks.roles import TaskRole
 from agent.tasks.spec import ContainerSpec, Desired, RoleKeys, TaskSpec
 from kit.clock import Clock
 
@@ -63,6 +64,8 @@ class Board:
             else:
                 # A repeated payload is answered with the newest state, once more.
                 task.reported = None
+            if spec.role:
+                self.renewed(spec.arn, spec.role, raw["roleCredentials"])
             if spec.execution_keys:
                 self.keyed(spec.arn, spec.execution_keys)
             return task
@@ -89,6 +92,18 @@ class Board:
             if container.phase is Phase.PENDING:
                 container.retry_at = None
         return [arn]
+
+    def renewed(self, arn: str, role: TaskRole, raw: Any) -> bool:
+        """New keys of a task's role, unless its own last longer; False when nothing is known of the task."""
+        task = self.tasks.get(arn)
+        if task is None:
+            return False
+        if task.spec.role is None or task.spec.role.is_older_than(role):
+            task.spec = replace(task.spec, role=role)
+            self.raw[arn] = {**self.raw[arn], "roleCredentials": dict(raw)}
+            self.unsaved.add(arn)
+            log.info("role credentials renewed", task=arn, role=role.arn, expiration=role.expiration)
+        return True
 
     def stop(self, arn: str, reason: str) -> bool:
         """Want a task to stop; False when nothing is known of it."""

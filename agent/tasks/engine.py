@@ -158,6 +158,8 @@ class Engine:
                 return self._logged(message)
             case m.Keyed():
                 return self._board.keyed(message.task, message.keys)
+            case m.Renewed():
+                return self._renewed(message)
             case m.Look():
                 return [message.task]
         return []
@@ -244,6 +246,14 @@ class Engine:
             return []
         task.containers[message.container].logged = True
         return [task.arn]
+
+    def _renewed(self, message: m.Renewed) -> list[str]:
+        if not self._board.renewed(message.task, message.role, message.raw):
+            # The task has ended meanwhile: nobody needs the keys.
+            message.kept()
+            return []
+        self._kept.setdefault(message.task, []).append(message.kept)
+        return [message.task]
 
     # What follows.
 

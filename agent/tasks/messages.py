@@ -1,11 +1,12 @@
 """What the engine is told: payloads, answers of actions, happenings, acknowledgements."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agent.runtime import ContainerState, Event
 from agent.tasks.reports import Report
+from agent.tasks.roles import TaskRole
 from agent.tasks.spec import RoleKeys, TaskSpec
 
 
@@ -82,6 +83,16 @@ class Keyed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed:
+    """New keys of a task's role. ``kept`` is called once they are safe on the disk."""
+
+    task: str
+    role: TaskRole
+    raw: Mapping[str, Any]
+    kept: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """Something about the task may have to be done."""
 
@@ -89,5 +100,16 @@ class Look:
 
 
 Message = (
-    Arrived | Unrunnable | Manifest | StopThese | Done | Happened | Surveyed | Acknowledged | Logged | Keyed | Look
+    Arrived
+    | Unrunnable
+    | Manifest
+    | StopThese
+    | Done
+    | Happened
+    | Surveyed
+    | Acknowledged
+    | Logged
+    | Keyed
+    | Renewed
+    | Look
 )

@@ -25,8 +25,8 @@ from agent.tasks.reading import (
     yes_or_no,
 )
 from agent.tasks.restarting import read_restart_policy
-from agent.tasks.routers import behind_router, read_router
 from agent.tasks.roles import read_task_role
+from agent.tasks.routers import behind_router, read_router
 from agent.tasks.secret_refs import read_secrets
 from agent.tasks.spec import (
     DEFAULT_STOP,
@@ -297,6 +297,7 @@ def _interface(raw: Mapping[str, Any]) -> Interface:
         address=addresses[0],
         mac=text(eni, "macAddress", where, ""),
         gateway=text(eni, "subnetGatewayIpv4Address", where, ""),
+        private_dns=text(eni, "privateDnsName", where, ""),
     )
 
 

@@ -76,6 +76,7 @@ class Interface:
     address: str
     mac: str
     gateway: str
+    private_dns: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +128,8 @@ class ContainerSpec:
     start_timeout: timedelta | None = None
     stop_timeout: timedelta = DEFAULT_STOP
     restart: RestartPolicy | None = None
-
     router: RouterSpec | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
@@ -147,11 +148,14 @@ class TaskSpec:
     memory: int = 0
     network_mode: str = "bridge"
     launch_type: str = ""
+    service: str = ""
+    group: str = ""
     pid_mode: str = ""
     ipc_mode: str = ""
     interface: Interface | None = None
     volumes: tuple[Volume, ...] = ()
     containers: tuple[ContainerSpec, ...] = ()
+    role: TaskRole | None = None
     has_execution_role: bool = False
     execution_keys: RoleKeys | None = None
 
