@@ -47,7 +47,8 @@ class SecretVersion(Base):
 
     secret_id: Mapped[str] = mapped_column(ForeignKey("secrets.id", ondelete="CASCADE"), primary_key=True)
     version_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    sealed: Mapped[str] = mapped_column(Text)
+    # Read only where a value is asked for: versions are many, and values long.
+    sealed: Mapped[str] = mapped_column(Text, deferred=True)
     # Whether the value is binary; it is sealed as base64 then.
     binary: Mapped[bool]
     stages: Mapped[list[str]]

@@ -95,7 +95,21 @@ def furnish(plane: ServicesPlane) -> dict[str, Any]:
             "scheduler.ResourceArn": made.replace("schedule/default/schedule", "schedule-group/schedule"),
             "RoleArn": role,
         },
+        **furnish_secrets(plane),
         **furnish_batch(plane, role),
+    }
+
+
+def furnish_secrets(plane: ServicesPlane) -> dict[str, Any]:
+    tags = [{"Key": "a", "Value": "b"}]
+    secret = plane.client("secretsmanager").create_secret(Name="secret", SecretString="value", Tags=tags)
+    plane.client("ssm").put_parameter(Name="/parameter", Value="value", Type="String", Tags=tags)
+    return {
+        **{"SecretId": secret["ARN"], "SecretIdList": ["secret"], "VersionId": secret["VersionId"]},
+        **{"MoveToVersionId": secret["VersionId"], "VersionStage": "AWSCURRENT", "secretsmanager.Name": "secret"},
+        **{"ssm.Name": "/parameter", "Names": ["/parameter"], "ResourceType": "Parameter", "ResourceId": "/parameter"},
+        **{"Path": "/", "ParameterVersion": 1, "Type": "String", "Overwrite": True, "Labels": ["live"]},
+        **{"secretsmanager.Tags": tags, "ssm.Tags": tags},
     }
 
 
