@@ -59,14 +59,14 @@ class OfficialAgent:
         self.attributes: list[dict[str, str]] = []
         self.doors: dict[str, str] = {}
 
-    def register(self, token: str = "b5a9c1e0-4d0f-4c0e-9d4e-7f3f6f0a1b2c") -> str:
-        """Register as its ECS client does: no versionInfo, an empty identity document, ports that are taken."""
+    def register(self, token: str = "b5a9c1e0-4d0f-4c0e-9d4e-7f3f6f0a1b2c", *, document: str = "") -> str:
+        """Register as its ECS client does: no versionInfo, an identity document or an empty one, ports in use."""
         ports = {"PORTS": ["22", "2375", "2376", "51678", "51679"], "PORTS_UDP": []}
         request: dict[str, Any] = {
             "cluster": self.cluster,
             "attributes": [*({"name": name} for name in CAPABILITIES), {"name": "ecs.os-type", "value": "linux"}],
             "clientToken": token,
-            "instanceIdentityDocument": "",
+            "instanceIdentityDocument": document,
             "instanceIdentityDocumentSignature": "",
             "totalResources": [
                 {"name": "CPU", "type": "INTEGER", "integerValue": 2048},

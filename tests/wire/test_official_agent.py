@@ -173,6 +173,25 @@ def test_an_agent_that_starts_again_is_the_same_instance(agent: OfficialAgent) -
     assert agent.register(token="another-start-of-the-same-host") == first
 
 
+def test_on_ec2_its_identity_document_tells_of_which_kind_it_is(plane: Plane) -> None:
+    agent = OfficialAgent(plane.endpoint, KEY)
+    document = {"architecture": "x86_64", "instanceId": "i-0123456789abcdef0", "instanceType": "c5.large"}
+    agent.register(document=json.dumps(document))
+
+    found = plane.ecs.describe_container_instances(containerInstances=[agent.instance])["containerInstances"][0]
+    assert found["ec2InstanceId"] == "i-0123456789abcdef0"
+    attributes = {one["name"]: one.get("value") for one in found["attributes"]}
+    assert attributes["ecs.cpu-architecture"] == "x86_64" and attributes["ecs.instance-type"] == "c5.large"
+
+    with agent.acs() as line:
+        line.hear("TaskManifestMessage")
+        definition = {"name": "main", "image": "i:1", "memory": 64}
+        plane.ecs.register_task_definition(
+            family="intel", containerDefinitions=[definition], runtimePlatform={"cpuArchitecture": "X86_64"}
+        )
+        assert plane.ecs.run_task(taskDefinition="intel")["failures"] == []
+
+
 def test_frames_of_telemetry_come_with_signatures_of_their_own(
     plane: Plane, agent: OfficialAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

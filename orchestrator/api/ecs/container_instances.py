@@ -15,6 +15,7 @@ from orchestrator.api.ecs.container_instance_view import TAGS, render_container_
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
 from orchestrator.api.ecs.host_keys import bind_key, check_registering
 from orchestrator.api.ecs.host_resources import Offered, read_resources
+from orchestrator.api.ecs.instance_identity import read_identity
 from orchestrator.api.ecs.lookup import find_cluster, tags_of
 from orchestrator.api.ecs.pages import page
 from orchestrator.api.ecs.wire import ecs
@@ -47,7 +48,8 @@ def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str
     cluster = find_cluster(call, request.get("cluster"))
     resources = request.get("totalResources") or []
     offered = read_resources(resources)
-    attributes = _attributes(call, request.get("attributes") or [])
+    identity = read_identity(request.get("instanceIdentityDocument") or "")
+    attributes = _attributes(call, request.get("attributes") or [], identity.attributes)
     instance = _known_instance(call, cluster, request)
     check_registering(call, instance)
     if instance is not None:
@@ -58,7 +60,7 @@ def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str
         known = {attribute["name"] for attribute in attributes}
         attributes += [kept for kept in instance.attributes if kept["name"] not in known]
     else:
-        instance = _new_instance(call, cluster, attributes, offered, tags_of(request))
+        instance = _new_instance(call, cluster, attributes, offered, tags_of(request), identity.instance_id)
         _remember(call, _token(request), instance)
     instance.registered_cpu = offered.cpu
     instance.registered_memory = offered.memory
@@ -207,7 +209,12 @@ def _remember(call: Call, token: str | None, instance: ContainerInstance) -> Non
 
 
 def _new_instance(
-    call: Call, cluster: Cluster, attributes: list[dict[str, Any]], offered: Offered, tags: list[dict[str, Any]]
+    call: Call,
+    cluster: Cluster,
+    attributes: list[dict[str, Any]],
+    offered: Offered,
+    tags: list[dict[str, Any]],
+    ec2_instance_id: str,
 ) -> ContainerInstance:
     by_name = {attribute["name"]: attribute.get("value") for attribute in attributes}
     capacity = None
@@ -219,7 +226,7 @@ def _new_instance(
         id=new_id(),
         cluster=cluster.name,
         status="ACTIVE",
-        ec2_instance_id=by_name.get(HOST_ATTRIBUTE) or "",
+        ec2_instance_id=by_name.get(HOST_ATTRIBUTE) or ec2_instance_id,
         capacity_id=capacity.id if capacity else None,
         shared=capacity is None or capacity.purpose != "task",
         registered_cpu=offered.cpu,
@@ -243,9 +250,11 @@ def _new_instance(
     return instance
 
 
-def _attributes(call: Call, given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What the agent sent, unchanged, and the availability zone where it named none."""
+def _attributes(call: Call, given: Sequence[Mapping[str, Any]], implied: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What the agent sent, unchanged, what else is implied, and the availability zone where neither names one."""
     attributes = [{name: attribute[name] for name in ("name", "value") if name in attribute} for attribute in given]
+    sent = {attribute["name"] for attribute in attributes}
+    attributes += [{"name": name, "value": value} for name, value in implied.items() if name not in sent]
     for attribute in attributes:
         _check_attribute(attribute["name"], attribute.get("value") or "")
     if not any(attribute["name"] == "ecs.availability-zone" for attribute in attributes):
