@@ -41,6 +41,7 @@ class Settings:
     threads: int = 24
     task_retention_seconds: int = 3600
     service_settle_seconds: int = 10
+    host_lost_seconds: int = 7
     inject_endpoint: bool = False
     tls: bool = False
     tls_certificate: str = ""
@@ -137,6 +138,8 @@ ABOUT: Mapping[str, str] = {
     "threads": "Threads that answer API requests.",
     "task_retention_seconds": "How long a stopped task is still described, in seconds.",
     "service_settle_seconds": "How long a task without health check runs before its service counts it well (ECS: 40).",
+    "host_lost_seconds": "How long after its agent's connection broke a host counts as lost, in seconds: what services "
+    "and jobs had there is started elsewhere. Nine times as long after an agent said goodbye. 0: never, as in ECS.",
     "inject_endpoint": "Whether tasks get `AWS_ENDPOINT_URL` and region in their environment. Containers reach only an "
     "endpoint that is no loopback address: set `BERTH_HOST` and `BERTH_ENDPOINT` too.",
     "tls": "Serve the API and the registry by TLS. Without a certificate given, one is made beneath `tls` in the data "

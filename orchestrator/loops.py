@@ -37,7 +37,7 @@ def make_loops(
     fleets = fleets or Fleets()
     return [
         CapacitiesLoop(store, clock, leases, provisioners),
-        HostsLoop(store, clock, leases),
+        HostsLoop(store, clock, leases, lose_hosts=settings.host_lost_seconds > 0),
         ServicesLoop(store, clock, leases, settings=settings, fleets=fleets),
         JobsLoop(store, clock, leases, settings=settings, fleets=fleets),
         JobQueuesLoop(store, clock, leases),

@@ -30,7 +30,9 @@ CONTAINER_INSTANCE = Lifecycle(
 )
 
 # What placement does not read: everything else is written with a new mark.
-UNREAD_BY_PLACEMENT = frozenset({"revision", "capacity_id", "tags", "connection_id", "health_status", "seen_at"})
+UNREAD_BY_PLACEMENT = frozenset(
+    {"revision", "capacity_id", "tags", "connection_id", "health_status", "seen_at", "lost_at"}
+)
 
 
 def new_revision() -> int:
@@ -75,6 +77,8 @@ class ContainerInstance(Moves, Base):
     health_status: Mapped[str] = mapped_column(String(30), default="OK")
     registered_at: Mapped[datetime]
     seen_at: Mapped[datetime | None]
+    # When a host whose agent is away counts as lost, and others run what services and jobs had on it.
+    lost_at: Mapped[datetime | None] = mapped_column(index=True)
     revision: Mapped[int] = mapped_column(BigInteger, default=new_revision)
 
     def event_name(self) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 
 import anyio.to_thread
@@ -33,6 +34,10 @@ HEARTBEAT_SECONDS = 30.0
 # After a clean close an agent dials again at once, after a failure it takes its time; to the official agent 1011 is
 # clean, too.
 CLEAN, FAILED = 1000, 1013
+# What a connection ends with: an agent that says so, the server's own end, or nothing at all.
+GOODBYES, SERVER_ENDS, BROKEN = (1000, 1001), 1012, 1006
+# How many times longer an agent may be away that said goodbye, as one that is upgraded does.
+GOODBYE = 9
 
 
 class AgentSockets:
@@ -81,6 +86,7 @@ class AgentSockets:
         with self._lock:
             self._open[conversation] = wake
         code = CLEAN
+        left_with = SERVER_ENDS
         try:
             await anyio.to_thread.run_sync(self._presence.arrived, instance_id, connection_id)
             sender = asyncio.create_task(_send(socket, conversation, woken))
@@ -89,6 +95,7 @@ class AgentSockets:
             for task in pending:
                 task.cancel()
             for task in done:
+                left_with = _said(task.exception())
                 if task.exception() and not isinstance(task.exception(), WebSocketDisconnect | RuntimeError):
                     log.error("agent socket failed", exc_info=task.exception(), extra={"instance": instance_id})
                     code = FAILED
@@ -98,7 +105,16 @@ class AgentSockets:
                 del self._open[conversation]
             with contextlib.suppress(Exception):
                 await socket.close(code)
-            await anyio.to_thread.run_sync(self._presence.left, instance_id, connection_id)
+            lost_after = self._lost_after(left_with)
+            leave = partial(self._presence.left, instance_id, connection_id, lost_after=lost_after)
+            await anyio.to_thread.run_sync(leave)
+
+    def _lost_after(self, code: int) -> timedelta | None:
+        """After how long without its agent the host is lost; it is not for a control plane that ends."""
+        seconds = self._settings.host_lost_seconds
+        if code == SERVER_ENDS or not seconds:
+            return None
+        return timedelta(seconds=seconds) * (GOODBYE if code in GOODBYES else 1)
 
     def _admit(self, request: HttpRequest) -> str:
         instance_id = self._handshake.admit(request, action="ecs:Poll", member="containerInstanceArn")
@@ -134,6 +150,10 @@ async def _receive(socket: WebSocket, conversation: Conversation) -> None:
         answer = await anyio.to_thread.run_sync(conversation.answer, text)
         if answer is not None:
             await socket.send_text(answer)
+
+
+def _said(error: BaseException | None) -> int:
+    return error.code if isinstance(error, WebSocketDisconnect) else BROKEN
 
 
 def _set_from_thread(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:

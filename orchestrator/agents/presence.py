@@ -47,11 +47,15 @@ class Presence:
             self._here |= connections
         self._gathering.submit([_Step(instance, connection, True) for connection, instance in connections.items()])
 
-    def left(self, instance_id: str, connection_id: str) -> None:
-        """The socket is closed; the host is away unless its agent has another one already."""
+    def left(self, instance_id: str, connection_id: str, *, lost_after: timedelta | None = None) -> None:
+        """The socket is closed; the host is away unless its agent has another one already.
+
+        After ``lost_after`` without it the host counts as lost.
+        """
         with self._lock:
             self._here.pop(connection_id, None)
-        self._gathering.submit([_Step(instance_id, connection_id, False)])
+        lost_at = None if lost_after is None else self._clock.now() + lost_after
+        self._gathering.submit([_Step(instance_id, connection_id, False, lost_at)])
 
     def _write(self, take: Callable[[], Sequence["_Step"]]) -> Sequence[None]:
         """When a control plane comes back, all its agents dial at once: one transaction for those that wait."""
@@ -62,7 +66,8 @@ class Presence:
             # Every writer in the order of hosts; what happened to one host stays in its own order.
             for step in sorted(steps, key=lambda step: step.instance_id):
                 session.connection().execute(_arrival(step, now) if step.here else _departure(step))
-            session.wake("services", *(("jobs",) if any(step.here for step in steps) else ()))
+            here = {step.here for step in steps}
+            session.wake("services", *(("jobs",) if True in here else ()), *(("hosts",) if False in here else ()))
             return [None] * len(steps)
 
         return self._store.transact(write)
@@ -85,7 +90,7 @@ class Presence:
         refreshing = (
             update(ContainerInstance)
             .where(ContainerInstance.id.in_([*here.values()]), ContainerInstance.connection_id.in_([*here]))
-            .values(seen_at=now, agent_connected=True, revision=revision)
+            .values(seen_at=now, agent_connected=True, lost_at=None, revision=revision)
             .returning(ContainerInstance.id, ContainerInstance.revision)
         )
 
@@ -113,13 +118,20 @@ class _Step(NamedTuple):
     instance_id: str
     connection_id: str
     here: bool
+    lost_at: datetime | None = None
 
 
 def _arrival(step: _Step, now: datetime) -> Update:
     return (
         update(ContainerInstance)
         .where(ContainerInstance.id == step.instance_id)
-        .values(agent_connected=True, connection_id=step.connection_id, seen_at=now, revision=new_revision())
+        .values(
+            agent_connected=True,
+            connection_id=step.connection_id,
+            seen_at=now,
+            lost_at=None,
+            revision=new_revision(),
+        )
     )
 
 
@@ -127,5 +139,5 @@ def _departure(step: _Step) -> Update:
     return (
         update(ContainerInstance)
         .where(ContainerInstance.id == step.instance_id, ContainerInstance.connection_id == step.connection_id)
-        .values(agent_connected=False, connection_id=None, revision=new_revision())
+        .values(agent_connected=False, connection_id=None, lost_at=step.lost_at, revision=new_revision())
     )

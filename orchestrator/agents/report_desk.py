@@ -15,6 +15,7 @@ from kit.ids import last_part
 from orchestrator.agents.gathering import Gathering
 from orchestrator.agents.reports import NOTHING, merge_report, owners
 from scheduler.ending import OVER, let_capacity_go
+from state.base import Event
 from state.observed_tasks import Change, ObservedTask, lock_observed, write_observed
 from state.reservations import Holding, give_back
 from state.role_sessions import end_role_sessions
@@ -111,8 +112,20 @@ def _merge(
     except Exception:
         log.exception("report not understood", extra={"task": task.id})
         return InternalFailure()
+    if change is not NOTHING and task.last_status in OVER:
+        _tell_overlap(session, task, change, now)
     if change is not NOTHING:
         changes[task.id] = before.then(change) if before else change
     if task.last_status not in OVER:
         session.wakes.update(owners(task))
     return None
+
+
+def _tell_overlap(session: Session, task: ObservedTask, change: Change, now: datetime) -> None:
+    """A copy on a lost host ran beside the task that was started in its place: for how long is an event."""
+    assert task.execution_stopped_at is not None
+    seconds = (change.values["execution_stopped_at"] - task.execution_stopped_at).total_seconds()
+    because = f"its copy on a host that was lost ran on for {seconds:.0f} s"
+    name, status = f"task/{task.cluster}/{task.id}", task.last_status
+    session.add(Event(at=now, kind="task", entity=name, before=status, after=status, because=because))
+    log.warning("copy ran on", extra={"task": task.id, "seconds": seconds})

@@ -4,7 +4,7 @@ Reports are absolute, may repeat and may come late: what a task has already left
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scheduler.ending import OVER, ended
@@ -23,6 +23,8 @@ TOLD = ("runtimeId", "imageDigest", "reason", "networkBindings")
 ESSENTIAL_EXITED = "Essential container in task exited"
 ALL_RUN = "all essential containers run"
 NOTHING = Change({}, ())
+# A copy that ran on for less is not worth a word: clocks differ.
+NOTED = timedelta(seconds=1)
 
 
 def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime) -> Change:
@@ -31,7 +33,7 @@ def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime
     ``report`` has the members of SubmitTaskStateChange; instants may be datetimes or epoch seconds.
     """
     if task.last_status in OVER:
-        return NOTHING
+        return _ran_on(task, report)
     values: dict[str, Any] = {}
     if task.pull_started_at is None and report.get("pullStartedAt"):
         values["pull_started_at"] = _instant(report["pullStartedAt"])
@@ -100,6 +102,15 @@ def _stopped(task: ObservedTask, values: dict[str, Any], report: Mapping[str, An
         values["stopped_reason"] = because
     values |= ended(task.after(values), now=now, because=because)
     return Change(values, (Move(task.last_status, values["last_status"], because),))
+
+
+def _ran_on(task: ObservedTask, report: Mapping[str, Any]) -> Change:
+    """A host that was taken for lost is back, and its copy of the task has ended only now."""
+    said = report.get("executionStoppedAt")
+    if report.get("status") != "STOPPED" or not said or task.execution_stopped_at is None:
+        return NOTHING
+    at = _instant(said)
+    return Change({"execution_stopped_at": at}, ()) if at - task.execution_stopped_at >= NOTED else NOTHING
 
 
 def _came_to_run(started_at: datetime | None, containers: Sequence[Mapping[str, Any]]) -> bool:

@@ -15,6 +15,8 @@ from orchestrator.cli.bounded_http import BoundedHttp
 from orchestrator.cli.output import CommandFailed
 
 STOPS_WITHIN = 5
+# An agent's socket is asked so often whether its host is still there, and closed when it has not answered for as long.
+PING_SECONDS = 3
 # Larger frames end an agent's socket before they are whole.
 LARGEST_FRAME = 4 * 1024 * 1024
 
@@ -77,7 +79,8 @@ async def _serve(
                 proxy_headers=False,
                 ws="websockets-sansio",
                 ws_max_size=LARGEST_FRAME,
-                ws_ping_interval=None,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=PING_SECONDS,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=STOPS_WITHIN,
                 server_header=False,

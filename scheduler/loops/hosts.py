@@ -1,17 +1,55 @@
-"""The hosts loop: hosts whose agent nobody has seen for a while count as away, so that nothing is placed there."""
+"""The hosts loop: hosts whose agent nobody has seen for a while count as away, so that nothing is placed there; and
+what services and jobs had on a host that is away for too long ends for Berth, so that others run it.
 
-from collections.abc import Sequence
+A task that nobody would replace is left alone: it may well run on, and is known again when its host is back.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 
+from kit.clock import Clock
+from scheduler.ending import OVER, end_tasks
 from state.base import some
+from state.clusters import lock_cluster
 from state.container_instances import ContainerInstance, hold_hosts, new_revision
-from state.loop import Loop
-from state.store import Session
+from state.loop import Leases, Loop
+from state.store import Session, Store
+from state.tasks import Task
 
 AWAY_AFTER = timedelta(seconds=60)
+# For agents that are away with their control plane, or with so many others that the fault will not be theirs.
+PATIENCE = timedelta(seconds=60)
+MANY = 2
+BITE = 1_000
+HERE = ("ACTIVE", "DRAINING")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """``unseen`` hosts are taken for connected and are not; ``parted`` ones are away without a time to be lost at;
+    ``overdue`` are lost by now, by cluster and with that time; of their clusters, the hosts ``away`` and all.
+    ``next_at`` is when another one will be lost."""
+
+    unseen: Sequence[str]
+    parted: Sequence[str]
+    overdue: Sequence[tuple[str, str, datetime]]
+    away: Counter[str]
+    everywhere: Counter[str]
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be written: hosts that are away, hosts that will be lost, and by cluster those that are."""
+
+    away: Sequence[str]
+    waiting: Sequence[str]
+    lost: dict[str, list[str]]
 
 
 class HostsLoop(Loop):
@@ -20,26 +58,120 @@ class HostsLoop(Loop):
     name: ClassVar[str] = "hosts"
     every = timedelta(seconds=15)
 
-    def observe(self, session: Session, now: datetime) -> Sequence[str]:
-        return session.scalars(
-            select(ContainerInstance.id).where(
-                ContainerInstance.agent_connected,
-                or_(ContainerInstance.seen_at.is_(None), ContainerInstance.seen_at < now - AWAY_AFTER),
+    def __init__(self, store: Store, clock: Clock, leases: Leases, *, lose_hosts: bool = True) -> None:
+        """Without ``lose_hosts``, what runs on a host that is away is left alone for ever."""
+        super().__init__(store, clock, leases)
+        self._lose_hosts = lose_hosts
+        self._began: datetime | None = None
+
+    def observe(self, session: Session, now: datetime) -> Sight:
+        self._began = self._began or now
+        host = ContainerInstance
+        unseen = session.scalars(select(host.id).where(host.agent_connected, _unseen(now))).all()
+        if not self._lose_hosts:
+            return Sight(unseen=unseen, parted=(), overdue=(), away=Counter(), everywhere=Counter(), next_at=None)
+        away = (host.status.in_(HERE), host.agent_connected.is_(False))
+        overdue = session.execute(
+            select(host.id, host.cluster, host.lost_at).where(*away, host.lost_at <= now, _has_tasks())
+        )
+        found = [(host_id, cluster, lost_at) for host_id, cluster, lost_at in overdue if lost_at is not None]
+        clusters = {cluster for _, cluster, _ in found}
+        missing = _count(session, clusters, connected=False)
+        return Sight(
+            unseen=unseen,
+            parted=session.scalars(select(host.id).where(*away, host.lost_at.is_(None), _has_tasks())).all(),
+            overdue=found,
+            away=missing,
+            everywhere=missing + _count(session, clusters, connected=True),
+            next_at=session.scalar(select(func.min(host.lost_at)).where(*away, host.lost_at > now)),
+        )
+
+    def decide(self, seen: Sight, now: datetime) -> Plan | None:
+        lost: dict[str, list[str]] = {}
+        for host_id, cluster, lost_at in seen.overdue:
+            if now >= self._due(seen, cluster, lost_at):
+                lost.setdefault(cluster, []).append(host_id)
+        plan = Plan(away=seen.unseen, waiting=seen.parted, lost=lost)
+        return plan if plan.away or plan.waiting or plan.lost else None
+
+    def _due(self, seen: Sight, cluster: str, lost_at: datetime) -> datetime:
+        """When what the host had is replaced: later for hosts that were away before this process looked, and for many
+        at once."""
+        assert self._began
+        due = max(lost_at, self._began + PATIENCE) if lost_at < self._began else lost_at
+        many = seen.away[cluster] > MANY and 2 * seen.away[cluster] > seen.everywhere[cluster]
+        return max(due, lost_at + PATIENCE) if many else due
+
+    def record(self, session: Session, outcome: Plan, now: datetime) -> None:
+        for cluster, hosts in sorted(outcome.lost.items()):
+            _replace(session, cluster, hosts, now)
+        hold_hosts(session, [*outcome.away, *outcome.waiting])
+        for few in some(outcome.away):
+            session.execute(
+                update(ContainerInstance)
+                .where(ContainerInstance.id.in_(few), _unseen(now))
+                .values(agent_connected=False, connection_id=None, revision=new_revision())
             )
-        ).all()
-
-    def decide(self, seen: Sequence[str], now: datetime) -> Sequence[str] | None:
-        return seen or None
-
-    def record(self, session: Session, outcome: Sequence[str], now: datetime) -> None:
-        hold_hosts(session, outcome)
-        for few in some(outcome):
+        for few in some(outcome.waiting):
             session.execute(
                 update(ContainerInstance)
                 .where(
                     ContainerInstance.id.in_(few),
-                    or_(ContainerInstance.seen_at.is_(None), ContainerInstance.seen_at < now - AWAY_AFTER),
+                    ContainerInstance.agent_connected.is_(False),
+                    ContainerInstance.lost_at.is_(None),
                 )
-                .values(agent_connected=False, connection_id=None, revision=new_revision())
+                .values(lost_at=now + PATIENCE)
             )
-        session.wake("services")
+        if outcome.away:
+            session.wake("services")
+
+    def next_look(self, seen: Sight, now: datetime) -> datetime | None:
+        return now + timedelta(seconds=1) if seen.overdue else seen.next_at
+
+
+def _replace(session: Session, cluster: str, hosts: Collection[str], now: datetime) -> None:
+    """End a bite of what services and jobs have on the hosts, but for those whose agents are back."""
+    lock_cluster(session, cluster)
+    tasks = session.scalars(
+        select(Task)
+        .join(ContainerInstance, ContainerInstance.id == Task.container_instance_id)
+        .where(
+            ContainerInstance.id.in_(hosts),
+            ContainerInstance.agent_connected.is_(False),
+            ContainerInstance.lost_at <= now,
+            _replaceable(),
+        )
+        .order_by(Task.id)
+        .limit(BITE)
+    ).all()
+    for task in tasks:
+        # In the words by which Batch's retry strategies know it.
+        because = f"Host EC2 (instance {task.container_instance_id}) terminated."
+        task.ask_to_stop(at=now, code="TerminationNotice", because=because)
+    end_tasks(session, tasks, now=now, because="its host is lost")
+
+
+def _unseen(now: datetime) -> ColumnElement[bool]:
+    return or_(ContainerInstance.seen_at.is_(None), ContainerInstance.seen_at < now - AWAY_AFTER)
+
+
+def _replaceable() -> ColumnElement[bool]:
+    """Of a task: somebody starts another one in its place."""
+    return or_(Task.service_name.is_not(None), Task.job_id.is_not(None)) & Task.last_status.not_in(OVER)
+
+
+def _has_tasks() -> ColumnElement[bool]:
+    return exists().where(Task.container_instance_id == ContainerInstance.id, _replaceable())
+
+
+def _count(session: Session, clusters: Collection[str], *, connected: bool) -> Counter[str]:
+    """How many hosts each cluster has that are connected, or that are not."""
+    if not clusters:
+        return Counter()
+    host = ContainerInstance
+    rows = session.execute(
+        select(host.cluster, func.count())
+        .where(host.cluster.in_(clusters), host.status.in_(HERE), host.agent_connected.is_(connected))
+        .group_by(host.cluster)
+    )
+    return Counter(dict(rows.all()))

@@ -15,6 +15,14 @@ depends_on: Sequence[str] | None = None
 
 def upgrade() -> None:
     op.create_table(
+        "parameters",
+        sa.Column("name", sa.String(length=1011), nullable=False),
+        sa.Column("latest", sa.Integer(), nullable=False),
+        sa.Column("tags", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_parameters")),
+    )
+    op.create_table(
         "role_sessions",
         sa.Column("access_key_id", sa.String(length=128), nullable=False),
         sa.Column("task_id", sa.String(length=36), nullable=False),
@@ -64,6 +72,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_id", name=op.f("pk_join_tokens")),
     )
     op.create_table(
+        "parameter_versions",
+        sa.Column("name", sa.String(length=1011), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("type", sa.String(length=12), nullable=False),
+        sa.Column("sealed", sa.Text(), nullable=False),
+        sa.Column("tier", sa.String(length=24), nullable=False),
+        sa.Column("data_type", sa.String(length=128), nullable=False),
+        sa.Column("description", sa.String(length=1024), nullable=True),
+        sa.Column("allowed_pattern", sa.String(length=1024), nullable=True),
+        sa.Column("labels", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("modified_at", state.base.Instant(), nullable=False),
+        sa.Column("modified_by", sa.String(length=400), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["name"], ["parameters.name"], name=op.f("fk_parameter_versions_name_parameters"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("name", "number", name=op.f("pk_parameter_versions")),
+    )
+    op.create_table(
         "secret_versions",
         sa.Column("secret_id", sa.String(length=32), nullable=False),
         sa.Column("version_id", sa.String(length=64), nullable=False),
@@ -81,6 +107,10 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("speaks_for", sa.String(length=36), nullable=True))
         batch_op.create_index(batch_op.f("ix_access_keys_speaks_for"), ["speaks_for"], unique=False)
 
+    with op.batch_alter_table("container_instances", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("lost_at", state.base.Instant(), nullable=True))
+        batch_op.create_index(batch_op.f("ix_container_instances_lost_at"), ["lost_at"], unique=False)
+
     with op.batch_alter_table("tasks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("has_roles", sa.Boolean(), server_default=sa.false(), nullable=False))
 
@@ -89,11 +119,16 @@ def downgrade() -> None:
     with op.batch_alter_table("tasks", schema=None) as batch_op:
         batch_op.drop_column("has_roles")
 
+    with op.batch_alter_table("container_instances", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_container_instances_lost_at"))
+        batch_op.drop_column("lost_at")
+
     with op.batch_alter_table("access_keys", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_access_keys_speaks_for"))
         batch_op.drop_column("speaks_for")
 
     op.drop_table("secret_versions")
+    op.drop_table("parameter_versions")
     op.drop_table("join_tokens")
     with op.batch_alter_table("secrets", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_secrets_gone_at"))
@@ -101,3 +136,4 @@ def downgrade() -> None:
     op.drop_table("secrets")
     op.drop_table("roles")
     op.drop_table("role_sessions")
+    op.drop_table("parameters")
