@@ -5,7 +5,7 @@ that takes; then the sockets open and reports flow. Containers are watched from 
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from ipaddress import IPv4Network
 from itertools import islice
@@ -20,6 +20,8 @@ from agent.control.reporter import THREADS, Reporter
 from agent.control.session import Session
 from agent.control.tcs import Tcs
 from agent.control.usage import UsageMeter
+from agent.endpoints.endpoints import Endpoints
+from agent.endpoints.wiring import NoWiring
 from agent.env_files import EnvironmentFiles
 from agent.executor import ThreadExecutor
 from agent.firelens import Firelens
@@ -41,6 +43,7 @@ from agent.tasks.actions import Actions
 from agent.tasks.engine import Engine
 from agent.tasks.files import TaskFiles
 from agent.tasks.host_ports import HostPorts, local_ports
+from agent.tasks.model import Task
 from agent.tasks.render import AGENT_LABEL, Host
 from kit.clock import Clock, SystemClock, backoff
 from kit.ids import resource_of
@@ -115,8 +118,14 @@ class Agent:
             clock=clock,
             post=lambda message: engine.post(message),
         )
+        endpoints = self._endpoints(lambda: engine.tasks())
         surroundings = TaskSurroundings(
-            runtime=runtime, host=host, network_cidr=self._cidr, logs=shipper, injections=self._injections()
+            runtime=runtime,
+            host=host,
+            network_cidr=self._cidr,
+            logs=shipper,
+            injections=self._injections(),
+            endpoints=endpoints.reach if endpoints else None,
         )
         images = Images(
             runtime=runtime,
@@ -163,8 +172,12 @@ class Agent:
         labels = {AGENT_LABEL: self._identity.id}
         subscription = runtime.events(labels, lambda event: engine.post(m.Happened(event)))
         engine.recover(self._found(labels))
+        if endpoints:
+            endpoints.recover()
+            self._thread("endpoints", endpoints.run)
         self._stoppers = [
             subscription.close,
+            *((endpoints.stop,) if endpoints else ()),
             engine.wake,
             shipper.stop,
             reporter.stop,
@@ -183,6 +196,24 @@ class Agent:
         self._thread("telemetry", lambda: telemetry.run(tcs))
         self._thread("publishing", lambda: tcs.run(self._stop))
         self._stop.wait()
+
+    def _endpoints(self, tasks: Callable[[], Iterable[Task]]) -> Endpoints | None:
+        """What containers see at 169.254.170.2; None where this agent can't be reached from its containers."""
+        try:
+            return Endpoints(
+                runtime=self._runtime,
+                engine=self._info,
+                data=self._settings.data,
+                # A piece of capacity runs tasks with namespaces of their own; the host's is left to its agent.
+                door=not self._settings.capacity,
+                zone=lambda: self._identity.zone,
+                tasks=tasks,
+                aws=self._aws,
+                clock=self._clock,
+            )
+        except NoWiring as error:
+            log.warning("tasks get no metadata and no credentials of their role", because=str(error))
+            return None
 
     def _thread(self, name: str, target: Callable[[], None]) -> None:
         threading.Thread(target=target, name=name, daemon=True).start()

@@ -26,6 +26,7 @@ class Identity:
     cluster: str
     token: str
     container_instance: str = ""
+    zone: str = ""
 
 
 class IdentityFile:
@@ -53,8 +54,8 @@ class IdentityFile:
         write_private(self._path, json.dumps(asdict(identity)))
         return identity
 
-    def registered(self, identity: Identity, container_instance: str) -> Identity:
-        return self.save(replace(identity, container_instance=container_instance))
+    def registered(self, identity: Identity, container_instance: str, zone: str = "") -> Identity:
+        return self.save(replace(identity, container_instance=container_instance, zone=zone))
 
     def anew(self, identity: Identity) -> Identity:
         """The same agent, to be registered as a new container instance."""

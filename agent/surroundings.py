@@ -1,8 +1,10 @@
 """What surrounds a task's containers: volumes, the awsvpc network, a checked place for logs."""
 
 import threading
+from dataclasses import replace
 from typing import Protocol
 
+from agent.endpoints.reach import Reaches
 from agent.log import facts
 from agent.pause import UnknownMachine, ensure_pause_image
 from agent.runtime import ImageMissing, NotFound, Refused, Runtime, Temporary
@@ -47,12 +49,14 @@ class TaskSurroundings:
         network_cidr: str,
         logs: LogPlaces,
         injections: Injections | None = None,
+        endpoints: Reaches | None = None,
     ) -> None:
         self._runtime = runtime
         self._host = host
         self._cidr = network_cidr
         self._logs = logs
         self._injections = injections
+        self._endpoints = endpoints
         self._pause_ready = False
         self._lock = threading.Lock()
 
@@ -68,7 +72,8 @@ class TaskSurroundings:
         for volume in task.volumes:
             if volume.name in mounted and volume.type == "docker":
                 self._ensure_volume(task, volume)
-        return injected
+        told = self._endpoints.variables(task, container) if self._endpoints else {}
+        return replace(injected, environment={**told, **injected.environment}) if told else injected
 
     def mend(self, task: TaskSpec, missing: NotFound) -> bool:
         """Raises Unprepared, Temporary."""
@@ -84,6 +89,8 @@ class TaskSurroundings:
         return True
 
     def started(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None:
+        if self._endpoints:
+            self._endpoints.started(task, container, runtime_id)
         if log_group(container):
             self._logs.follow(task, container, runtime_id)
 
@@ -92,6 +99,8 @@ class TaskSurroundings:
             self._runtime.remove_volume(volume_name(task, volume))
         if self._injections:
             self._injections.after(task)
+        if self._endpoints:
+            self._endpoints.ended(task)
 
     def _ensure_pause(self) -> None:
         with self._lock:

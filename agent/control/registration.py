@@ -93,7 +93,13 @@ def register(aws: Calls, identity: Identity, file: IdentityFile, offer: Offer, e
         raise
     arn = str(answer["containerInstance"]["containerInstanceArn"])
     log.info("registered", container_instance=arn, cluster=identity.cluster)
-    return file.registered(identity, arn)
+    return file.registered(identity, arn, _zone(answer["containerInstance"]))
+
+
+def _zone(container_instance: Mapping[str, Any]) -> str:
+    """The availability zone that the control plane gave this host."""
+    attributes = container_instance.get("attributes") or ()
+    return next((str(a.get("value") or "") for a in attributes if a.get("name") == "ecs.availability-zone"), "")
 
 
 def _forgotten(error: ApiError) -> bool:

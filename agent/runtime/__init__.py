@@ -153,7 +153,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
-    """The engine and its machine: version, architecture in Docker's words, cores, MiB, and how it does cgroups."""
+    """The engine and its machine: version, architecture in Docker's words, cores, MiB, how it does cgroups, and the
+    directory that it keeps its data in."""
 
     version: str
     architecture: str
@@ -161,6 +162,7 @@ class EngineInfo:
     memory_mib: int
     cgroup_driver: str = ""
     local: bool = True
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

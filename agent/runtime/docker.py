@@ -67,6 +67,7 @@ class DockerRuntime:
             memory_mib=int(seen.get("MemTotal", 0)) // (1024 * 1024),
             cgroup_driver=str(seen.get("CgroupDriver", "")),
             local=self._client().base_url.startswith("http+docker://"),
+            root=str(seen.get("DockerRootDir", "")),
         )
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:

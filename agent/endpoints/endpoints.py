@@ -1,0 +1,83 @@
+"""The endpoints of one agent put together: how they are reached, what they answer, and their one thread."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from agent.control.aws import Calls
+from agent.endpoints.clock_drift import read_drift
+from agent.endpoints.ids import EndpointIds
+from agent.endpoints.metadata import Surroundings
+from agent.endpoints.reach import Reach
+from agent.endpoints.routes import Routes
+from agent.endpoints.server import Server
+from agent.endpoints.statistics import Statistics
+from agent.endpoints.views import Views
+from agent.endpoints.wiring import NoWiring, Wiring
+from agent.runtime import EngineInfo, Runtime
+from agent.tasks.model import Task
+from kit.clock import Clock
+
+MIB = 1024 * 1024
+
+
+class Endpoints:
+    """Raises NoWiring where no container could reach them; ``door`` is as of Reach."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        engine: EngineInfo,
+        data: Path,
+        door: bool,
+        zone: Callable[[], str],
+        tasks: Callable[[], Iterable[Task]],
+        aws: Calls,
+        clock: Clock,
+    ) -> None:
+        if not engine.local or sys.platform != "linux":
+            raise NoWiring("the engine is on another machine, or this one is no Linux")
+        self._engine = engine
+        self._zone = zone
+        self._clock = clock
+        self._wiring = Wiring()
+        ids = EndpointIds(data)
+        self.reach = Reach(wiring=self._wiring, runtime=runtime, ids=ids, tasks=tasks, clock=clock, door=door)
+        routes = Routes(
+            tasks=tasks,
+            ids=ids,
+            views=Views(runtime=runtime, clock=clock),
+            statistics=Statistics(runtime=runtime, clock=clock),
+            surroundings=self._surroundings,
+            aws=aws,
+            clock=clock,
+        )
+        self._server = Server(self._wiring.listener, routes.answer)
+
+    def recover(self) -> None:
+        """After a restart: be reachable again for what runs."""
+        self.reach.recover()
+
+    def run(self) -> None:
+        """Serve until stopped; closes what was opened."""
+        try:
+            self._server.run()
+        finally:
+            self._wiring.close()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(zone=self._zone(), drift=read_drift(self._clock.now()), disk=self._disk())
+
+    def _disk(self) -> tuple[int, int] | None:
+        """Used and whole size of the file system that containers write to; None where it can't be seen from here."""
+        try:
+            seen = os.statvfs(self._engine.root or "/var/lib/docker")
+        except OSError:
+            return None
+        whole = seen.f_blocks * seen.f_frsize
+        return (whole - seen.f_bfree * seen.f_frsize) // MIB, whole // MIB
