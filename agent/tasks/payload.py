@@ -27,7 +27,6 @@ from agent.tasks.reading import (
 from agent.tasks.restarting import read_restart_policy
 from agent.tasks.roles import read_task_role
 from agent.tasks.routers import behind_router, read_router
-from agent.tasks.roles import read_task_role
 from agent.tasks.secret_refs import read_secrets
 from agent.tasks.spec import (
     DEFAULT_STOP,
