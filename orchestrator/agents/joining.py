@@ -4,7 +4,7 @@ A host's key may do what an agent does and nothing else, for the one container i
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -80,16 +80,7 @@ class Joining:
                 return str(token.host_key_id)
             key_id, _ = new_key()
             secret = derive_secret(given.secret, nonce=nonce, key_id=key_id)
-            session.add(
-                AccessKey(
-                    id=key_id,
-                    secret=self._secrets.encrypt(secret),
-                    principal_arn=f"arn:aws:iam::{self._settings.account}:user/berth/host/{key_id}",
-                    actions=list(HOST_ACTIONS),
-                    created_at=now,
-                    speaks_for="",
-                )
-            )
+            _keep_host_key(session, self._secrets, key_id, secret, account=self._settings.account, now=now)
             if token is not None:
                 token.nonce, token.host_key_id = nonce, key_id
             return key_id
@@ -117,6 +108,28 @@ def make_token(session: Session, secrets: SecretBox, clock: Clock, *, account: s
     session.flush()
     session.add(JoinToken(key_id=key_id))
     return key_id, secret
+
+
+def make_host_key(session: Session, secrets: SecretBox, *, account: str, now: datetime) -> tuple[str, str]:
+    """A host's key, as id and secret, for an agent that cannot join by itself; it speaks for who registers with it."""
+    key_id, secret = new_key()
+    _keep_host_key(session, secrets, key_id, secret, account=account, now=now)
+    return key_id, secret
+
+
+def _keep_host_key(
+    session: Session, secrets: SecretBox, key_id: str, secret: str, *, account: str, now: datetime
+) -> None:
+    session.add(
+        AccessKey(
+            id=key_id,
+            secret=secrets.encrypt(secret),
+            principal_arn=f"arn:aws:iam::{account}:user/berth/host/{key_id}",
+            actions=list(HOST_ACTIONS),
+            created_at=now,
+            speaks_for="",
+        )
+    )
 
 
 def _refusal(error: AwsError) -> JSONResponse:

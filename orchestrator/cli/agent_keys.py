@@ -1,4 +1,4 @@
-"""``berth agent token|keys|revoke``: who may join, which hosts have, and taking one of them out."""
+"""``berth agent token|official|keys|revoke``: who may join, which hosts have, and taking one of them out."""
 
 import argparse
 from datetime import timedelta
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kit.aws.joining import write_token
+from orchestrator.cli import official_agent
 from orchestrator.cli.opening import opened
 from orchestrator.cli.output import CommandFailed, Place, add_command, settings_of
 
@@ -24,6 +25,7 @@ def add_parsers(verbs: Any) -> None:
         description="Print a join token. Whoever has it can join one host to a cluster, once, within its time.",
     )
     token.add_argument("--hours", type=int, default=1, metavar="N", help="how long it is good (default: 1)")
+    official_agent.add_parser(verbs)
     add_command(verbs, "keys", run_keys, help="list the hosts that have a key")
     revoke = add_command(
         verbs,

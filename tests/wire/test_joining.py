@@ -15,7 +15,7 @@ from kit.clock import ManualClock, SystemClock
 from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.agents.handshake import Handshake
-from orchestrator.agents.joining import Joining, JoinTokenUsed, make_token
+from orchestrator.agents.joining import Joining, JoinTokenUsed, make_host_key, make_token
 from orchestrator.agents.presence import Presence
 from orchestrator.identity import ensure_agent_key, find_key
 from orchestrator.operations import SERVICES
@@ -183,3 +183,16 @@ def test_keys_without_a_host_are_forgotten(berth: Berth) -> None:
     assert forget() == [used.access_key_id]
     berth.store.transact(lambda s: s.delete(s.get_one(ContainerInstance, host.rsplit("/", 1)[-1])))
     assert forget() == []
+
+
+def test_a_key_made_for_an_official_agent_speaks_for_the_host_that_registers_with_it(berth: Berth) -> None:
+    account, now = berth.settings.account, berth.clock.now()
+    host = key(*berth.store.transact(lambda s: make_host_key(s, berth.secrets, account=account, now=now)))
+    own = berth.register(host)
+    other = berth.register(KEY)
+
+    assert berth.poll(host, own) == own.rsplit("/", 1)[-1]
+    with pytest.raises(AwsError, match="not its own"):
+        berth.poll(host, other)
+    with pytest.raises(ClientError, match="not authorized"):
+        berth.client("ecs", host).run_task(taskDefinition="t")
