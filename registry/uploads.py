@@ -31,18 +31,17 @@ from registry.storage import CHUNK, Busy, NoRoom, NotStored, Spool, Storage, Wro
 from state.blobs import (
     Blob,
     BlobCollected,
-    condemnations,
     get_blob_anywhere,
-    is_condemned,
     keep_blob,
     repositories_with,
     show_blob,
 )
+from state.lookups import Lookups
 from state.repositories import share_repository
-from state.scrubs import forget_fault, is_faulty
+from state.scrubs import Standing, forget_fault, standing_of
 from state.store import Session, Store
 from state.uploads import (
-    Upload,
+    add_upload,
     delete_upload,
     get_upload,
     list_known_uploads,
@@ -65,6 +64,7 @@ class Uploads:
     def __init__(self, store: Store, storage: Storage, *, clock: Clock, account: str, home: Home | None = None) -> None:
         self._home = home or Home(store, storage, founds=True)
         self._store = store
+        self._lookups = Lookups(store)
         self._storage = storage
         self._clock = clock
         self._account = account
@@ -91,9 +91,8 @@ class Uploads:
         now = self._clock.now()
 
         def record(session: Session) -> None:
-            share_repository(session, repository)
-            find_repository(session, repository, self._account)
-            session.add(Upload(id=upload, repository=repository, started_at=now))
+            self._hold(session, repository)
+            add_upload(session, upload, repository, now=now)
 
         try:
             self._store.transact(record)
@@ -165,8 +164,7 @@ class Uploads:
         held = blob is not None and self._storage.size(digest) == blob.size
 
         def link(session: Session) -> bool:
-            share_repository(session, repository)
-            find_repository(session, repository, self._account)
+            self._hold(session, repository)
             return held and show_blob(session, repository, digest)
 
         return self._store.transact(link)
@@ -201,9 +199,16 @@ class Uploads:
                 self._swept_at = now
         return due
 
+    def _hold(self, session: Session, repository: str) -> None:
+        """Hold the repository against its deletion until the transaction ends; raises NameUnknown."""
+        if not share_repository(session, repository):
+            find_repository(session, repository, self._account)
+
     def _check(self, repository: str, upload: str) -> None:
         if not _ID.fullmatch(upload):
             raise _unknown(upload)
+        if self._lookups.has_upload(repository, upload):
+            return
 
         def known(session: Session) -> bool:
             if get_upload(session, repository, upload) is not None:
@@ -227,23 +232,21 @@ class Uploads:
 
         Raises NameUnknown, BlobUploadUnknown, StorageFull, Unavailable.
         """
-
-        def look(session: Session) -> tuple[bool, int, bool]:
-            return is_condemned(session, digest), condemnations(session), is_faulty(session, digest)
-
         for _ in range(_PATIENCE):
-            condemned, since, faulty = self._store.read(look)
-            if faulty and not condemned:
+            before = self._lookups.standing(digest)
+            if before is None:
+                before = self._store.read(lambda session: standing_of(session, digest))
+            if before.faulty and not before.condemned:
                 # Or what is damaged would be taken for what has come: a storage keeps nothing twice.
                 self._storage.delete(digest)
-            if not condemned and self._keep(repository, upload, digest, size=size, since=since):
+            if not before.condemned and self._keep(repository, upload, digest, size=size, before=before):
                 self._forget(upload)
                 return
             # The collector is removing older bytes of the same digest: a matter of milliseconds, while it lives.
             self._clock.wait(threading.Event(), _PAUSE)
         raise Unavailable(f"blob '{digest}' is being removed; send it again")
 
-    def _keep(self, repository: str, upload: str, digest: str, *, size: int, since: int) -> bool:
+    def _keep(self, repository: str, upload: str, digest: str, *, size: int, before: Standing) -> bool:
         """Keep the bytes and record them; False where the collector may have got at them in between."""
         try:
             self._storage.keep(upload, digest)
@@ -254,11 +257,11 @@ class Uploads:
         now = self._clock.now()
 
         def record(session: Session) -> None:
-            share_repository(session, repository)
-            find_repository(session, repository, self._account)
-            keep_blob(session, repository, digest, size, now=now, since=since)
+            self._hold(session, repository)
+            keep_blob(session, repository, digest, size, now=now, since=before.condemnations)
             delete_upload(session, upload)
-            forget_fault(session, digest)
+            if before.faulty:
+                forget_fault(session, digest)
 
         try:
             self._store.transact(record)

@@ -9,10 +9,13 @@ collector. See ``registry.collector``.
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, String, delete, select, update
+from sqlalchemy import BigInteger, Executable, ForeignKey, String, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base
+from state.bulk import as_micros
+from state.prepared import Prepared, values_of
 from state.repositories import SORTED_NAME
 
 DIGEST = String(140)
@@ -58,6 +61,30 @@ class Condemnations(Base):
     number: Mapped[int]
 
 
+def _add(dialect: str) -> Executable:
+    insertion = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    values = values_of("digest", "size", "created_at")
+    return insertion(Blob).values(values).on_conflict_do_nothing(index_elements=[Blob.digest]).inline()
+
+
+def _show(dialect: str) -> Executable:
+    insertion = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return (
+        insertion(BlobLink)
+        .values(values_of("repository", "digest"))
+        # The collector has to wait anew; where it took the link away meanwhile, there is a new one.
+        .on_conflict_do_update(index_elements=[BlobLink.repository, BlobLink.digest], set_={"unused_since": None})
+        .inline()
+    )
+
+
+_ADD, _SHOW = Prepared(_add), Prepared(_show)
+_HOLD = Prepared(
+    select(Blob.condemned_until).where(Blob.digest == bindparam("digest")).with_for_update(read=True, key_share=True)
+)
+_CONDEMNATIONS = Prepared(select(Condemnations.number).where(Condemnations.id == 1))
+
+
 def get_blob(session: Session, repository: str, digest: str) -> Blob | None:
     """The blob, when it is visible in the repository."""
     query = select(Blob).join(BlobLink, BlobLink.digest == Blob.digest)
@@ -99,35 +126,27 @@ def keep_blob(
 
     ``since`` are the ``condemnations`` before its bytes were kept. Raises BlobCollected.
     """
-    row = _hold_blob(session, digest)
-    if row is None:
-        session.add(Blob(digest=digest, size=size, created_at=now))
-        session.flush()
+    if _ADD.rows(session, digest=digest, size=size, created_at=as_micros(now)):
         # Asked once the key is ours: nobody can condemn the blob any more, so what is not counted does not concern it.
         if since is not None and condemnations(session) != since:
             raise BlobCollected(digest)
-    elif row.condemned_until is not None:
+    elif not _hold_blob(session, digest):
         raise BlobCollected(digest)
-    _show(session, repository, digest)
+    _SHOW.rows(session, repository=repository, digest=digest)
 
 
 def show_blob(session: Session, repository: str, digest: str) -> bool:
     """Make a blob that is kept visible in the repository; say whether there is one."""
-    row = _hold_blob(session, digest)
-    if row is None or row.condemned_until is not None:
-        return False
-    _show(session, repository, digest)
-    return True
+    held = _hold_blob(session, digest)
+    if held:
+        _SHOW.rows(session, repository=repository, digest=digest)
+    return held
 
 
 def condemnations(session: Session) -> int:
     """How many times blobs were condemned."""
-    return session.scalar(select(Condemnations.number).where(Condemnations.id == 1)) or 0
-
-
-def is_condemned(session: Session, digest: str) -> bool:
-    """Whether the blob's bytes are being removed."""
-    return session.scalar(select(Blob.condemned_until).where(Blob.digest == digest)) is not None
+    row = _CONDEMNATIONS.row(session)
+    return 0 if row is None else int(row[0])
 
 
 def list_unused(session: Session, repository: str, digests: Iterable[str]) -> list[str]:
@@ -166,25 +185,7 @@ def unlink_blob(session: Session, repository: str, digest: str) -> bool:
     return True
 
 
-def _hold_blob(session: Session, digest: str) -> Blob | None:
-    """The blob's row, held against its condemnation until the transaction ends."""
-    query = select(Blob).where(Blob.digest == digest).with_for_update(read=True, key_share=True)
-    return session.scalar(query.execution_options(populate_existing=True))
-
-
-def _show(session: Session, repository: str, digest: str) -> None:
-    link = session.get(BlobLink, (repository, digest), populate_existing=True)
-    if link is not None and link.unused_since is not None:
-        revived = session.execute(
-            update(BlobLink)
-            .where(BlobLink.repository == repository, BlobLink.digest == digest)
-            .values(unused_since=None)
-            .execution_options(synchronize_session=False)
-        )
-        # The collector took it away while this waited for the row.
-        if not revived.rowcount:  # type: ignore[attr-defined]
-            session.expunge(link)
-            link = None
-    if link is None:
-        session.add(BlobLink(repository=repository, digest=digest))
-        session.flush()
+def _hold_blob(session: Session, digest: str) -> bool:
+    """Hold the blob against its condemnation until the transaction ends; False when it is condemned, or gone."""
+    row = _HOLD.row(session, digest=digest)
+    return row is not None and row[0] is None

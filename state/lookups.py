@@ -1,4 +1,4 @@
-"""Look-ups of a pull: one statement each, asked at every request.
+"""Look-ups of pulls and pushes: one statement each, asked at every request.
 
 On SQLite they run on a connection of their own that only reads, in microseconds, so the event loop may ask them
 itself: in WAL mode a reader waits for no writer. On PostgreSQL they are a round trip, and belong in a thread.
@@ -6,6 +6,7 @@ itself: in WAL mode a reader waits for no writer. On PostgreSQL they are a round
 
 import logging
 import sqlite3
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal,
     or_,
     select,
     type_coerce,
@@ -33,7 +35,9 @@ from state.images import Image, Tag
 from state.pull_through_rules import PullThroughRule
 from state.registry_account import PolicyTexts, RegistryAccount
 from state.repositories import Repository
+from state.scrubs import STANDING, Standing
 from state.store import Store
+from state.uploads import Upload
 
 log = logging.getLogger(__name__)
 _REPOSITORY: BindParameter[str] = bindparam("repository")
@@ -70,10 +74,16 @@ _BLOB = (
     .where(BlobLink.repository == _REPOSITORY, BlobLink.digest == _REFERENCE)
 )
 _BODY = select(Image.body).where(Image.repository == _REPOSITORY, Image.digest == _REFERENCE)
+_POLICIES = (
+    select(Repository.policy, RegistryAccount.policy, RegistryAccount.policy_scope)
+    .join(RegistryAccount, RegistryAccount.id.is_not(None), isouter=True)
+    .where(Repository.name == _REPOSITORY)
+)
+_UPLOAD = select(literal(1)).where(Upload.repository == _REPOSITORY, Upload.id == _REFERENCE)
 # As text with its constants, for a connection that is SQLite's own.
 _COMPILED: dict[Executable, Compiled] = {
     statement: statement.compile(dialect=sqlite.dialect(paramstyle="named"))
-    for statement in (_BY_DIGEST, _BY_TAG, _BLOB, _BODY)
+    for statement in (_BY_DIGEST, _BY_TAG, _BLOB, _BODY, _POLICIES, _UPLOAD, STANDING)
 }
 _TEXTS = {statement: (str(compiled), dict(compiled.params)) for statement, compiled in _COMPILED.items()}
 
@@ -104,16 +114,17 @@ _NO_POLICIES = PolicyTexts()
 
 
 class Lookups:
-    """Asks one store. Where it is ``immediate``, it is one thread's alone, and never waits."""
+    """Asks one store, from any thread. Where it is ``immediate``, it waits for other threads' look-ups at most."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._reader = store.open_reader()
+        self._turn = threading.Lock()
         self.immediate = self._reader is not None
 
     def image(self, repository: str, reference: str) -> FoundImage | None:
         """The image of a tag or digest; None when there is none, or the store could not say."""
-        row = self._ask(_BY_DIGEST if ":" in reference else _BY_TAG, repository, reference)
+        row = self._ask(_BY_DIGEST if ":" in reference else _BY_TAG, repository=repository, reference=reference)
         if row is None:
             return None
         digest, media_type, body_size, status, pulled_us, policy, registry_policy, scope, is_cached = row
@@ -129,21 +140,35 @@ class Lookups:
 
     def blob(self, repository: str, digest: str) -> FoundBlob | None:
         """The blob, when the repository shows it; None also when the store could not say."""
-        row = self._ask(_BLOB, repository, digest)
+        row = self._ask(_BLOB, repository=repository, reference=digest)
         return None if row is None else FoundBlob(row[0], _policies(row[1], row[2], row[3]))
 
     def body(self, repository: str, digest: str) -> bytes | None:
         """The manifest's bytes; None when they are not there, or the store could not say."""
-        row = self._ask(_BODY, repository, digest)
+        row = self._ask(_BODY, repository=repository, reference=digest)
         return None if row is None else bytes(row[0])
 
-    def _ask(self, statement: Executable, repository: str, reference: str) -> Sequence[Any] | None:
-        given = {"repository": repository, "reference": reference}
+    def policies(self, repository: str) -> PolicyTexts | None:
+        """The policies that speak of a repository; None when there is no such one, or the store could not say."""
+        row = self._ask(_POLICIES, repository=repository)
+        return None if row is None else _policies(row[0], row[1], row[2])
+
+    def has_upload(self, repository: str, upload: str) -> bool:
+        """Whether the session is the repository's; False also when the store could not say."""
+        return self._ask(_UPLOAD, repository=repository, reference=upload) is not None
+
+    def standing(self, digest: str) -> Standing | None:
+        """How the digest stands; None when the store could not say."""
+        row = self._ask(STANDING, digest=digest)
+        return None if row is None else Standing(bool(row[0]), row[1], bool(row[2]))
+
+    def _ask(self, statement: Executable, **given: str) -> Sequence[Any] | None:
         try:
             if self._reader is not None:
-                # To the end, or the statement would hold its view of the database open.
                 statement_text, constants = _TEXTS[statement]
-                rows: Sequence[Sequence[Any]] = self._reader.execute(statement_text, constants | given).fetchall()
+                with self._turn:
+                    # To the end, or the statement would hold its view of the database open.
+                    rows: Sequence[Sequence[Any]] = self._reader.execute(statement_text, constants | given).fetchall()
             else:
                 with self._store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                     rows = connection.execute(statement, given).all()

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, delete, select
+from sqlalchemy import String, bindparam, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base
+from state.prepared import Prepared
 
 # Names, tags and digests sort by their bytes on every database, as the OCI specification and paging want it.
 SORTED_NAME = String(256).with_variant(String(256, collation="C"), "postgresql")
@@ -33,6 +34,11 @@ class Repository(Base):
     created_at: Mapped[datetime]
 
 
+_SHARED = Prepared(
+    select(Repository.name).where(Repository.name == bindparam("name")).with_for_update(read=True, key_share=True)
+)
+
+
 def get_repository(session: Session, name: str) -> Repository | None:
     return session.get(Repository, name)
 
@@ -44,10 +50,9 @@ def lock_repository(session: Session, name: str) -> Repository | None:
     return session.scalar(query.with_for_update(key_share=True), execution_options=_AS_LOCKED)
 
 
-def share_repository(session: Session, name: str) -> Repository | None:
-    """The repository, held against its deletion alone until the transaction ends."""
-    query = select(Repository).where(Repository.name == name)
-    return session.scalar(query.with_for_update(read=True, key_share=True), execution_options=_AS_LOCKED)
+def share_repository(session: Session, name: str) -> bool:
+    """Hold the repository against its deletion alone until the transaction ends; say whether there is one."""
+    return _SHARED.row(session, name=name) is not None
 
 
 def list_repositories(session: Session, *, after: str | None, limit: int) -> Sequence[Repository]:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, delete, func, select
+from sqlalchemy import ForeignKey, String, bindparam, delete, exists, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base
-from state.blobs import DIGEST, Blob
+from state.blobs import DIGEST, Blob, Condemnations
 from state.images import Reference, Tag
 
 
@@ -44,6 +44,28 @@ class Hurt:
     repository: str | None = None
     image: str | None = None
     tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a digest stands whose bytes have come: whether older ones of it are being removed, how many times blobs were
+    condemned so far, and whether those that are kept are damaged."""
+
+    condemned: bool
+    condemnations: int
+    faulty: bool
+
+
+STANDING = select(
+    exists().where(Blob.digest == bindparam("digest"), Blob.condemned_until.is_not(None)),
+    func.coalesce(select(Condemnations.number).where(Condemnations.id == 1).scalar_subquery(), 0),
+    exists().where(BlobFault.digest == bindparam("digest")),
+)
+
+
+def standing_of(session: Session, digest: str) -> Standing:
+    condemned, number, faulty = session.execute(STANDING, {"digest": digest}).one()
+    return Standing(bool(condemned), number, bool(faulty))
 
 
 def list_kept(session: Session, *, after: str, limit: int) -> list[tuple[str, int]]:

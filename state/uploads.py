@@ -7,10 +7,12 @@ the size of the session's spool in the storage, so that no crash can make the tw
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, delete, false, select
+from sqlalchemy import ForeignKey, String, bindparam, delete, false, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base
+from state.bulk import as_micros
+from state.prepared import Prepared, values_of
 from state.repositories import SORTED_NAME
 
 
@@ -31,6 +33,18 @@ class Upload(Base):
     short_part: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
+_ADD = Prepared(
+    insert(Upload).values(values_of("id", "repository", "started_at", "parts", "short_end", "short_part")).inline()
+)
+_DELETE = Prepared(delete(Upload).where(Upload.id == bindparam("upload")))
+
+
+def add_upload(session: Session, upload: str, repository: str, *, now: datetime) -> None:
+    """Begin a session of a repository that is held."""
+    began = as_micros(now)
+    _ADD.rows(session, id=upload, repository=repository, started_at=began, parts=0, short_end=False, short_part=False)
+
+
 def get_upload(session: Session, repository: str, upload: str) -> Upload | None:
     """The session, when it is of this repository."""
     row = session.get(Upload, upload)
@@ -47,7 +61,7 @@ def note_part(session: Session, upload: str, *, short: bool) -> None:
 
 
 def delete_upload(session: Session, upload: str) -> None:
-    session.execute(delete(Upload).where(Upload.id == upload))
+    _DELETE.rows(session, upload=upload)
 
 
 def list_uploads_started_before(session: Session, instant: datetime, *, limit: int = 1000) -> Sequence[str]:

@@ -3,6 +3,7 @@
 A step is what a process does in one piece as seen from outside: a committed transaction, or one call of the storage.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -39,6 +40,10 @@ class InterruptedStore:
     def __init__(self, store: Store, interruption: Interruption) -> None:
         self._store = store
         self._interruption = interruption
+        self.engine = store.engine
+
+    def open_reader(self) -> sqlite3.Connection | None:
+        return self._store.open_reader()
 
     def read(self, work: Callable[[Session], Any]) -> Any:
         self._interruption.pass_by()
