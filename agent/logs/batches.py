@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agent.logs.cursor import Cursor
 from agent.runtime import LogLine
 
 EVENT_OVERHEAD = 26
@@ -15,13 +16,24 @@ BATCH_SPAN_MS = 24 * 3600 * 1000 - 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event to be shipped; ``stream`` and ``at``, the engine's own instant, are for the cursor."""
+    """One event to be shipped; ``stream`` and ``at``, the engine's own instant, are for the cursor.
+
+    ``more`` are those of the further lines of an event of several.
+    """
 
     stream: int
     at: str
     timestamp_ms: int
     message: str
     size: int
+    more: tuple[tuple[int, str], ...] = ()
+
+    def passed(self, cursor: Cursor) -> Cursor:
+        """The cursor once this event has been passed."""
+        cursor = cursor.after(self.stream, self.at)
+        for stream, at in self.more:
+            cursor = cursor.after(stream, at)
+        return cursor
 
 
 def entry_of(line: LogLine, earliest_ms: int) -> Entry:

@@ -2,16 +2,18 @@
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agent.log import facts
 from agent.logs.batches import Entry, entry_of
 from agent.logs.cursor import Cursor, Skipping
+from agent.logs.joining import Joiner
+from agent.logs.manner import Manner
+from agent.logs.pattern import Pattern
 from agent.logs.places import LogPlace
 from agent.runtime import LogLine, LogStream, NotFound, Runtime, RuntimeTrouble
 from kit.clock import Clock, backoff
 
-BUFFERED_BYTES = 2 * 1024 * 1024
 BUFFERED_LINES = 20_000
 RETRY_FIRST = timedelta(milliseconds=200)
 RETRY_MOST = timedelta(seconds=10)
@@ -35,6 +37,7 @@ class Follower:
         place: LogPlace,
         tty: bool,
         cursor: Cursor,
+        manner: Manner,
         clock: Clock,
         woken: Callable[[bool], None],
     ) -> None:
@@ -48,9 +51,14 @@ class Follower:
         self._clock = clock
         self._woken = woken
         self._position = cursor
+        self._manner = manner
+        self._joiner = Joiner(Pattern(manner.begins).found_in, manner.flush_after) if manner.begins else None
         self._changed = threading.Condition()
         self._buffer: list[Entry] = []
         self._bytes = 0
+        self._dropped = 0
+        self._dropped_told = 0
+        self._dropped_at_peek = 0
         self._latest_ms = 0
         self._ended = threading.Event()
         self._again = threading.Event()
@@ -100,23 +108,36 @@ class Follower:
             # word of it is on its way: it is over, and the final reading begins, or it was started again.
             self._clock.wait(self._again, RETRY_MOST)
             self._again.clear()
+        with self._changed:
+            self._flush()
         self.ended_reading.set()
         self._woken(True)
 
     def peek(self) -> list[Entry]:
         with self._changed:
+            if self._joiner and self._joiner.due and self._clock.now() >= self._joiner.due:
+                self._flush()
+            self._dropped_at_peek = self._dropped
+            self._tell_dropped()
             return list(self._buffer)
 
     def taken(self, count: int, cursor: Cursor) -> None:
-        """The first ``count`` entries have been shipped."""
+        """The first ``count`` entries of the last ``peek``, of which some may have been dropped, have been shipped."""
         with self._changed:
-            self._bytes -= sum(entry.size for entry in self._buffer[:count])
-            del self._buffer[:count]
+            gone = min(count, self._dropped - self._dropped_at_peek)
+            self._dropped_at_peek += gone
+            left = count - gone
+            self._bytes -= sum(entry.size for entry in self._buffer[:left])
+            del self._buffer[:left]
             self.cursor = cursor
             self._changed.notify_all()
 
     def pending(self) -> bool:
         return bool(self._buffer)
+
+    def due(self) -> datetime | None:
+        """When an event under way is over at the latest, whatever comes."""
+        return self._joiner.due if self._joiner else None
 
     def drained(self) -> bool:
         """Everything the container ever wrote has been shipped."""
@@ -144,12 +165,45 @@ class Follower:
             log.warning("log line without an instant", container=self.container)
             return
         with self._changed:
-            while (self._bytes > BUFFERED_BYTES or len(self._buffer) >= BUFFERED_LINES) and not self._closed.is_set():
+            while self._full() and not self._manner.dropping and not self._closed.is_set():
                 self._changed.wait()
             self._latest_ms = entry.timestamp_ms
             self._position = self._position.after(line.stream, line.at)
-            self._buffer.append(entry)
-            self._bytes += entry.size
-            first = len(self._buffer) == 1
+            first = not self._buffer
+            if self._joiner:
+                first = self._joiner.due is None
+                ended = self._joiner.add(entry, self._clock.now())
+                if ended:
+                    first = first or not self._buffer
+                    self._append(ended)
+            else:
+                self._append(entry)
         if first:
             self._woken(False)
+
+    def _full(self) -> bool:
+        return self._over(len(self._buffer) + 1)
+
+    def _over(self, entries: int) -> bool:
+        return self._bytes > self._manner.buffer_bytes or entries > BUFFERED_LINES
+
+    def _append(self, entry: Entry) -> None:
+        self._buffer.append(entry)
+        self._bytes += entry.size
+        if self._manner.dropping:
+            over = 0
+            while over < len(self._buffer) - 1 and self._over(len(self._buffer) - over):
+                self._bytes -= self._buffer[over].size
+                self.cursor = self._buffer[over].passed(self.cursor)
+                over += 1
+            del self._buffer[:over]
+            self._dropped += over
+
+    def _flush(self) -> None:
+        if self._joiner and (event := self._joiner.rest()):
+            self._append(event)
+
+    def _tell_dropped(self) -> None:
+        if self._dropped > self._dropped_told:
+            count, self._dropped_told = self._dropped - self._dropped_told, self._dropped
+            log.warning("log events dropped", task=self.task, container=self.container, events=count)

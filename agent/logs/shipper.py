@@ -13,10 +13,12 @@ from agent.log import facts
 from agent.logs.batches import batches, render_batch
 from agent.logs.cursor import Cursor, CursorFiles
 from agent.logs.follower import Follower
+from agent.logs.manner import BadManner, Manner, read_manner
 from agent.logs.places import LogPlace, place_of
 from agent.runtime import Runtime
 from agent.tasks import messages as m
 from agent.tasks.launch import Unprepared
+from agent.tasks.render import log_options
 from agent.tasks.spec import ContainerSpec, TaskSpec
 from kit.clock import Clock, backoff
 
@@ -53,6 +55,10 @@ class LogShipper:
     def ensure(self, task: TaskSpec, container: ContainerSpec) -> None:
         """Make sure that the group exists, once per group. An API that is away must not keep a task from starting."""
         place = place_of(task, container)
+        try:
+            read_manner(log_options(container))
+        except BadManner as error:
+            raise Unprepared(f"failed to validate logger args: {error}") from error
         if place.group in self._groups:
             return
         try:
@@ -83,6 +89,7 @@ class LogShipper:
                 place=place_of(task, container, runtime_id),
                 tty=bool(container.config.get("Tty")),
                 cursor=self._cursors.load(runtime_id),
+                manner=_manner(container),
                 clock=self._clock,
                 woken=self._wakened,
             )
@@ -154,7 +161,8 @@ class LogShipper:
     def _until_next(self) -> timedelta:
         with self._lock:
             waiting = any(f.pending() for f in self._followers.values())
-            soonest = min(self._ending.values(), default=None)
+            dues = [due for f in self._followers.values() if (due := f.due())]
+            soonest = min([*self._ending.values(), *dues], default=None)
         pause = IDLE
         if self._failures and waiting:
             pause = backoff(self._failures, first=RETRY_FIRST, most=RETRY_MOST)
@@ -169,7 +177,7 @@ class LogShipper:
                 self._put(follower, body)
             cursor: Cursor = follower.cursor
             for entry in batch:
-                cursor = cursor.after(entry.stream, entry.at)
+                cursor = entry.passed(cursor)
             follower.taken(len(batch), cursor)
             self._cursors.save(follower.runtime_id, cursor)
 
@@ -221,3 +229,11 @@ class LogShipper:
                 if follower:
                     self._streams.discard((follower.place.group, follower.place.stream))
                     self._post(m.Logged(task=follower.task, container=follower.container))
+
+
+def _manner(container: ContainerSpec) -> Manner:
+    try:
+        return read_manner(log_options(container))
+    except BadManner:
+        # Refused before its start, so this log is of a container that was not started here: it is shipped plainly.
+        return Manner()
