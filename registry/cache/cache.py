@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Semaphore
 
 from kit.clock import Clock
 from kit.secrets import SecretBox
@@ -40,8 +41,9 @@ from state.store import Session, Store
 log = logging.getLogger(__name__)
 # When an upstream that gave no answer is asked again about a tag that is here.
 TRIED_AGAIN_AFTER = timedelta(minutes=1)
-_IMAGES_AT_ONCE = 16
-_BLOBS_AT_ONCE = 16
+# Most wait: images for their layers, and both for what another process fetches.
+_AT_ONCE = 64
+_DOWNLOADS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +67,9 @@ class Cache:
         self._settings = settings
         self._connections = Connections(clock, secrets)
         self._claims = Claims(store, clock)
-        self._images: Flights[Fetched] = Flights("upstream-images", most=_IMAGES_AT_ONCE, clock=clock)
-        self._blobs: Flights[Arrival | None] = Flights("upstream-blobs", most=_BLOBS_AT_ONCE, clock=clock)
+        self._images: Flights[Fetched] = Flights("upstream-images", most=_AT_ONCE, clock=clock)
+        self._blobs: Flights[Arrival | None] = Flights("upstream-blobs", most=_AT_ONCE, clock=clock)
+        self._downloads = Semaphore(_DOWNLOADS_AT_ONCE)
         # Manifests that were told, and whose layers are still on their way.
         self._arriving: dict[tuple[str, str], Fetched] = {}
 
@@ -204,8 +207,10 @@ class Cache:
             source = self._store.read(look)
             if source is None:
                 announce(None)
-            else:
-                fetch_blob(self._connect(source), source, self._uploads, repository, digest, announce)
+                return
+            connection = self._connect(source)
+            with self._downloads:
+                fetch_blob(connection, source, self._uploads, repository, digest, announce)
 
     def _look(self, repository: str, reference: str) -> _Seen:
         now = self._clock.now()

@@ -15,7 +15,9 @@ from registry.upstream import Misbehaved, RegistryConnection, Throttled, Unreach
 from registry.upstream.connection import Flow
 
 log = logging.getLogger(__name__)
+# How many times in a row it may break before it has brought so much more.
 ATTEMPTS = 6
+_PROGRESS = 16 * 1024 * 1024
 # The largest layer over a line of a hundred megabits.
 _WITHIN = 5000.0
 _FIRST_PAUSE = timedelta(milliseconds=200)
@@ -37,11 +39,12 @@ class Download:
         """The bytes as they arrive; raises UpstreamError."""
         ends_at, attempt = monotonic() + _WITHIN, 0
         while True:
+            before = self._offset
             try:
                 yield from self._attempt(ends_at - monotonic())
                 return
             except (Unreachable, Throttled) as trouble:
-                attempt += 1
+                attempt = 1 if self._offset - before >= _PROGRESS else attempt + 1
                 # What has not begun is told at once: somebody waits for the answer.
                 if not self._offset or attempt == ATTEMPTS or monotonic() > ends_at:
                     raise

@@ -170,3 +170,18 @@ def test_another_part_than_was_asked_for_is_not_taken(served: RegistryClient, up
             pass
     assert upstream.fetched[DIGEST] == 2
     assert not kept(served)
+
+
+def test_a_disk_that_fills_ends_the_answer_and_leaves_nothing(upstream: Upstream, image: str, tmp_path: Path) -> None:
+    storage = MemoryStorage(room=HALF)
+    with running_registry(tmp_path, storage=storage) as registry:
+        add_rule(registry, upstream)
+        pull(registry)
+        with asked_for(registry) as answer, pytest.raises(requests.exceptions.ChunkedEncodingError):
+            for _ in answer.iter_content(256 * 1024):
+                pass
+        assert not kept(registry)
+        until("it is cleared away", lambda: not list(storage.uploads()))
+        storage.room = None
+        with asked_for(registry) as answer:
+            assert answer.raw.read() == LAYER
