@@ -120,10 +120,13 @@ class RunningBerth:
 
 
 @contextmanager
-def running_berth(engine: Engine, *, directory: Path | None = None, **settings: str) -> Iterator[RunningBerth]:
+def running_berth(
+    engine: Engine, *, directory: Path | None = None, ports: tuple[int, int] | None = None, **settings: str
+) -> Iterator[RunningBerth]:
     """A Berth that is up; brought down at the end, also after a failure, and then nothing of it may be left.
 
-    Its own directory is made in ``directory``. ``settings`` are BERTH_* variables by their names in small letters.
+    Its own directory is made in ``directory``. ``ports`` are the API's and the registry's, free ones unless given.
+    ``settings`` are BERTH_* variables by their names in small letters.
     """
     root = Path(tempfile.mkdtemp(prefix="berth-e2e-", dir=directory))
     account = str(random.randrange(10**11, 10**12))
@@ -135,8 +138,8 @@ def running_berth(engine: Engine, *, directory: Path | None = None, **settings: 
     }
     running = RunningBerth(root=root, engine=engine, environment=environment)
     try:
-        ports = ("--port", str(free_port()), "--registry-port", str(free_port()))
-        running.berth("up", "--detach", *ports)
+        port, registry_port = ports or (free_port(), free_port())
+        running.berth("up", "--detach", "--port", str(port), "--registry-port", str(registry_port))
         running = RunningBerth(root=root, engine=engine, environment=environment | read_env(running.berth("env")))
         ecs = running.client("ecs")
         until("the local agent joins", lambda: _connected(ecs))

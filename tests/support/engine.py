@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +91,9 @@ class OwnEngine:
 
     directory: Path
     number: int
+    # More of dockerd's options, and of its environment, for its next start.
+    options: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = field(default=None)
     _clients: list[docker.DockerClient] = field(default_factory=list)
 
@@ -119,7 +122,9 @@ class OwnEngine:
     def start(self) -> Engine:
         """Start dockerd and wait until it answers. Raises RuntimeError with its log's end when it does not."""
         with (self.directory / "dockerd.log").open("ab") as log:
-            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                self._command(), stdout=log, stderr=log, start_new_session=True, env={**os.environ, **self.variables}
+            )
         for _ in range(600):
             if self._process.poll() is not None:
                 break
@@ -186,6 +191,7 @@ class OwnEngine:
             # Where the machine runs one containerd for all, the names keep the engines apart.
             f"--containerd-namespace={self.name}",
             f"--containerd-plugins-namespace={self.name}-plugins",
+            *self.options,
         )
 
 
