@@ -37,15 +37,14 @@ def berth(docker_engine: Engine, second_engine: OwnEngine) -> Iterator[RunningBe
         yield running
 
 
-def configured(berth: RunningBerth) -> OfficialAgent:
-    """The agent with the environment that Berth prints for it."""
+def configured(berth: RunningBerth) -> tuple[OfficialAgent, Key]:
+    """The agent with the environment that Berth prints for it, and the key in it."""
     lines = berth.run(*BERTH, "agent", "official", "--cluster", "official", "--data", berth.data).splitlines()
     given = dict(line.split("=", 1) for line in lines)
     caller = Caller(access_key_id=given["AWS_ACCESS_KEY_ID"], principal_arn="", account="")
     key = Key(access_key_id=caller.access_key_id, secret=given["AWS_SECRET_ACCESS_KEY"], caller=caller)
-    return OfficialAgent(
-        given["ECS_BACKEND_HOST"], key, cluster=given["ECS_CLUSTER"], region=given["AWS_DEFAULT_REGION"]
-    )
+    region = given["AWS_DEFAULT_REGION"]
+    return OfficialAgent(given["ECS_BACKEND_HOST"], key, cluster=given["ECS_CLUSTER"], region=region), key
 
 
 def push_busybox(berth: RunningBerth, engine: Engine, repository: str) -> None:
@@ -67,11 +66,11 @@ def test_tasks_and_services_run_on_an_official_agents_host(berth: RunningBerth, 
     ecs, logs = berth.client("ecs"), berth.client("logs")
     ecs.create_cluster(clusterName="official")
     logs.create_log_group(logGroupName="official")
-    agent = configured(berth)
+    agent, key = configured(berth)
     # The engine's log driver signs with what its own environment says, and Berth's registry speaks plain HTTP here.
     second_engine.stop()
     second_engine.options = (f"--insecure-registry={second_engine.gateway}/32",)
-    second_engine.variables = {name: berth.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    second_engine.variables = {"AWS_ACCESS_KEY_ID": key.access_key_id, "AWS_SECRET_ACCESS_KEY": key.secret}
     engine = second_engine.start()
     push_busybox(berth, engine, "official/busybox")
     host = OfficialHost(agent, engine.client.api)
