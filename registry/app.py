@@ -24,6 +24,7 @@ from registry.http.uploads import begin_upload, cancel_upload, finish_upload, up
 from registry.pulls import Pulls
 from registry.storage import Storage
 from registry.uploads import Uploads
+from state.lookups import Lookups
 from state.store import Store
 
 
@@ -96,6 +97,7 @@ def create_registry(
     uploads = Uploads(store, storage, clock=clock, account=settings.account, home=home)
     room = Room(
         store=store,
+        lookups=Lookups(store),
         storage=storage,
         uploads=uploads,
         clock=clock,

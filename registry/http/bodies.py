@@ -21,7 +21,8 @@ READ_BODY = "berth.http.read_body"
 # Buffers in use at once, and for how many seconds one of them waits for what fills it.
 BUFFERS = 64
 FILLED_WITHIN = 0.25
-_SMALL = 64 * 1024
+# Bodies that are announced to have at most so many bytes have a buffer of their own.
+SMALL = 64 * 1024
 
 _Read = Callable[[memoryview | None, float, float | None], Awaitable[int]]
 
@@ -38,8 +39,8 @@ async def pieces_of(request: Request) -> AsyncGenerator[bytearray | memoryview, 
             yield piece
         return
     buffers = _buffers.setdefault(asyncio.get_running_loop(), _Buffers())
-    announced = _announced(request)
-    small = announced is not None and announced <= _SMALL
+    announced = announced_length(request)
+    small = announced is not None and announced <= SMALL
     while await _reading(read, None, None):
         async with buffers.turns:
             buffer = memoryview(bytearray(announced or 1)) if small else buffers.take()
@@ -95,7 +96,7 @@ async def _received(request: Request) -> AsyncIterator[bytearray]:
         yield waiting
 
 
-def _announced(request: Request) -> int | None:
+def announced_length(request: Request) -> int | None:
     """How long the body is said to be; None for no such word."""
     said = request.headers.get("content-length", "")
     return int(said[:18]) if said.isascii() and said.isdigit() else None

@@ -29,12 +29,14 @@ from registry.errors import (
     Unavailable,
     Unsupported,
 )
+from registry.http.certain import certainly_may
 from registry.names import check_name
 from registry.policies import EVERY, REPLICATE, Asker, check
 from registry.pulls import Pulls
 from registry.storage import Storage, StorageError
 from registry.templates import REPLICATION, create_from_template, create_on_push
 from registry.uploads import Uploads
+from state.lookups import Lookups
 from state.repositories import get_repository
 from state.store import Session, Store, StoreBusy, StoreFull, StoreUnavailable
 
@@ -49,6 +51,7 @@ class Room:
     """What handlers work with; one for the process."""
 
     store: Store
+    lookups: Lookups
     storage: Storage
     uploads: Uploads
     clock: Clock
@@ -131,7 +134,10 @@ def endpoint(room: Room, methods: Methods) -> Callable[[Request], Awaitable[Resp
 
 async def _answer(room: Room, methods: Methods, request: Request) -> Response:
     found = methods.get(request.method)
-    grant = await run_in_threadpool(_admit, room, request, found[0] if found is not None else None)
+    action = found[0] if found is not None else None
+    grant = _admit_certain(room, request, action) if room.lookups.immediate else None
+    if grant is None:
+        grant = await run_in_threadpool(_admit, room, request, action)
     if found is None:
         raise Unsupported(headers={"Allow": ", ".join(methods)})
     _, handler = found
@@ -140,6 +146,9 @@ async def _answer(room: Room, methods: Methods, request: Request) -> Response:
 
 def _admit(room: Room, request: Request, action: str | None) -> Grant:
     """Who asks; raises Unauthorized, and Denied for whoever may not do this to the repository in the path."""
+    certain = None if room.lookups.immediate else _admit_certain(room, request, action)
+    if certain is not None:
+        return certain
     grant = room.authenticate(_credentials(request))
     reads = request.method in ("GET", "HEAD")
     if grant.only_path is not None and not (reads and request.scope["path"] == grant.only_path):
@@ -153,6 +162,24 @@ def _admit(room: Room, request: Request, action: str | None) -> Grant:
         if not reads and wanted in (REPLICATE, *_PUSHES):
             _make_room_for(room, check_name(repository), wanted, asker)
     return grant
+
+
+def _admit_certain(room: Room, request: Request, action: str | None) -> Grant | None:
+    """Who asks, where one look-up shows that they may do this to a repository that is there; else None."""
+    credentials = request.headers.get("authorization")
+    grant = room.authenticate.remembered(credentials) if credentials is not None else None
+    if grant is None or grant.only_path is not None or is_sent_on(request):
+        return None
+    if action is None:
+        return grant
+    # The catalog's path has no name, and goes the ordinary way.
+    repository = str(request.path_params.get("name", ""))
+    policies = room.lookups.policies(repository)
+    if policies is None:
+        return None
+    now = room.clock.now()
+    may = certainly_may(grant, action, repository, policies, request.scope, arns=room.arns, now=now)
+    return grant if may else None
 
 
 def is_sent_on(request: Request) -> bool:

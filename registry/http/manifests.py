@@ -18,7 +18,7 @@ from registry.images import (
     remove_image,
     remove_tag,
 )
-from registry.manifests import LARGEST, read_manifest
+from registry.manifests import LARGEST, Manifest, read_manifest
 from registry.names import algorithm_of, check_digest, digest_of, is_tag
 from registry.pulls import Pull
 from state.images import Image
@@ -62,9 +62,13 @@ async def put_manifest(ask: Ask) -> Response:
         if not is_tag(reference):
             raise TagInvalid(f"'{reference[:200]}' is not a valid tag")
         digest, tags = digest_of(body), [reference, *(tag for tag in tags if tag != reference)]
-    manifest = await run_in_threadpool(read_manifest, body, ask.request.headers.get("content-type"))
-    push = Push(digest=digest, body=body, manifest=manifest, tags=tags, replicated=is_sent_on(ask.request))
-    missing = await ask.transact(lambda session: _put(session, ask, name, push))
+
+    def put() -> tuple[Manifest, int]:
+        manifest = read_manifest(body, ask.request.headers.get("content-type"))
+        push = Push(digest=digest, body=body, manifest=manifest, tags=tags, replicated=is_sent_on(ask.request))
+        return manifest, ask.room.store.transact(lambda session: _put(session, ask, name, push))
+
+    manifest, missing = await run_in_threadpool(put)
     response = Response(
         status_code=201,
         headers={"Location": f"/v2/{name}/manifests/{digest}", "Docker-Content-Digest": digest},

@@ -9,7 +9,7 @@ digests name for ever, are remembered.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,11 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from registry.access import Grant
 from registry.errors import RegistryError
 from registry.http.blobs import answer_blob
+from registry.http.certain import certainly_may
 from registry.http.frame import Ask, Room
-from registry.policies import Asker, judge
 from registry.storage import StorageError
 from state.blobs import Blob
-from state.lookups import FoundImage, Lookups
+from state.lookups import FoundImage
 from state.registry_account import PolicyTexts
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Quick:
         self._room = room
         self._app = app
         self._arns = room.arns
-        self._lookups = Lookups(room.store)
+        self._lookups = room.lookups
         self._bodies = _Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,35 +145,9 @@ class Quick:
 
     def _may(self, asked: _Asked, policies: PolicyTexts, scope: Scope) -> bool:
         """Whether whoever asks certainly may."""
-        client, room = scope.get("client"), self._room
-        asker = Asker(
-            principal_arn=asked.grant.principal_arn,
-            actions=asked.grant.actions,
-            source_ip=client[0] if client is not None else None,
-            secure=scope["scheme"] == "https",
-        )
         _, action = ACTIONS[asked.kind]
-        try:
-            refusal = judge(
-                asker,
-                action,
-                asked.repository,
-                policies,
-                arns=self._arns,
-                now=room.clock.now(),
-                tags=_not_known_here,
-            )
-        except _Uncertain:
-            return False
-        return refusal is None
-
-
-class _Uncertain(Exception):
-    """A policy asks for what is not known here."""
-
-
-def _not_known_here() -> NoReturn:
-    raise _Uncertain
+        now = self._room.clock.now()
+        return certainly_may(asked.grant, action, asked.repository, policies, scope, arns=self._arns, now=now)
 
 
 class _Bodies:

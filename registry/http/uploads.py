@@ -2,10 +2,11 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -19,7 +20,7 @@ from registry.errors import (
     RegistryError,
     SizeInvalid,
 )
-from registry.http.bodies import pieces_of
+from registry.http.bodies import SMALL, announced_length, pieces_of
 from registry.http.frame import Ask
 from registry.mounts import may_read
 from registry.names import algorithm_of, check_algorithm, check_digest, check_name
@@ -55,13 +56,8 @@ async def upload_chunk(ask: Ask) -> Response:
     """Append the body: the chunk that Content-Range tells, or a stream of any length."""
     name, upload = ask.name, ask.part("upload")
     chunk = _chunk(ask)
-    incoming = await run_in_threadpool(partial(ask.room.uploads.write, name, upload, at=chunk.first if chunk else None))
-    try:
-        await _take(ask, incoming, chunk)
-        await run_in_threadpool(incoming.flush)
-        return Response(status_code=202, headers=incoming.progress)
-    finally:
-        incoming.close()
+    opened = partial(ask.room.uploads.write, name, upload, at=chunk.first if chunk else None)
+    return Response(status_code=202, headers=await _take(ask, opened, Incoming.flush, chunk))
 
 
 async def finish_upload(ask: Ask) -> Response:
@@ -71,14 +67,8 @@ async def finish_upload(ask: Ask) -> Response:
         raise DigestInvalid("the digest parameter is missing")
     check_digest(digest)
     chunk = _chunk(ask)
-    incoming = await run_in_threadpool(
-        partial(ask.room.uploads.write, name, upload, at=chunk.first if chunk else None, digest=digest)
-    )
-    try:
-        await _take(ask, incoming, chunk)
-        await run_in_threadpool(incoming.finish, digest)
-    finally:
-        incoming.close()
+    opened = partial(ask.room.uploads.write, name, upload, at=chunk.first if chunk else None, digest=digest)
+    await _take(ask, opened, methodcaller("finish", digest), chunk)
     return _created(name, digest)
 
 
@@ -104,12 +94,7 @@ async def _take_whole(ask: Ask, name: str, digest: str) -> Response:
     uploads = ask.room.uploads
     upload = await run_in_threadpool(uploads.begin, name)
     try:
-        incoming = await run_in_threadpool(partial(uploads.write, name, upload, digest=digest))
-        try:
-            await _take(ask, incoming)
-            await run_in_threadpool(incoming.finish, digest)
-        finally:
-            incoming.close()
+        await _take(ask, partial(uploads.write, name, upload, digest=digest), methodcaller("finish", digest))
     except (RegistryError, ClientDisconnect):
         # The client never learned of the session, so it cannot resume it.
         with suppress(BlobUploadUnknown, NameUnknown):
@@ -118,23 +103,55 @@ async def _take_whole(ask: Ask, name: str, digest: str) -> Response:
     return _created(name, digest)
 
 
-async def _take(ask: Ask, incoming: Incoming, chunk: "Chunk | None" = None) -> None:
-    """Write the body piece by piece. On a bad line every byte that came counts, or an upload might never get on.
+async def _take(
+    ask: Ask,
+    opened: Callable[[], Incoming],
+    ended: Callable[[Incoming], None],
+    chunk: "Chunk | None" = None,
+) -> Mapping[str, str]:
+    """Open the session, write the body piece by piece and end that; answers how far the session is.
 
+    On a bad line every byte that came counts, or an upload might never get on. What is known to be the last piece is
+    written and ``ended`` in one turn of a thread; for a small body the session is opened in that turn, too.
     Raises SizeInvalid when it has not as many bytes as ``chunk`` says; those of them that came are taken then.
     """
-    left = chunk.length if chunk is not None else sys.maxsize
-    async with aclosing(pieces_of(ask.request)) as pieces:
-        async for piece in pieces:
-            await run_in_threadpool(incoming.write, piece[:left] if left < len(piece) else piece)
-            left -= len(piece)
-            if left < 0:
-                break
-    if chunk is not None and left != 0:
-        trouble = "more" if left < 0 else "less"
-        raise SizeInvalid(
-            f"the body has {trouble} than the {chunk.length} bytes of its range", headers=incoming.progress
-        )
+    left, coming = chunk.length if chunk is not None else sys.maxsize, announced_length(ask.request)
+    came, is_ended = 0, False
+    incoming: Incoming | None = None
+
+    def take(piece: bytes | bytearray | memoryview) -> Incoming:
+        nonlocal incoming, is_ended
+        if incoming is None:
+            incoming = opened()
+        incoming.write(piece)
+        if came == coming:
+            ended(incoming)
+            is_ended = True
+        return incoming
+
+    try:
+        if coming is None or coming > SMALL:
+            incoming = await run_in_threadpool(opened)
+        async with aclosing(pieces_of(ask.request)) as pieces:
+            async for piece in pieces:
+                came += len(piece)
+                await run_in_threadpool(take, piece[:left] if left < len(piece) else piece)
+                left -= len(piece)
+                if left < 0:
+                    break
+        if incoming is None:
+            incoming = await run_in_threadpool(take, b"")
+        if chunk is not None and left != 0:
+            trouble = "more" if left < 0 else "less"
+            raise SizeInvalid(
+                f"the body has {trouble} than the {chunk.length} bytes of its range", headers=incoming.progress
+            )
+        if not is_ended:
+            await run_in_threadpool(ended, incoming)
+        return incoming.progress
+    finally:
+        if incoming is not None:
+            incoming.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
