@@ -1,6 +1,7 @@
 """The cache as two processes of ``berth registry`` on one store and one storage: one fetch, also when one is killed."""
 
 import hashlib
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -76,3 +77,28 @@ def test_when_one_is_killed_in_the_middle_the_other_fetches(replicas: list[Repli
         assert {each.result() for each in pulls} == {digest}
     # Once by each process.
     assert upstream.fetched[sha256(LARGE)] == 2
+
+
+def test_one_that_was_away_for_too_long_does_no_harm_when_it_is_back(
+    replicas: list[Replica], upstream: Upstream
+) -> None:
+    digest = upstream.add_image("library/tool", "v1", *LAYERS)
+    middle = upstream.halfway[sha256(LARGE)] = threading.Event()
+    away, other = replicas
+    store, password = other.client.store, other.client.password
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(pull, away.client, password=password)
+        until("the first process has half of the layer", lambda: upstream.fetched[sha256(LARGE)])
+        away.process.send_signal(signal.SIGSTOP)
+        try:
+            second = pool.submit(pull, other.client, password=password)
+            until("the other fetches", lambda: upstream.fetched[sha256(LARGE)] == 2)
+            middle.set()
+            assert second.result() == digest
+        finally:
+            away.process.send_signal(signal.SIGCONT)
+        assert first.result() == digest
+    for replica in replicas:
+        assert pull(replica.client, password=password) == digest
+    until("nothing is left over", lambda: not list(other.client.storage.uploads()))
+    assert store.read(lambda session: get_image(session, NAME, digest)) is not None
