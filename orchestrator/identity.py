@@ -38,6 +38,8 @@ HOST_ACTIONS = (
     "ecs:SubmitTaskStateChange",
     "ecs:SubmitContainerStateChange",
     "ecs:SubmitAttachmentStateChanges",
+    # What a task's metadata says of its tags, and of its host's own only.
+    "ecs:ListTagsForResource",
     "ecr:GetAuthorizationToken",
     "ecr:BatchCheckLayerAvailability",
     "ecr:BatchGetImage",

@@ -10,10 +10,10 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Row, Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
-from state.base import some
+from state.base import Instant, some
 from state.container_instances import ContainerInstance
 from state.services import Deployment
 from state.task_counts import TaskCount
@@ -129,14 +129,19 @@ def list_unstarted(session: Session, deployment: str, limit: int) -> Sequence[Ro
 
 
 def list_newest(session: Session, deployment: str, after: datetime, limit: int) -> Sequence[Row[Any]]:
-    """Tasks of the deployment that started after that instant, the last ones first."""
-    rows = _of(deployment).where(Task.started_at > after).order_by(Task.started_at.desc())
+    """Tasks of the deployment that started after that instant, the last ones first; protected ones are left out."""
+    rows = _of(deployment).where(Task.started_at > after, _free(after)).order_by(Task.started_at.desc())
     return session.execute(rows.limit(limit)).all()
 
 
-def list_oldest(session: Session, deployment: str, limit: int) -> Sequence[Row[Any]]:
-    """Tasks of the deployment that run, the first to start first."""
+def list_oldest(
+    session: Session, deployment: str, limit: int, *, free_by: datetime | None = None
+) -> Sequence[Row[Any]]:
+    """Tasks of the deployment that run, the first to start first; without those that are protected after ``free_by``,
+    where that is given."""
     rows = _of(deployment).where(Task.started_at.is_not(None)).order_by(Task.started_at)
+    if free_by is not None:
+        rows = rows.where(_free(free_by))
     return session.execute(rows.limit(limit)).all()
 
 
@@ -168,10 +173,10 @@ def list_alike(session: Session, kind: Alike, limit: int) -> Sequence[Row[Any]]:
 
 
 def list_most_crowded(
-    session: Session, deployment: str, count: int, *, among: Collection[str] | None = None
+    session: Session, deployment: str, count: int, *, free_by: datetime, among: Collection[str] | None = None
 ) -> Iterator[Row[Any]]:
     """``count`` running tasks of the deployment whose end leaves the rest spread: the newest of the fullest hosts,
-    ``among`` which they are where that is given."""
+    ``among`` which they are where that is given, without those that are protected after ``free_by``."""
     rows = session.execute(
         select(TaskCount.container_instance_id, func.sum(TaskCount.tasks))
         .where(
@@ -184,7 +189,8 @@ def list_most_crowded(
     )
     shares = _shares({host: tasks for host, tasks in rows if tasks > 0 and (among is None or host in among)}, count)
     for host in sorted(shares):
-        yield from session.execute(_NEWEST_ON, {"host": host, "deployment": deployment, "most": shares[host]})
+        wanted = {"host": host, "deployment": deployment, "most": shares[host], "free_by": free_by}
+        yield from session.execute(_NEWEST_ON, wanted)
 
 
 def list_latest_healthy(session: Session, deployment: str, *, checked: bool, before: datetime) -> Sequence[Row[Any]]:
@@ -210,6 +216,7 @@ def _rows() -> Select[*tuple[Any, ...]]:
         Task.started_at,
         Task.stopped_at,
         Task.container_instance_id,
+        Task.protected_until,
         ContainerInstance.status.label("host_status"),
     ).outerjoin(ContainerInstance, ContainerInstance.id == Task.container_instance_id)
 
@@ -223,6 +230,11 @@ def _by_host(deployment: str) -> ColumnElement[bool]:
     return Task.deployment_id.concat("") == deployment
 
 
+def _free(by: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Of which the protection, if any, has expired by then."""
+    return or_(Task.protected_until.is_(None), Task.protected_until <= by)
+
+
 _NEWEST_ON = (
     _rows()
     .where(
@@ -230,6 +242,7 @@ _NEWEST_ON = (
         Task.last_status == "RUNNING",
         Task.desired_status == "RUNNING",
         Task.deployment_id.concat("") == bindparam("deployment"),
+        _free(bindparam("free_by", type_=Instant())),
     )
     .order_by(Task.created_at.desc(), Task.id)
     .limit(bindparam("most"))

@@ -101,6 +101,8 @@ class Task(Moves, Base):
 
     overrides: Mapped[dict[str, Any]] = mapped_column(default=dict)
     network_configuration: Mapped[dict[str, Any] | None]
+    # Written by the API: until then scaling in and deployments leave this task of a service alone.
+    protected_until: Mapped[datetime | None]
     # Whether it has a role, so that keys may have been made for it (``role_sessions``).
     has_roles: Mapped[bool] = mapped_column(default=False, server_default=false())
     # Environment that Berth itself adds to every container (Batch's ``AWS_BATCH_*``).

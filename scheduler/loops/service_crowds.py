@@ -139,6 +139,7 @@ class Crowds:
             host=row.container_instance_id,
             zone=self.zones.get(row.container_instance_id or ""),
             draining=row.host_status == "DRAINING",
+            protected=row.protected_until is not None and row.protected_until > self._now,
         )
 
     def _may_settle(self, kind: Alike) -> bool:

@@ -110,16 +110,16 @@ def _offer(session: Session, choice: Choice, settled_by: datetime) -> list[Row[A
     older = [name for name in names if name != primary.id and any(kind.deployment_id == name for kind in choice.kinds)]
     for name in older:
         rows += _unready(session, name, choice, settled_by, BITE)
-        rows += list_oldest(session, name, BITE)
+        rows += list_oldest(session, name, BITE, free_by=settled_by)
     given_up = primary.rollout_state == "FAILED"
     shrinking = names if given_up else [primary.id]
     surplus = _staying(service, shrinking, healthy_only=not given_up) - service.desired
     if surplus > 0:
         for name in shrinking:
             rows += _unready(session, name, choice, settled_by, min(surplus, BITE))
-            rows += list_most_crowded(session, name, min(surplus, BITE))
+            rows += list_most_crowded(session, name, min(surplus, BITE), free_by=settled_by)
             if choice.crowded is not None:
-                rows += list_most_crowded(session, name, 1, among=choice.crowded)
+                rows += list_most_crowded(session, name, 1, free_by=settled_by, among=choice.crowded)
     return rows
 
 

@@ -88,6 +88,7 @@ def _roll(service: ServiceSeen, primary: DeploymentSeen, census: Census, now: da
         or census.leaving
         or census.ripens_at
         or any(task.id not in census.healthy for task in census.keep)
+        or any(task.protected for task in (*census.keep, *census.replace))
     )
     stuck = not waits and not steady
     completed = (primary.id,) if steady and primary.rollout_state == "IN_PROGRESS" else ()

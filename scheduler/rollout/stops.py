@@ -27,10 +27,11 @@ class Stops:
         return task.id not in self.census.healthy or self._healthy > self.census.floor
 
     def add(self, task: TaskSeen) -> bool:
-        """Choose the task unless it has no name or the floor forbids it; say whether it was chosen."""
-        if not task.named or task.id in self.chosen or not self.allows(task):
-            return False
+        """Choose the task unless it has no name or is protected or the floor forbids it; say whether it was chosen."""
         sick = task.id in self.census.sick
+        spared = task.protected and not sick
+        if not task.named or spared or task.id in self.chosen or not self.allows(task):
+            return False
         reason = UNHEALTHY_REASON if sick else scaling_reason(self.primary.id)
         self.chosen[task.id] = StopTask(id=task.id, reason=reason)
         self._healthy -= task.id in self.census.healthy
@@ -42,7 +43,7 @@ def stop_surplus(stops: Stops, tasks: Iterable[TaskSeen], count: int) -> None:
     hold most of the service's tasks, so that what stays is spread. Only those that were read can be stopped."""
     if count <= 0:
         return
-    named = [task for task in tasks if task.named]
+    named = [task for task in tasks if task.named and not task.protected]
     newest_first = sorted(named, key=lambda task: (-task.created_at.timestamp(), task.id))
     healthy = stops.census.healthy
     unready = [task for task in newest_first if task.id not in healthy][:count]

@@ -53,6 +53,8 @@ class TaskSeen:
     """The availability zone of its host; told only where zones are."""
     draining: bool = False
     """Its host is DRAINING, so it needs a replacement elsewhere."""
+    protected: bool = False
+    """It is not to be stopped for a deployment, for scaling in or for its host being drained, as long as it is well."""
     unplaceable: bool = False
     """Placement refused it the last time it tried."""
     count: int = 1

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from orchestrator.agents.own_host import check_own_host
 from orchestrator.api.ecs.errors import InvalidParameterException, ResourceNotFoundException
 from orchestrator.api.ecs.lookup import MOST_TAGS, find_cluster, tags_of
 from orchestrator.api.ecs.wire import ecs
@@ -9,7 +10,7 @@ from orchestrator.call import Call
 from state.container_instances import get_container_instance
 from state.services import get_service
 from state.task_definitions import get_task_definition
-from state.tasks import get_task
+from state.tasks import Task, get_task
 
 
 class Tagged(Protocol):
@@ -47,10 +48,17 @@ def untag_resource(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 def list_tags_for_resource(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     try:
         entity = find_tagged(call, request["resourceArn"])
+        _check_own(call, entity)
     except Missing as missing:
         # The one of the three operations whose model has no error of its own for this.
         raise InvalidParameterException(str(missing)) from missing
     return {"tags": entity.tags}
+
+
+def _check_own(call: Call, entity: Tagged) -> None:
+    """Whoever has a host's key may ask for the tags of what runs there. Raises AccessDeniedException."""
+    if call.caller.speaks_for is not None:
+        check_own_host(call.caller, entity.container_instance_id if isinstance(entity, Task) else None)
 
 
 def find_tagged(call: Call, arn: str) -> Tagged:

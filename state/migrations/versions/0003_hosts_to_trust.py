@@ -112,12 +112,14 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_container_instances_lost_at"), ["lost_at"], unique=False)
 
     with op.batch_alter_table("tasks", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("protected_until", state.base.Instant(), nullable=True))
         batch_op.add_column(sa.Column("has_roles", sa.Boolean(), server_default=sa.false(), nullable=False))
 
 
 def downgrade() -> None:
     with op.batch_alter_table("tasks", schema=None) as batch_op:
         batch_op.drop_column("has_roles")
+        batch_op.drop_column("protected_until")
 
     with op.batch_alter_table("container_instances", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_container_instances_lost_at"))
