@@ -17,9 +17,10 @@ from registry.credentials import NoCredentials, SealedElsewhere, open_login
 from registry.errors import DigestInvalid, ManifestInvalid, RegistryError
 from registry.manifests import IMAGES, LARGEST, LISTS, Manifest, read_manifest
 from registry.names import algorithm_of, digest_of, is_digest
+from registry.storage import StorageError
 from registry.uploads import Uploads
 from registry.upstream import Address, Login, Misbehaved, Refused, RegistryConnection
-from state.store import Session
+from state.store import Session, StoreBusy, StoreUnavailable
 
 _TYPES = (*IMAGES, *LISTS)
 _ACCEPT = {"Accept": ", ".join(_TYPES)}
@@ -123,11 +124,12 @@ def fetch_blob(
             arrival.end(trouble)
             raise trouble from None
         except BaseException as trouble:
-            with suppress(RegistryError):
-                uploads.cancel(repository, upload)
+            # First of all: many wait for it, and what cannot be cleared away now is swept later.
             arrival.end(trouble)
+            with suppress(RegistryError, StorageError, StoreBusy, StoreUnavailable):
+                uploads.cancel(repository, upload)
             raise
-    arrival.end()
+        arrival.end()
     if not followed:
         announce(None)
 

@@ -11,7 +11,7 @@ import requests
 
 from orchestrator.cli.bounded_http import BoundedHttp
 from registry.cache.downloads import ATTEMPTS
-from registry.storage import Storage
+from registry.storage import Storage, StorageError
 from registry.storage.filesystem import FilesystemStorage
 from registry.storage.memory import MemoryStorage
 from registry.storage.s3 import S3Storage
@@ -185,3 +185,21 @@ def test_a_disk_that_fills_ends_the_answer_and_leaves_nothing(upstream: Upstream
         storage.room = None
         with asked_for(registry) as answer:
             assert answer.raw.read() == LAYER
+
+
+class Stuck(MemoryStorage):
+    """A storage in which nothing can be removed."""
+
+    def drop(self, upload: str) -> None:
+        raise StorageError("stuck")
+
+
+def test_nobody_waits_for_what_cannot_be_cleared_away(upstream: Upstream, image: str, tmp_path: Path) -> None:
+    upstream.things[PATH] = ("application/octet-stream", LAYER[:-1] + b"?")
+    with running_registry(tmp_path, storage=Stuck()) as registry:
+        add_rule(registry, upstream)
+        pull(registry)
+        with asked_for(registry) as answer, pytest.raises(requests.exceptions.ChunkedEncodingError):
+            for _ in answer.iter_content(256 * 1024):
+                pass
+        assert not kept(registry)
