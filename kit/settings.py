@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from kit.file_systems import BadFileSystems, read_file_systems
+
 
 class BadSetting(Exception):
     """A setting that cannot be used; the message names it and says what would do."""
@@ -43,6 +45,8 @@ class Settings:
     service_settle_seconds: int = 10
     host_lost_seconds: int = 7
     inject_endpoint: bool = False
+    file_systems: str = ""
+    task_s3_endpoint: str = ""
     tls: bool = False
     tls_certificate: str = ""
     tls_key: str = ""
@@ -142,6 +146,10 @@ ABOUT: Mapping[str, str] = {
     "and jobs had there is started elsewhere. Nine times as long after an agent said goodbye. 0: never, as in ECS.",
     "inject_endpoint": "Whether tasks get `AWS_ENDPOINT_URL` and region in their environment. Containers reach only an "
     "endpoint that is no loopback address: set `BERTH_HOST` and `BERTH_ENDPOINT` too.",
+    "file_systems": "Which NFS export each EFS file system of a task definition stands for: "
+    "`fs-0123=10.0.0.5:/exports/a`, with commas.",
+    "task_s3_endpoint": "URL of the S3-compatible store that agents read environment files and FireLens configurations "
+    "from. Hosts joined elsewhere need it as `AWS_ENDPOINT_URL_S3`.",
     "tls": "Serve the API and the registry by TLS. Without a certificate given, one is made beneath `tls` in the data "
     "directory, with an authority of its own.",
     "tls_certificate": "File of the server's certificate with its chain, in PEM.",
@@ -183,6 +191,10 @@ def read_settings(environ: Mapping[str, str], **given: Any) -> Settings:
     settings = Settings(**values)
     if not (settings.account.isdigit() and len(settings.account) == 12):
         raise BadSetting(f"BERTH_ACCOUNT must be twelve digits, not {settings.account!r}")
+    try:
+        read_file_systems(settings.file_systems)
+    except BadFileSystems as error:
+        raise BadSetting(f"BERTH_FILE_SYSTEMS: {error}") from error
     return Settings(**{**values, "data": Path(settings.data).expanduser().absolute()})
 
 
@@ -192,7 +204,10 @@ def agent_environment(environ: Mapping[str, str], key: Mapping[str, str]) -> dic
     ``key`` are the variables of the agent's own access key; without any, those of ``environ`` stay.
     """
     withheld = {f"BERTH_{name.upper()}" for name in SECRETS} | set(_FOREIGN if key else ())
-    return {name: value for name, value in environ.items() if name not in withheld} | dict(key)
+    kept = {name: value for name, value in environ.items() if name not in withheld}
+    if environ.get("BERTH_TASK_S3_ENDPOINT"):
+        kept["AWS_ENDPOINT_URL_S3"] = environ["BERTH_TASK_S3_ENDPOINT"]
+    return kept | dict(key)
 
 
 def _convert(name: str, text: str, kind: type) -> Any:

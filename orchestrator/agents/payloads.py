@@ -8,9 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kit.file_systems import mount_options, read_file_systems
 from kit.ids import Arns
 from kit.settings import Settings
 from orchestrator.agents.roles import RoleCredentials, render_role_credentials
+from scheduler.task_secrets import provider_of, region_of
 from scheduler.wiring import interface_of
 from state.role_sessions import APPLICATION, EXECUTION
 from state.task_definitions import TaskDefinition
@@ -47,15 +49,16 @@ def render_payload_task(
         "pidMode": body.get("pidMode"),
         "ipcMode": body.get("ipcMode"),
         "overrides": "{}",
-        "volumes": [_volume(volume) for volume in body.get("volumes", ())],
+        "volumes": [_volume(volume, settings) for volume in body.get("volumes", ())],
         "containers": [
             _container(task, body, container, arns=arns, settings=settings, execution=execution)
             for container in body["containerDefinitions"]
         ],
     }
-    if body.get("cpu"):
+    overrides = task.overrides or {}
+    if overrides.get("cpu") or body.get("cpu"):
         payload["cpu"] = task.cpu / 1024
-    if body.get("memory"):
+    if overrides.get("memory") or body.get("memory"):
         payload["memory"] = task.memory
     for credentials in roles:
         payload[ROLES[credentials.role_type]] = render_role_credentials(credentials)
@@ -109,6 +112,10 @@ def _container(
         "privileged": definition.get("privileged"),
         "startTimeout": definition.get("startTimeout"),
         "stopTimeout": definition.get("stopTimeout"),
+        "secrets": render_secrets(definition, settings.region),
+        "environmentFiles": override.get("environmentFiles") or definition.get("environmentFiles"),
+        "restartPolicy": definition.get("restartPolicy"),
+        "firelensConfiguration": definition.get("firelensConfiguration"),
         "healthCheckType": "docker" if definition.get("healthCheck") else None,
         "overrides": json.dumps({"command": override["command"]}) if override.get("command") else "{}",
         "dockerConfig": {
@@ -117,7 +124,14 @@ def _container(
             "hostConfig": json.dumps(_host_config(body, definition, override)),
         },
     }
-    if is_ours(definition["image"], settings):
+    login = definition.get("repositoryCredentials")
+    if login:
+        secret = login["credentialsParameter"]
+        container["registryAuthentication"] = {
+            "type": "asm",
+            "asmAuthData": {"credentialsParameter": secret, "region": region_of(secret, settings.region)},
+        }
+    elif is_ours(definition["image"], settings):
         container["registryAuthentication"] = {
             "type": "ecr",
             "ecrAuthData": {
@@ -127,6 +141,24 @@ def _container(
             },
         }
     return {member: value for member, value in container.items() if value not in (None, [])}
+
+
+def render_secrets(definition: Mapping[str, Any], region: str) -> list[dict[str, str]]:
+    """The container's secrets and its log driver's, each with where it is kept and what it is for."""
+    options = (definition.get("logConfiguration") or {}).get("secretOptions") or ()
+    targets = (("CONTAINER", definition.get("secrets") or ()), ("LOG_DRIVER", options))
+    return [
+        {
+            "name": secret["name"],
+            "valueFrom": secret["valueFrom"],
+            "provider": provider_of(secret["valueFrom"]),
+            "type": "ENVIRONMENT_VARIABLE",
+            "region": region_of(secret["valueFrom"], region),
+            "target": target,
+        }
+        for target, secrets in targets
+        for secret in secrets
+    ]
 
 
 def is_ours(image: str, settings: Settings) -> bool:
@@ -174,7 +206,8 @@ def _host_config(body: Mapping[str, Any], definition: Mapping[str, Any], overrid
     config: dict[str, Any] = {
         "MemoryReservation": soft * MIB if soft else None,
         "MemorySwap": (hard + swap) * MIB if swap is not None and hard else None,
-        "MemorySwappiness": linux.get("swappiness"),
+        # ECS ignores how swap is used where its amount is left to the host.
+        "MemorySwappiness": linux.get("swappiness") if swap is not None else None,
         "CapAdd": capabilities.get("add"),
         "CapDrop": capabilities.get("drop"),
         "Init": linux.get("initProcessEnabled"),
@@ -214,7 +247,20 @@ def _device(device: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _volume(volume: Mapping[str, Any]) -> dict[str, Any]:
+def _volume(volume: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    efs = volume.get("efsVolumeConfiguration")
+    if efs:
+        # The engine's own driver mounts NFS, so every agent can, and keeps it while a container of the task runs.
+        system = read_file_systems(settings.file_systems)[efs["fileSystemId"]]
+        return {
+            "name": volume["name"],
+            "type": "docker",
+            "dockerVolumeConfiguration": {
+                "scope": "task",
+                "driver": "local",
+                "driverOpts": mount_options(system, efs.get("rootDirectory") or "/"),
+            },
+        }
     if volume.get("dockerVolumeConfiguration"):
         return {
             "name": volume["name"],

@@ -12,6 +12,7 @@ _NAMES = (
     "SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG SYSLOG "
     "WAKE_ALARM"
 )
+MOST_SWAP = 2**31 - 1
 CAPABILITIES = frozenset(_NAMES.split())
 
 
@@ -32,6 +33,14 @@ def check_linux_parameters(container: Mapping[str, Any], name: str) -> None:
     for tmpfs in parameters.get("tmpfs") or ():
         if not tmpfs["containerPath"].startswith("/") or tmpfs["size"] < 1:
             raise ClientException(f"Container '{name}': tmpfs needs an absolute containerPath and a size in MiB.")
+    swap, swappiness = parameters.get("maxSwap"), parameters.get("swappiness")
+    if swap is not None and not 0 <= swap <= MOST_SWAP:
+        raise ClientException(f"Container '{name}': maxSwap must be 0 or a positive number of MiB, not {swap}.")
+    if swap is not None and not container.get("memory"):
+        # The engine bounds memory and swap together, so that swap alone means nothing to it.
+        raise ClientException(f"Container '{name}': maxSwap needs the container's memory to be given.")
+    if swappiness is not None and not 0 <= swappiness <= 100:
+        raise ClientException(f"Container '{name}': swappiness must be between 0 and 100, not {swappiness}.")
     shared = parameters.get("sharedMemorySize")
     if shared is not None and shared < 1:
         raise ClientException(f"Container '{name}': sharedMemorySize must be at least 1 MiB.")

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from orchestrator.api.ecs.container_devices import check_linux_parameters
+from orchestrator.api.ecs.container_logging import check_logging
 from orchestrator.api.ecs.errors import ClientException
 from orchestrator.api.ecs.names import check_member_name
 
@@ -16,16 +17,10 @@ _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@#+-]{0,254}")
 LEAST_MEMORY = 6  # MiB; Docker starts no container with less
 LARGEST = 2**31 - 1
 OVERRIDABLE = ("cpu", "memory", "memoryReservation")
-LONGEST_TIMEOUT = 86_400
+LONGEST_TIMEOUT = LARGEST
 HEALTH_RANGES = {"interval": (5, 300), "timeout": (2, 120), "retries": (1, 10), "startPeriod": (0, 300)}
-AWSLOGS_OPTIONS = {
-    "awslogs-group": True,
-    "awslogs-region": True,
-    "awslogs-stream-prefix": False,
-    "awslogs-create-group": False,
-    "mode": False,
-    "max-buffer-size": False,
-}
+MOST_IGNORED_CODES = 50
+RESTART_PERIODS = (60, 1800)
 
 
 def check_container(container: Mapping[str, Any], volumes: Collection[str], network_mode: str) -> None:
@@ -38,7 +33,8 @@ def check_container(container: Mapping[str, Any], volumes: Collection[str], netw
     _health_check(container, name)
     _timeouts(container, name)
     _ulimits(container, name)
-    _logging(container, name)
+    _restarts(container, name)
+    check_logging(container)
     _network_rules(container, name, network_mode)
     directory = container.get("workingDirectory")
     if directory and not directory.startswith("/"):
@@ -133,21 +129,21 @@ def _ulimits(container: Mapping[str, Any], name: str) -> None:
             )
 
 
-def _logging(container: Mapping[str, Any], name: str) -> None:
-    configuration = container.get("logConfiguration")
-    if not configuration:
-        return
-    driver, options = configuration["logDriver"], configuration.get("options") or {}
-    if driver == "awsfirelens":
-        raise ClientException("logConfiguration.logDriver awsfirelens is not supported by Berth yet.")
-    if driver != "awslogs":
-        return
-    missing = [option for option, needed in AWSLOGS_OPTIONS.items() if needed and not options.get(option)]
-    if missing:
-        raise ClientException(f"Log driver awslogs requires options: {', '.join(missing)}")
-    unknown = sorted(set(options) - set(AWSLOGS_OPTIONS))
-    if unknown:
-        raise ClientException(f"Container '{name}': log driver awslogs: option {unknown[0]} is not supported by Berth.")
+def _restarts(container: Mapping[str, Any], name: str) -> None:
+    policy = container.get("restartPolicy") or {}
+    period, (least, most) = policy.get("restartAttemptPeriod"), RESTART_PERIODS
+    if period is not None and not least <= period <= most:
+        raise ClientException(
+            f"Container '{name}': restartPolicy.restartAttemptPeriod must be between {least} and {most} seconds, not "
+            f"{period}."
+        )
+    codes = policy.get("ignoredExitCodes") or ()
+    if len(codes) > MOST_IGNORED_CODES:
+        raise ClientException(
+            f"Container '{name}': restartPolicy.ignoredExitCodes can hold at most {MOST_IGNORED_CODES} codes."
+        )
+    if any(not 0 <= code <= 255 for code in codes):
+        raise ClientException(f"Container '{name}': restartPolicy.ignoredExitCodes must be between 0 and 255.")
 
 
 def _network_rules(container: Mapping[str, Any], name: str, network_mode: str) -> None:
@@ -156,6 +152,11 @@ def _network_rules(container: Mapping[str, Any], name: str, network_mode: str) -
         for member in unfit:
             if container.get(member):
                 raise ClientException(f"The '{member}' parameter is not supported when networkMode={network_mode}.")
+        if container.get("disableNetworking") and network_mode != "none":
+            # The network is the task's or the host's, which cannot be off for one container.
+            raise ClientException(
+                f"The 'disableNetworking' parameter is not supported when networkMode={network_mode}."
+            )
     for control in container["systemControls"]:
         namespace = control.get("namespace")
         if not namespace or control.get("value") is None:

@@ -11,9 +11,10 @@ from orchestrator.api.ecs.errors import ClientException
 
 # ECS quotes the mode with these.
 _AWSVPC = "\u2018awsvpc\u2019"
-LONGEST_TIMEOUT = 120
-UNFIT = ["links", "privileged", "dockerSecurityOptions", "extraHosts", "resourceRequirements"]
-UNFIT_LINUX = ["devices", "sharedMemorySize", "tmpfs"]
+TIMEOUTS = (2, 120)
+UNFIT = ["links", "privileged", "dockerSecurityOptions", "extraHosts", "resourceRequirements", "disableNetworking"]
+UNFIT_LINUX = ["devices", "sharedMemorySize", "maxSwap", "swappiness"]
+LOG_DRIVERS = ("awslogs", "splunk", "awsfirelens")
 
 
 def check_fargate(body: Mapping[str, Any]) -> None:
@@ -50,7 +51,7 @@ def _container(container: Mapping[str, Any], *, role: bool) -> None:
     linux = container.get("linuxParameters") or {}
     for holder, members in ((container, UNFIT), (linux, UNFIT_LINUX)):
         for member in members:
-            if holder.get(member):
+            if holder.get(member) not in (None, "", [], {}) and holder[member] is not False:
                 raise ClientException(f"Fargate compatible task definitions do not support {member}.")
     added = (linux.get("capabilities") or {}).get("add") or ()
     if any(capability != "SYS_PTRACE" for capability in added):
@@ -58,10 +59,11 @@ def _container(container: Mapping[str, Any], *, role: bool) -> None:
             "Fargate compatible task definitions do not support adding Linux capabilities other than SYS_PTRACE."
         )
     for member in ("startTimeout", "stopTimeout"):
-        if (container.get(member) or 0) > LONGEST_TIMEOUT:
-            raise ClientException(f"Fargate supports a {member} of at most {LONGEST_TIMEOUT} seconds.")
+        value, (least, most) = container.get(member), TIMEOUTS
+        if value is not None and not least <= value <= most:
+            raise ClientException(f"Fargate supports a {member} between {least} and {most} seconds, not {value}.")
     logs = container.get("logConfiguration") or {}
-    if logs.get("logDriver") not in (None, "awslogs", "splunk"):
+    if logs.get("logDriver") not in (None, *LOG_DRIVERS):
         raise ClientException(f"Fargate compatible task definitions do not support log driver {logs['logDriver']}.")
     if logs.get("logDriver") == "awslogs":
         if not logs["options"].get("awslogs-stream-prefix"):
@@ -70,5 +72,8 @@ def _container(container: Mapping[str, Any], *, role: bool) -> None:
             raise ClientException(
                 "Fargate requires task definition to have execution role ARN to support log driver awslogs."
             )
+    router = (container.get("firelensConfiguration") or {}).get("options") or {}
+    if router.get("config-file-type") == "s3":
+        raise ClientException("Fargate compatible task definitions do not support config-file-type s3 of FireLens.")
     if ".dkr.ecr." in container["image"] and not role:
         raise ClientException("Fargate requires task definition to have execution role ARN to support ECR images.")

@@ -3,11 +3,12 @@
 Clients compare the echo with what they would register to find out whether a new revision is needed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.api.ecs.errors import ClientException
 from orchestrator.api.ecs.fargate_rules import check_fargate
+from scheduler.task_secrets import provider_of
 
 ORDER = (
     "family",
@@ -23,6 +24,7 @@ ORDER = (
     "pidMode",
     "ipcMode",
     "runtimePlatform",
+    "ephemeralStorage",
     "inferenceAccelerators",
 )
 HEALTH_DEFAULTS = {"interval": 30, "timeout": 5, "retries": 3}
@@ -64,8 +66,10 @@ def required_attributes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     names: dict[str, str | None] = {}
     for container in body["containerDefinitions"]:
-        if driver := (container.get("logConfiguration") or {}).get("logDriver"):
-            names[f"{_CAPABILITY}logging-driver.{driver}"] = None
+        names |= dict.fromkeys(_of_logging(container))
+        names |= dict.fromkeys(_of_secrets(container))
+        if (container.get("restartPolicy") or {}).get("enabled"):
+            names["ecs.capability.container-restart-policy"] = None
         if container.get("privileged"):
             names[f"{_CAPABILITY}privileged-container"] = None
         if container.get("healthCheck"):
@@ -76,11 +80,38 @@ def required_attributes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             names["ecs.capability.network.container-port-range"] = None
     if body.get("networkMode") == "awsvpc":
         names["ecs.capability.task-eni"] = None
+    if "task" in (body.get("pidMode"), body.get("ipcMode")):
+        names["ecs.capability.pid-ipc-namespace-sharing"] = None
     names[f"{_CAPABILITY}docker-remote-api.1.18"] = None
     if architecture := ARCHITECTURES.get((body.get("runtimePlatform") or {}).get("cpuArchitecture") or ""):
         # ECS leaves this to whoever places the task; here a host of the other kind is never chosen.
         names["ecs.cpu-architecture"] = architecture
     return [{"name": name} if value is None else {"name": name, "value": value} for name, value in names.items()]
+
+
+def _of_logging(container: Mapping[str, Any]) -> Iterator[str]:
+    log = container.get("logConfiguration") or {}
+    if log.get("logDriver"):
+        yield f"{_CAPABILITY}logging-driver.{log['logDriver']}"
+    if (log.get("options") or {}).get("max-buffer-size") and log["logDriver"] == "awslogs":
+        yield "ecs.capability.logging-driver.awslogs.log-driver-buffer-size"
+    router = container.get("firelensConfiguration")
+    if router:
+        yield f"ecs.capability.firelens.{router['type']}"
+        if kind := (router.get("options") or {}).get("config-file-type"):
+            yield f"ecs.capability.firelens.options.config.{kind}"
+
+
+def _of_secrets(container: Mapping[str, Any]) -> Iterator[str]:
+    options = (container.get("logConfiguration") or {}).get("secretOptions") or ()
+    for secret in container.get("secrets") or ():
+        yield f"ecs.capability.secrets.{provider_of(secret['valueFrom'])}.environment-variables"
+    for secret in options:
+        yield f"ecs.capability.secrets.{provider_of(secret['valueFrom'])}.bootstrap.log-driver"
+    if container.get("repositoryCredentials"):
+        yield "ecs.capability.private-registry-authentication.secretsmanager"
+    if container.get("environmentFiles"):
+        yield "ecs.capability.env-files.s3"
 
 
 def _container(given: Mapping[str, Any], mode: str) -> dict[str, Any]:

@@ -1,65 +1,108 @@
 """Which members of a task definition Berth carries out, which it only keeps, and which it refuses by name.
 
 Nothing is passed over in silence: every member of RegisterTaskDefinition stands in exactly one of these tables
-(a test compares them with botocore's model), and one that is refused names itself in the error.
+(a test compares them with botocore's model), and one that is refused names itself, and why, in the error.
+``docs/task-definitions.md`` is made of these tables.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.api.ecs.errors import ClientException
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a member is refused, and the value besides absence and emptiness that asks for nothing."""
+
+    why: str
+    harmless: Any = None
 
 
-# Carried out by placement, by the agent, or by the API itself.
-CARRIED_OUT: Mapping[str, frozenset[str]] = {
-    "": _words(
-        "family networkMode containerDefinitions volumes placementConstraints requiresCompatibilities cpu "
-        "memory tags pidMode ipcMode runtimePlatform taskRoleArn executionRoleArn inferenceAccelerators"
+def _by(**members: str) -> Mapping[str, str]:
+    """Who carries out each member: ``_by(agent="image command")`` is ``{"image": "agent", "command": "agent"}``."""
+    return {member: who for who, words in members.items() for member in words.split()}
+
+
+# Carried out by the API itself, by placement, or by the agent on the container.
+CARRIED_OUT: Mapping[str, Mapping[str, str]] = {
+    "": _by(
+        api="family tags containerDefinitions requiresCompatibilities taskRoleArn executionRoleArn",
+        placement="cpu memory placementConstraints runtimePlatform inferenceAccelerators",
+        agent="networkMode volumes pidMode ipcMode",
     ),
-    "containerDefinitions": _words(
-        "name image cpu memory memoryReservation links portMappings essential entryPoint command environment "
-        "mountPoints volumesFrom linuxParameters dependsOn startTimeout stopTimeout hostname user "
-        "workingDirectory privileged readonlyRootFilesystem dnsServers dnsSearchDomains extraHosts "
+    "containerDefinitions": _by(
+        api="name",
+        placement="cpu memoryReservation portMappings resourceRequirements",
+        agent="image memory links essential entryPoint command environment environmentFiles secrets mountPoints "
+        "volumesFrom linuxParameters dependsOn startTimeout stopTimeout hostname user workingDirectory "
+        "disableNetworking privileged readonlyRootFilesystem dnsServers dnsSearchDomains extraHosts "
         "dockerSecurityOptions interactive pseudoTerminal dockerLabels ulimits logConfiguration healthCheck "
-        "systemControls resourceRequirements"
+        "systemControls repositoryCredentials firelensConfiguration restartPolicy",
     ),
-    "containerDefinitions.portMappings": _words("containerPort hostPort protocol containerPortRange"),
-    "containerDefinitions.resourceRequirements": _words("type value"),
-    "containerDefinitions.linuxParameters": _words("capabilities devices initProcessEnabled sharedMemorySize tmpfs"),
-    "containerDefinitions.logConfiguration": _words("logDriver options"),
-    "volumes": _words("name host dockerVolumeConfiguration"),
+    "containerDefinitions.portMappings": _by(
+        placement="hostPort protocol containerPortRange",
+        agent="containerPort",
+    ),
+    "containerDefinitions.resourceRequirements": _by(placement="type value"),
+    "containerDefinitions.linuxParameters": _by(
+        agent="capabilities devices initProcessEnabled sharedMemorySize tmpfs maxSwap swappiness"
+    ),
+    "containerDefinitions.logConfiguration": _by(agent="logDriver options secretOptions"),
+    "containerDefinitions.restartPolicy": _by(agent="enabled ignoredExitCodes restartAttemptPeriod"),
+    "containerDefinitions.firelensConfiguration": _by(agent="type options"),
+    "containerDefinitions.secrets": _by(agent="name valueFrom"),
+    "containerDefinitions.environmentFiles": _by(agent="value type"),
+    "containerDefinitions.repositoryCredentials": _by(agent="credentialsParameter"),
+    "volumes": _by(agent="name host dockerVolumeConfiguration efsVolumeConfiguration"),
+    "volumes.dockerVolumeConfiguration": _by(agent="scope autoprovision driver driverOpts labels"),
+    "volumes.efsVolumeConfiguration": _by(agent="fileSystemId rootDirectory"),
 }
 
-# Kept and echoed: only features that Berth refuses elsewhere would read them.
-KEPT: Mapping[str, frozenset[str]] = {
-    "containerDefinitions.portMappings": _words("name appProtocol"),
-}
-
-# Refused unless absent, empty or false, or equal to the value given here, which asks for nothing.
-REFUSED: Mapping[str, Mapping[str, Any]] = {
-    "": dict.fromkeys(_words("proxyConfiguration ephemeralStorage enableFaultInjection trustedExecutionConfiguration")),
-    "containerDefinitions": {
-        **dict.fromkeys(
-            _words(
-                "repositoryCredentials environmentFiles secrets firelensConfiguration credentialSpecs disableNetworking"
-            )
-        ),
-        "restartPolicy": {"enabled": False},
-        "versionConsistency": "disabled",
+# Kept and echoed, and why nothing else is done with them.
+KEPT: Mapping[str, Mapping[str, str]] = {
+    "": {
+        "ephemeralStorage": "A task has whatever its host has free: no task's share of a disk is bounded, so none "
+        "needs to be widened.",
     },
-    "containerDefinitions.resourceRequirements": {"sharingStrategy": None},
-    "containerDefinitions.linuxParameters": dict.fromkeys(_words("maxSwap swappiness")),
-    "containerDefinitions.logConfiguration": {"secretOptions": None},
-    "volumes": dict.fromkeys(
-        _words(
-            "efsVolumeConfiguration s3filesVolumeConfiguration fsxWindowsFileServerVolumeConfiguration "
-            "configuredAtLaunch"
-        )
-    ),
+    "containerDefinitions.portMappings": {
+        "name": "Only Service Connect reads it, which services refuse.",
+        "appProtocol": "Only Service Connect reads it, which services refuse.",
+    },
+}
+
+# Refused unless absent, empty or false, or equal to the harmless value, which asks for nothing.
+REFUSED: Mapping[str, Mapping[str, Refusal]] = {
+    "": {
+        "proxyConfiguration": Refusal(why="it is of App Mesh, whose proxies need a mesh to ask"),
+        "enableFaultInjection": Refusal(why="agents inject no faults"),
+        "trustedExecutionConfiguration": Refusal(why="it is of ECS Managed Instances, which Berth has none of"),
+    },
+    "containerDefinitions": {
+        "credentialSpecs": Refusal(why="agents join no Active Directory domain"),
+        "versionConsistency": Refusal(
+            why="images are not pinned to digests: leave it out or say disabled, and name a digest where it matters",
+            harmless="disabled",
+        ),
+    },
+    "containerDefinitions.resourceRequirements": {
+        "sharingStrategy": Refusal(why="a GPU is one container's alone"),
+    },
+    "volumes": {
+        "s3filesVolumeConfiguration": Refusal(why="agents mount no S3 Files"),
+        "fsxWindowsFileServerVolumeConfiguration": Refusal(why="hosts run Linux"),
+        "configuredAtLaunch": Refusal(why="Berth makes no EBS volumes at launch"),
+    },
+    "volumes.efsVolumeConfiguration": {
+        "transitEncryption": Refusal(
+            why="file systems are mounted by NFS as it is; encrypt the network instead", harmless="DISABLED"
+        ),
+        "transitEncryptionPort": Refusal(why="it goes with transitEncryption"),
+        "authorizationConfig": Refusal(
+            why="NFS servers know neither access points nor roles", harmless={"iam": "DISABLED"}
+        ),
+    },
 }
 _NOTHING: tuple[Any, ...] = (None, "", False, [], {})
 
@@ -68,12 +111,12 @@ def refuse_unbuilt(request: Mapping[str, Any]) -> None:
     """Raise ClientException naming the first member that Berth would have to ignore."""
     for path, members in REFUSED.items():
         for where, holder in _holders(request, path):
-            for member, harmless in members.items():
+            for member, refusal in members.items():
                 value = holder.get(member)
-                # Zero is a wish too (``swappiness: 0``), and equal to False.
+                # Zero is a wish too, and equal to False.
                 wanted = value not in _NOTHING or (value == 0 and value is not False)
-                if wanted and value != harmless:
-                    raise ClientException(f"{where}{member} is not supported by Berth yet.")
+                if wanted and value != refusal.harmless:
+                    raise ClientException(f"{where}{member} is not supported by Berth: {refusal.why}.")
 
 
 def _holders(holder: Mapping[str, Any], path: str, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -8,8 +8,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from kit.settings import Settings
 from orchestrator.api.ecs.container_links import check_links
+from orchestrator.api.ecs.container_logging import check_routers
 from orchestrator.api.ecs.container_rules import check_container
+from orchestrator.api.ecs.container_secrets import check_secrets
 from orchestrator.api.ecs.device_rules import check_devices
 from orchestrator.api.ecs.errors import ClientException
 from orchestrator.api.ecs.fargate_rules import check_fargate
@@ -22,15 +25,17 @@ from orchestrator.api.ecs.task_definition_body import (
     required_attributes,
 )
 from orchestrator.api.ecs.task_definition_members import refuse_unbuilt
+from orchestrator.api.ecs.volume_rules import check_volumes
 from scheduler.placement import BadConstraint, BadSize, check_constraints, cpu_units, memory_mib
 
 MOST_CONTAINERS = 10
 LARGEST = 65_536
 LEAST_CPU, MOST_CPU = 128, 196_608
 LEAST_MEMORY = 6
+STORAGE_SIZES = (21, 200)
 
 
-def read_task_definition(request: Mapping[str, Any]) -> dict[str, Any]:
+def read_task_definition(request: Mapping[str, Any], *, settings: Settings) -> dict[str, Any]:
     """The task definition's body; raises ClientException for the first thing that is wrong with the request."""
     check_member_name(request["family"], "Family")
     length = len(json.dumps(request, default=str, separators=(",", ":")))
@@ -41,8 +46,9 @@ def read_task_definition(request: Mapping[str, Any]) -> dict[str, Any]:
     body |= _sizes(request)
     _platform(body)
     _constraints(body)
-    _volumes(body)
-    _containers(body)
+    check_volumes(body, settings=settings)
+    _containers(body, settings)
+    _storage(body)
     check_devices(body)
     check_ports(body["containerDefinitions"], bridged_mode(body))
     check_links(body["containerDefinitions"], bridged_mode(body))
@@ -81,10 +87,6 @@ def _sizes(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _platform(body: Mapping[str, Any]) -> None:
-    for member in ("pidMode", "ipcMode"):
-        # The agents give each container namespaces of its own, or the host's.
-        if body.get(member) == "task":
-            raise ClientException(f"{member} task is not supported by Berth yet.")
     system = (body.get("runtimePlatform") or {}).get("operatingSystemFamily") or "LINUX"
     if system != "LINUX":
         raise ClientException(f"runtimePlatform.operatingSystemFamily {system} is not supported by Berth: LINUX.")
@@ -97,36 +99,39 @@ def _constraints(body: Mapping[str, Any]) -> None:
         raise ClientException(str(error)) from error
 
 
-def _volumes(body: Mapping[str, Any]) -> None:
-    names = set()
-    for volume in body["volumes"]:
-        name = check_member_name(volume.get("name"), "Volume.name")
-        if name in names:
-            raise ClientException(f"Duplicate volume name '{name}'.")
-        names.add(name)
-        source = (volume.get("host") or {}).get("sourcePath")
-        docker = volume.get("dockerVolumeConfiguration")
-        if source and docker:
-            raise ClientException(f"Volume '{name}' can have a host or a dockerVolumeConfiguration, not both.")
-        if source and not source.startswith("/"):
-            raise ClientException(f"Volume '{name}': host.sourcePath must be an absolute path, not '{source}'.")
-        if docker and docker.get("autoprovision") is not None and (docker.get("scope") or "task") != "shared":
-            raise ClientException(f"Volume '{name}': autoprovision can only be used when the scope is shared.")
+def _storage(body: Mapping[str, Any]) -> None:
+    storage = body.get("ephemeralStorage")
+    if storage:
+        check_storage(storage)
+        if "FARGATE" not in (body.get("requiresCompatibilities") or ("FARGATE",)):
+            raise ClientException("ephemeralStorage is only supported for tasks that are compatible with FARGATE.")
 
 
-def _containers(body: Mapping[str, Any]) -> None:
+def check_storage(storage: Mapping[str, Any]) -> None:
+    """Raise ClientException for a size that Fargate does not offer."""
+    size, (least, most) = storage["sizeInGiB"], STORAGE_SIZES
+    if not least <= size <= most:
+        raise ClientException(
+            f"Invalid 'ephemeralStorage' setting for task. sizeInGiB must be between {least} and {most}, not {size}."
+        )
+
+
+def _containers(body: Mapping[str, Any], settings: Settings) -> None:
     containers = body["containerDefinitions"]
     if not containers:
         raise ClientException("Container list cannot be empty.")
     if len(containers) > MOST_CONTAINERS:
         raise ClientException(f"A task definition can have at most {MOST_CONTAINERS} containers.")
     volumes = {volume["name"] for volume in body["volumes"]}
+    role = bool(body.get("executionRoleArn"))
     names = set()
     for container in containers:
         check_container(container, volumes, bridged_mode(body))
+        check_secrets(container, role=role, settings=settings)
         if container["name"] in names:
             raise ClientException(f"Container names must be unique, but '{container['name']}' is used twice.")
         names.add(container["name"])
+    check_routers(containers, role=role, settings=settings)
     if not any(container["essential"] for container in containers):
         raise ClientException("Task definition must have at least one essential container.")
 

@@ -23,7 +23,7 @@ UNKNOWN = "Unable to describe task definition."
 
 @ecs.operation("RegisterTaskDefinition")
 def register_task_definition(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    body = read_task_definition(request)
+    body = read_task_definition(request, settings=call.settings)
     tags = tags_of(request)
     family = body["family"]
     definition = TaskDefinition(
