@@ -169,7 +169,7 @@ class Gateway:
             raise NotBuilt(f"Berth has not built {service.name}:{name}.")
         wire, model = self._wires[service.name], service.operation_model(name)
         params = wire.read(request, model)
-        token_member = None if service.own_tokens else idempotency_member(model)
+        token_member = None if service.own_tokens or operation.own_token else idempotency_member(model)
         result = self._execute(
             Invocation(
                 service=service,

@@ -1,6 +1,7 @@
 """botocore's service models, loaded once each and without their documentation, and facts derived from them.
 
-Only this package reads them: nothing about a service is typed in by hand, so what the model says is what is served.
+Only this package reads them: nothing about a service is typed in by hand, so what the model says is what is served,
+but for members that clients of a private model are known to send.
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,16 @@ from botocore.model import OperationModel, ServiceModel, Shape, StructureShape
 
 
 @cache
-def load_model(name: str) -> ServiceModel:
-    """The model of a service by its botocore name; raises botocore's UnknownServiceError for a wrong name."""
+def load_model(name: str, *unlisted: tuple[str, str, str]) -> ServiceModel:
+    """The model of a service by its botocore name; raises botocore's UnknownServiceError for a wrong name.
+
+    ``unlisted`` are a structure, a member that it has beside those of the public model, and that member's shape.
+    """
     # Only botocore's own data: what happens to lie in a home directory must not change the wire.
     loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
     raw = loader.load_service_model(name, "service-2")
+    for structure, member, shape in unlisted:
+        raw["shapes"][structure]["members"][member] = {"shape": shape}
     return ServiceModel(_without_documentation(raw), name)
 
 

@@ -4,7 +4,7 @@
 Service costs nothing; its model is loaded when the first operation is bound or looked at.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -27,12 +27,14 @@ class UnknownOperationName(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """A bound operation; ``readonly`` tells whether it may run on a replica or without a write transaction,
-    ``outside`` that it runs outside of any transaction and opens its own: it waits for more than the store."""
+    ``outside`` that it runs outside of any transaction and opens its own: it waits for more than the store.
+    ``own_token``: a client token is the handler's business."""
 
     name: str
     handler: Handler
     readonly: bool
     outside: bool = False
+    own_token: bool = False
 
 
 class Service:
@@ -40,7 +42,8 @@ class Service:
 
     Who may run an operation is a matter of the caller's actions alone, unless the service brings ``authorize``: then
     that is asked instead, in the handler's transaction, and must ask for the caller's actions as well. A service with
-    ``own_tokens`` honours client tokens in its handlers, which find them among their parameters.
+    ``own_tokens`` honours client tokens in its handlers, which find them among their parameters. ``unlisted`` are
+    members that its public model lacks, as ``load_model`` takes them.
     """
 
     def __init__(
@@ -50,8 +53,10 @@ class Service:
         model: ServiceModel | None = None,
         authorize: Authorize | None = None,
         own_tokens: bool = False,
+        unlisted: Iterable[tuple[str, str, str]] = (),
     ) -> None:
         self.name = name
+        self._unlisted = tuple(unlisted)
         self.authorize = authorize
         self.own_tokens = own_tokens
         self._model = model
@@ -64,7 +69,7 @@ class Service:
     def model(self) -> ServiceModel:
         """botocore's model of the service, loaded when first asked for."""
         if self._model is None:
-            self._model = load_model(self.name)
+            self._model = load_model(self.name, *self._unlisted)
         return self._model
 
     @property
@@ -78,7 +83,7 @@ class Service:
         return {name: operation.handler for name, operation in self._operations.items()}
 
     def operation(
-        self, name: str, *, readonly: bool | None = None, outside: bool = False
+        self, name: str, *, readonly: bool | None = None, outside: bool = False, own_token: bool = False
     ) -> Callable[[Handler], Handler]:
         """Bind a handler to an operation. Describe*, List*, Get*, BatchGet* and BatchCheck* count as read-only."""
         if name not in self.model.operation_names:
@@ -90,7 +95,9 @@ class Service:
         reads = name.startswith(_READS) if readonly is None else readonly
 
         def bind(handler: Handler) -> Handler:
-            self._operations[name] = Operation(name=name, handler=handler, readonly=reads, outside=outside)
+            self._operations[name] = Operation(
+                name=name, handler=handler, readonly=reads, outside=outside, own_token=own_token
+            )
             return handler
 
         return bind

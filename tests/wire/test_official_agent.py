@@ -26,7 +26,7 @@ from registry.storage.filesystem import FilesystemStorage
 from state.base import Base
 from state.store import Store
 from tests.support.loopback import KEY
-from tests.support.official_agent import ECR_TARGET, HASH, VERSION, OfficialAgent
+from tests.support.official_agent import ECR_TARGET, HASH, VERSION, OfficialAgent, Refused
 from tests.support.official_model import understand
 
 DIGEST = "sha256:" + "ab" * 32
@@ -166,6 +166,24 @@ def test_a_new_connection_begins_with_a_manifest_that_is_newer_than_all_that_was
         # It takes the answer only for the manifest that it asked about.
         assert verified["messageId"] == manifest["messageId"]
         assert verified["stopTasks"] == candidates[1:]
+
+
+def test_an_agent_that_has_lost_the_answer_to_its_registration_registers_no_second_instance(
+    plane: Plane, agent: OfficialAgent
+) -> None:
+    first, agent.instance = agent.instance, ""
+
+    # Meanwhile it may have found its identity document.
+    assert agent.register(document='{"instanceId": "i-1"}') == first
+    agent.instance = ""
+    assert agent.register(token="of-another-host") != first
+    assert len(plane.ecs.list_container_instances()["containerInstanceArns"]) == 2
+
+
+def test_a_token_that_is_too_long_is_refused(agent: OfficialAgent) -> None:
+    agent.instance = ""
+    with pytest.raises(Refused, match="InvalidParameterException"):
+        agent.register(token="a" * 129)
 
 
 def test_an_agent_that_starts_again_is_the_same_instance(agent: OfficialAgent) -> None:

@@ -42,7 +42,7 @@ LONGEST = {HOST_ATTRIBUTE: 255, REGISTRATION_ATTRIBUTE: 128}
 TOKEN_LIFE = timedelta(hours=24)
 
 
-@ecs.operation("RegisterContainerInstance")
+@ecs.operation("RegisterContainerInstance", own_token=True)
 def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Add a host to a cluster, or bring a known one (``containerInstanceArn``, or its ``clientToken``) up to date."""
     cluster = find_cluster(call, request.get("cluster"))
@@ -188,10 +188,13 @@ def _known_instance(call: Call, cluster: Cluster, request: Mapping[str, Any]) ->
 
 
 def _token(request: Mapping[str, Any]) -> str | None:
-    """The agent's registration token: an attribute, since the operation's model has no ``clientToken``."""
+    """The agent's registration token: an attribute, since clients of the public model can send no ``clientToken``."""
     attributes = request.get("attributes") or []
     said = next((a.get("value") for a in attributes if a.get("name") == REGISTRATION_ATTRIBUTE), None)
-    return said or request.get("clientToken")
+    token: str | None = said or request.get("clientToken")
+    if token and len(token) > LONGEST[REGISTRATION_ATTRIBUTE]:
+        raise InvalidParameterException(f"clientToken can have at most {LONGEST[REGISTRATION_ATTRIBUTE]} characters.")
+    return token
 
 
 def _remember(call: Call, token: str | None, instance: ContainerInstance) -> None:

@@ -2,4 +2,5 @@
 
 from kit.aws.service import Service
 
-ecs = Service("ecs")
+# What agents call has members that ECS keeps to itself.
+ecs = Service("ecs", unlisted=[("RegisterContainerInstanceRequest", "clientToken", "String")])
