@@ -36,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
         region = parts.settings.region
     lines = {
         "ECS_BACKEND_HOST": endpoint,
+        # Whatever else it asks AWS for, such as secrets, where its SDK heeds this.
+        "AWS_ENDPOINT_URL": endpoint,
         "ECS_CLUSTER": arguments.cluster,
         "AWS_DEFAULT_REGION": region,
         "AWS_ACCESS_KEY_ID": key_id,
