@@ -38,6 +38,7 @@ from agent.s3 import S3
 from agent.secrets import Secrets
 from agent.settings import AgentSettings
 from agent.surroundings import TaskSurroundings
+from agent.steady import SteadyClock
 from agent.tasks import messages as m
 from agent.tasks.actions import Actions
 from agent.tasks.engine import Engine
@@ -73,6 +74,7 @@ class Agent:
         self._identity = identity
         self._clock = clock or SystemClock()
         self._runtime = runtime or DockerRuntime(clock=self._clock, host=settings.docker_host)
+        self._steady = SteadyClock(self._clock)
         self._aws = Aws(
             endpoint=settings.endpoint,
             region=settings.region,
@@ -115,7 +117,7 @@ class Agent:
             aws=self._aws,
             runtime=runtime,
             cursors=CursorFiles(settings.data),
-            clock=clock,
+            clock=self._steady,
             post=lambda message: engine.post(message),
         )
         endpoints = self._endpoints(lambda: engine.tasks())
@@ -142,8 +144,8 @@ class Agent:
             clock=clock,
             ports=self._ports(),
         )
-        telemetry = Session(name="telemetry", door=lambda: self._door().telemetry, aws=self._aws, clock=clock)
-        payloads = Session(name="payloads", door=lambda: self._door().agent, aws=self._aws, clock=clock)
+        telemetry = Session(name="telemetry", door=lambda: self._door().telemetry, aws=self._aws, clock=self._steady)
+        payloads = Session(name="payloads", door=lambda: self._door().agent, aws=self._aws, clock=self._steady)
         tcs = Tcs(
             identity=lambda: self._identity,
             docker_version=lambda: self._info.version,
@@ -152,12 +154,14 @@ class Agent:
             send=telemetry.send,
             clock=clock,
         )
+            steady=self._steady,
         engine = Engine(
             actions=actions,
             executor=ThreadExecutor(),
             files=TaskFiles(settings.data),
             clock=clock,
             reports=reporter,
+            steady=self._steady,
             on_health=tcs.health_changed,
             on_runtime=tcs.runtime_changed,
         )

@@ -37,6 +37,7 @@ class Tcs:
         meter: UsageMeter,
         send: Send,
         clock: Clock,
+        steady: Clock | None = None,
     ) -> None:
         self._identity = identity
         self._docker_version = docker_version
@@ -44,12 +45,13 @@ class Tcs:
         self._meter = meter
         self._send = send
         self._clock = clock
+        self._steady = steady or clock
         self._wake = threading.Event()
         self._runtime_ok = True
         self._runtime_since = clock.now()
         self._health_due = False
         self._status_due = False
-        self._metrics_at = clock.now()
+        self._metrics_at = self._steady.now()
 
     def query(self) -> Mapping[str, str]:
         identity = self._identity()
@@ -68,7 +70,7 @@ class Tcs:
             {"cluster": identity.cluster, "containerInstance": identity.container_instance},
         )
         self._health_due = self._status_due = True
-        self._metrics_at = self._clock.now()
+        self._metrics_at = self._steady.now()
         self._wake.set()
 
     def received(self, kind: str, message: Mapping[str, Any]) -> bool:
@@ -91,7 +93,7 @@ class Tcs:
     def run(self, stop: threading.Event) -> None:
         """Publish what is due, until told to stop."""
         while not stop.is_set():
-            self._clock.wait(self._wake, max(timedelta(0), self._metrics_at - self._clock.now()))
+            self._steady.wait(self._wake, max(timedelta(0), self._metrics_at - self._steady.now()))
             self._wake.clear()
             try:
                 self.step()
@@ -111,10 +113,10 @@ class Tcs:
             tasks = render_health(self._tasks())
             if tasks:
                 self._send("PublishHealthRequest", {"metadata": self._metadata(), "tasks": tasks})
-        now = self._clock.now()
+        now = self._steady.now()
         if now >= self._metrics_at:
             self._metrics_at = now + PUBLISH_EVERY
-            self._send("PublishMetricsRequest", self._metrics(now))
+            self._send("PublishMetricsRequest", self._metrics(self._clock.now()))
 
     def _metadata(self) -> dict[str, Any]:
         identity = self._identity()

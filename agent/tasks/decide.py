@@ -140,6 +140,7 @@ def _hopeless(edge: Dependency, other: Container, now: datetime) -> str:
 
 
 def _limit(other: Container) -> datetime | None:
-    if other.started_at is None or other.spec.start_timeout is None:
+    since = other.since or other.started_at
+    if since is None or other.spec.start_timeout is None:
         return None
-    return other.started_at + other.spec.start_timeout
+    return since + other.spec.start_timeout

@@ -47,7 +47,10 @@ class Reports(Protocol):
 
 
 class Engine:
-    """All tasks of this host."""
+    """All tasks of this host.
+
+    ``clock`` says when something was, ``steady`` when something is due, whatever happens to the machine's clock.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Engine:
         executor: Executor,
         files: TaskFiles,
         clock: Clock,
+        steady: Clock | None = None,
         reports: Reports,
         on_health: Callable[[], None] = lambda: None,
         on_runtime: Callable[[bool], None] = lambda ok: None,
@@ -64,6 +68,7 @@ class Engine:
         self._executor = executor
         self._files = files
         self._clock = clock
+        self._steady = steady or clock
         self._reports = reports
         self._on_health = on_health
         self._on_runtime = on_runtime
@@ -80,7 +85,7 @@ class Engine:
 
     def step(self) -> bool:
         """Take in everything that has arrived or is due, act on it; say whether there was anything."""
-        now = self._clock.now()
+        now = self._steady.now()
         touched = dict.fromkeys(arn for arn, due in self._due.items() if due <= now)
         arrived = False
         while (message := self._next()) is not None:
@@ -106,7 +111,7 @@ class Engine:
             except Exception:
                 log.surprise("step failed")
             if self._inbox.empty():
-                self._clock.wait(self._wake, self.until_due())
+                self._steady.wait(self._wake, self.until_due())
 
     def wake(self) -> None:
         """Let ``run`` look whether it is to stop."""
@@ -117,7 +122,7 @@ class Engine:
         soonest = min(self._due.values(), default=None)
         if soonest is None:
             return LONGEST_WAIT
-        return max(timedelta(0), min(LONGEST_WAIT, soonest - self._clock.now()))
+        return max(timedelta(0), min(LONGEST_WAIT, soonest - self._steady.now()))
 
     def recover(self, found: Iterable[ContainerState]) -> None:
         """Take over from an earlier run: the tasks on disk and the containers on the engine, none restarted."""
@@ -183,7 +188,7 @@ class Engine:
         task = self._board.tasks.get(message.task)
         if task is None:
             return []
-        now = self._clock.now()
+        now = self._steady.now()
         if message.container is None:
             task.removing = False
             if message.outcome is None:
@@ -197,7 +202,7 @@ class Engine:
         examined = container.busy is Busy.EXAMINING
         container.busy = None
         health = container.health
-        if apply_outcome(task, container, message.outcome, now):
+        if apply_outcome(task, container, message.outcome, self._clock.now()):
             container.attempts, container.retry_at = 0, None
             self._board.noticed(task, container, health)
         else:
@@ -228,7 +233,7 @@ class Engine:
 
     def _surveyed(self, found: tuple[ContainerState, ...] | None) -> list[str]:
         if not isinstance(found, tuple):
-            self._due[SURVEY] = self._clock.now() + SURVEY_PAUSE
+            self._due[SURVEY] = self._steady.now() + SURVEY_PAUSE
             return []
         self._board.compare(found)
         return list(self._board.tasks)
@@ -259,6 +264,7 @@ class Engine:
 
     def _advance(self, task: Task, now: datetime) -> None:
         """Decide until nothing more changes at once, and begin what was decided."""
+        self._count_from_starts(task, now)
         again = True
         while again:
             again = False
@@ -281,6 +287,12 @@ class Engine:
                         self._remove(task)
                     case Wait(until):
                         self._due[task.arn] = min(until, self._due.get(task.arn, until))
+
+    def _count_from_starts(self, task: Task, now: datetime) -> None:
+        """Note on the steady clock since when containers run: start timeouts are counted from there."""
+        for container in task.containers.values():
+            if container.started_at and container.since is None:
+                container.since = now - max(timedelta(0), self._clock.now() - container.started_at)
 
     def _begin(self, task: Task, name: str, busy: Busy, action: Callable[[Task, Container], Callable[[], Any]]) -> None:
         container = task.containers[name]
@@ -326,7 +338,7 @@ class Engine:
                 self._files.save(task, self._board.raw[task.arn], sync=unsaved or over)
             except OSError as error:
                 log.error("task not saved", task=task.arn, because=str(error))
-                self._due[task.arn] = self._clock.now() + DISK_PAUSE
+                self._due[task.arn] = self._steady.now() + DISK_PAUSE
                 return
             self._board.unsaved.discard(task.arn)
         for tell in self._kept.pop(task.arn, ()):

@@ -29,8 +29,9 @@ class Busy(StrEnum):
 class Container:
     """One container of a task. ``logged`` becomes true once nothing of its log is left to ship.
 
-    ``started_at`` is the first start. A container that ended and is to be started again stays RUNNING meanwhile, with
-    ``restart_due``; ``ended_at`` tells which end was counted last, so that none is counted twice.
+    ``started_at`` is the first start, and ``since`` the same on the steady clock. A container that ended and is to be
+    started again stays RUNNING meanwhile, with ``restart_due``; ``ended_at`` tells which end was counted last, so that
+    none is counted twice.
     """
 
     spec: ContainerSpec
@@ -43,6 +44,7 @@ class Container:
     health_since: datetime | None = None
     bindings: tuple[PortBinding, ...] = ()
     started_at: datetime | None = None
+    since: datetime | None = None
     finished_at: datetime | None = None
     busy: Busy | None = None
     look_again: bool = False

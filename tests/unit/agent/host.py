@@ -90,6 +90,7 @@ class MemoryHost:
     def __init__(self, data: Path, *, behavior: PullBehavior = PullBehavior.PREFER_CACHED) -> None:
         self.data = data
         self.clock = ManualClock()
+        self.steady = ManualClock()
         self.runtime = SimulatedRuntime(clock=self.clock, images=PROGRAMS)
         self.reports = Reports()
         self.logs = Logs()
@@ -126,6 +127,7 @@ class MemoryHost:
             executor=self.executor,
             files=TaskFiles(self.data),
             clock=self.clock,
+            steady=self.steady,
             reports=self.reports,
             on_health=self._on_health,
             on_runtime=self.runtime_states.append,
@@ -182,6 +184,12 @@ class MemoryHost:
 
     def tick(self, seconds: float) -> None:
         self.clock.tick(seconds=seconds)
+        self.steady.tick(seconds=seconds)
+        self.settle()
+
+    def put_clock(self, hours: float) -> None:
+        """Somebody sets the machine's clock: no time has passed."""
+        self.clock.tick(hours=hours)
         self.settle()
 
     def last(self, task_id: str) -> Report | None:
