@@ -49,6 +49,9 @@ NETWORK_MODES = ("bridge", "host", "none", "awsvpc")
 NAMESPACE_MODES = {"pidMode": ("host", "task"), "ipcMode": ("host", "task", "none")}
 VOLUME_TYPES = ("host", "docker")
 PORTS = 65535
+LARGEST = 2**31 - 1
+# ECS bounds how long a container may take to start or to stop on Fargate alone; calls of the engine take up to 24 days.
+LONGEST_S = 2_000_000
 
 
 def read_task(raw: Any, *, seq: int, cluster: str) -> TaskSpec:
@@ -143,8 +146,8 @@ def _container(
     if not CONTAINER_NAME.fullmatch(name) and name != PAUSE_NAME:
         raise BadPayload(f"{where}.name: {name!r} is not a container name")
     docker = member(raw, "dockerConfig", where)
-    start = whole(raw, "startTimeout", where, most=86400)
-    stop = whole(raw, "stopTimeout", where, most=86400)
+    start = whole(raw, "startTimeout", where, most=LARGEST)
+    stop = whole(raw, "stopTimeout", where, most=LARGEST)
     spec = ContainerSpec(
         name=name,
         image=text(raw, "image", where),
@@ -178,8 +181,8 @@ def _container(
         host_config=embedded(docker, "hostConfig", where),
         privileged=yes_or_no(raw, "privileged", where, False),
         registry_auth=_registry_auth(raw, where, keys),
-        start_timeout=timedelta(seconds=start) if start else None,
-        stop_timeout=timedelta(seconds=stop) if stop is not None else DEFAULT_STOP,
+        start_timeout=timedelta(seconds=min(start, LONGEST_S)) if start else None,
+        stop_timeout=timedelta(seconds=min(stop, LONGEST_S)) if stop is not None else DEFAULT_STOP,
         restart=read_restart_policy(raw, where),
         router=read_router(raw, where),
     )
