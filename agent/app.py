@@ -37,8 +37,8 @@ from agent.runtime.docker import DockerRuntime
 from agent.s3 import S3
 from agent.secrets import Secrets
 from agent.settings import AgentSettings
-from agent.surroundings import TaskSurroundings
 from agent.steady import SteadyClock
+from agent.surroundings import TaskSurroundings
 from agent.tasks import messages as m
 from agent.tasks.actions import Actions
 from agent.tasks.engine import Engine
@@ -73,8 +73,8 @@ class Agent:
         self._identity_file = identity_file
         self._identity = identity
         self._clock = clock or SystemClock()
-        self._runtime = runtime or DockerRuntime(clock=self._clock, host=settings.docker_host)
         self._steady = SteadyClock(self._clock)
+        self._runtime = runtime or DockerRuntime(clock=self._clock, host=settings.docker_host)
         self._aws = Aws(
             endpoint=settings.endpoint,
             region=settings.region,
@@ -153,15 +153,15 @@ class Agent:
             meter=UsageMeter(runtime=runtime, cpus=self._info.cpus),
             send=telemetry.send,
             clock=clock,
-        )
             steady=self._steady,
+        )
         engine = Engine(
             actions=actions,
             executor=ThreadExecutor(),
             files=TaskFiles(settings.data),
             clock=clock,
-            reports=reporter,
             steady=self._steady,
+            reports=reporter,
             on_health=tcs.health_changed,
             on_runtime=tcs.runtime_changed,
         )
