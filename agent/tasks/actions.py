@@ -87,7 +87,7 @@ class Actions:
 
     def stop(self, task: Task, container: Container) -> Callable[[], Any]:
         """Answers the state after the stop, None when the container is gone, or Later."""
-        runtime_id, grace = container.runtime_id, container.spec.stop_timeout
+        runtime_id, grace = container.runtime_id, self._grace(container)
         if not runtime_id:
             return lambda: self._stop_unseen(container_name(task.spec, container.name), grace)
         return lambda: self._stop(runtime_id, grace)
@@ -137,6 +137,12 @@ class Actions:
             self._logs.finish(task.spec, container.spec, container.runtime_id)
         else:
             container.logged = True
+
+    def _grace(self, container: Container) -> timedelta:
+        """What is left of the container's time to stop, were it told so before; a clock put back gives it no more."""
+        begun, whole = container.stop_begun_at, container.spec.stop_timeout
+        spent = self._clock.now() - begun if begun else timedelta(0)
+        return whole - min(max(spent, timedelta(0)), whole)
 
     def _stop(self, runtime_id: str, grace: timedelta) -> Any:
         try:

@@ -273,12 +273,14 @@ class Engine:
                     case Launch(name):
                         self._begin(task, name, Busy.LAUNCHING, self._actions.launch)
                     case Stop(name):
+                        self._note_stop(task, task.containers[name])
                         self._begin(task, name, Busy.STOPPING, self._actions.stop)
                     case Examine(name):
                         task.containers[name].look_again = False
                         self._begin(task, name, Busy.EXAMINING, self._actions.examine)
                     case Restart(name):
-                        self._keep_count(task)
+                        # Counted on the disk before it is begun.
+                        self._keep(task)
                         self._begin(task, name, Busy.RESTARTING, self._actions.restart)
                     case GiveUp(name, reason):
                         self._give_up(task, task.containers[name], reason)
@@ -302,8 +304,14 @@ class Engine:
             action(task, container), lambda outcome: self.post(m.Done(task=arn, container=name, outcome=outcome))
         )
 
-    def _keep_count(self, task: Task) -> None:
-        """A restart is counted on the disk before it is begun; a full disk must not keep a container down."""
+    def _note_stop(self, task: Task, container: Container) -> None:
+        """Keep when the stop began: what is left of the container's grace is what a later attempt gives it."""
+        if container.stop_begun_at is None:
+            container.stop_begun_at = self._clock.now()
+            self._keep(task)
+
+    def _keep(self, task: Task) -> None:
+        """Put the task on the disk before something is done to it; a full disk keeps nothing from being done."""
         try:
             self._files.save(task, self._board.raw[task.arn], sync=False)
         except OSError as error:

@@ -113,6 +113,7 @@ def _container_state(container: Container) -> dict[str, Any]:
         "logged": container.logged,
         "restartCount": container.restart_count,
         "endedAt": _instant(container.ended_at),
+        "stopBegunAt": _instant(container.stop_begun_at),
     }
 
 
@@ -139,6 +140,7 @@ def _restore(task: Task, state: dict[str, Any]) -> None:
         container.logged = known["logged"]
         container.restart_count = known.get("restartCount", 0)
         container.ended_at = _moment(known.get("endedAt"))
+        container.stop_begun_at = _moment(known.get("stopBegunAt"))
 
 
 def _instant(at: datetime | None) -> str | None:

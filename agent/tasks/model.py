@@ -54,6 +54,7 @@ class Container:
     restart_due: bool = False
     restart_count: int = 0
     ended_at: datetime | None = None
+    stop_begun_at: datetime | None = None
 
     @property
     def name(self) -> str:

@@ -1,8 +1,10 @@
 """Ending tasks: exits, stops in reverse order, what is reported when, and that nothing is left."""
 
+from datetime import timedelta
+
 import pytest
 
-from agent.runtime import Refused, Temporary
+from agent.runtime import Cancelled, Refused, Temporary
 from agent.tasks import messages as m
 from agent.tasks.model import Phase
 from tests.support.agent_process import awslogs, container
@@ -181,3 +183,41 @@ def test_a_container_that_was_never_made_ends_with_its_task(host: MemoryHost) ->
     host.tick(60)
     assert host.status("t1") is Phase.STOPPED
     assert host.seen("t1", "web").reason == ""
+
+
+def test_a_stop_goes_on_with_what_is_left_of_its_time_after_a_kill_of_the_agent(host: MemoryHost) -> None:
+    graces: list[float] = []
+    stop = host.runtime.stop
+
+    def noted(name: str, grace: timedelta) -> None:
+        graces.append(grace.total_seconds())
+        stop(name, grace)
+
+    host.runtime.stop = noted  # type: ignore[method-assign]
+    patient = container("c", "server", stopTimeout=7200)
+    host.run("t1", patient)
+    host.assign("t1", patient, desiredStatus="STOPPED", seq=2)
+    host.engine.step()
+    host.crash()
+    host.clock.tick(hours=1)
+    host.boot()
+    host.settle()
+    assert graces == [3600]
+    assert host.status("t1") is Phase.STOPPED
+
+
+def test_a_stop_during_a_pull_gives_the_pull_up_and_starts_nothing(host: MemoryHost) -> None:
+    spec = container("c", "far/away:1")
+    given_up: list[bool] = []
+
+    def pull(image: str, login: object, cancelled: Cancelled) -> str | None:
+        host.assign("t1", spec, desiredStatus="STOPPED", seq=2)
+        host.engine.step()
+        given_up.append(cancelled())
+        raise Refused(f"the pull of {image} was given up: the task was stopped")
+
+    host.runtime.pull = pull  # type: ignore[method-assign,assignment]
+    host.run("t1", spec)
+    assert given_up == [True]
+    assert host.status("t1") is Phase.STOPPED
+    assert host.running() == []

@@ -8,6 +8,7 @@ import pytest
 from agent.control.usage import UsageMeter
 from agent.runtime import ContainerState, Refused, Status, Temporary
 from agent.runtime.simulated import Program
+from agent.tasks.files import TaskFiles
 from agent.tasks.model import Phase
 from agent.tasks.reading import BadPayload
 from agent.tasks.restarting import RestartPolicy, read_restart_policy
@@ -163,3 +164,18 @@ def test_restarts_are_told_to_telemetry(host: MemoryHost) -> None:
     host.tick(10)
     [task] = UsageMeter(runtime=host.runtime, cpus=1).measure(host.engine.tasks(), host.clock.now())
     assert task["containerMetrics"][0]["restartStatsSet"] == {"restartCount": 1}
+
+
+def test_a_full_disk_does_not_keep_a_container_down(host: MemoryHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.run("t1", container("c", "job", **policy(5)))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TaskFiles, "save", refuse)
+    host.tick(10)
+    assert host.runtime.starts_of(NAME) == 2
+    monkeypatch.undo()
+    host.tick(10)
+    assert counted(host) == 2
+    assert host.status("t1") is Phase.RUNNING
