@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from state.registry_events import RegistryEvent
+from state.registry_events import append_registry_event
 
 ACTION = "ECR Image Action"
 SCAN = "ECR Image Scan"
@@ -45,7 +45,7 @@ def note_scan(
         "image-digest": digest,
         "image-tags": list(tags),
     }
-    session.add(RegistryEvent(at=now, detail_type=SCAN, repository=repository, digest=digest, detail=detail))
+    append_registry_event(session, SCAN, repository, digest, detail, now=now)
 
 
 def _note(
@@ -60,4 +60,4 @@ def _note(
     detail = {**said, "repository-name": repository, "image-digest": digest}
     if tag is not None:
         detail["image-tag"] = tag
-    session.add(RegistryEvent(at=now, detail_type=detail_type, repository=repository, digest=digest, detail=detail))
+    append_registry_event(session, detail_type, repository, digest, detail, now=now)

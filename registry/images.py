@@ -23,13 +23,15 @@ from registry.pushes import after_push
 from state.blobs import linked_sizes
 from state.images import (
     Image,
-    Reference,
-    Tag,
+    add_image,
     delete_image,
     delete_tag,
     get_image,
     get_tag,
+    give_tag,
     known_images,
+    move_tag,
+    tagged_digest,
     tags_of,
 )
 from state.repositories import Repository, get_repository, lock_repository
@@ -168,24 +170,19 @@ def _add(session: Session, repository: str, push: Push, now: datetime, *, sparse
         body_size=len(push.body),
         size=sum(children.values()) if manifest.images else manifest.listed_size,
         pushed_at=now,
+        status="ACTIVE",
     )
-    session.add(image)
-    session.flush()
-    for kind, targets in (("blob", manifest.blobs), ("image", manifest.images)):
-        session.add_all(
-            Reference(repository=repository, image=push.digest, target=target, kind=kind) for target in targets
-        )
-    session.flush()
+    needed = (("blob", manifest.blobs), ("image", manifest.images))
+    add_image(session, image, [(kind, target) for kind, targets in needed for target in targets])
     return image
 
 
 def _point(session: Session, repository: Repository, name: str, digest: str) -> bool:
     """Point the tag to the digest; say whether it did not already."""
-    tag = get_tag(session, repository.name, name)
-    if tag is None:
-        session.add(Tag(repository=repository.name, name=name, digest=digest))
-        session.flush()
-    elif tag.digest == digest:
+    pointed = tagged_digest(session, repository.name, name)
+    if pointed is None:
+        give_tag(session, repository.name, name, digest)
+    elif pointed == digest:
         return False
     else:
         if is_immutable(repository, name):
@@ -193,5 +190,5 @@ def _point(session: Session, repository: Repository, name: str, digest: str) -> 
                 f"The image tag '{name}' already exists in the '{repository.name}' repository "
                 "and cannot be overwritten because the tag is immutable."
             )
-        tag.digest = digest
+        move_tag(session, repository.name, name, digest)
     return True

@@ -11,10 +11,10 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import JSON, Dialect, bindparam, insert
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import UpdateBase
 
 from state.base import EPOCH, MICROSECOND, Base, Event, Instant, encode_document
-from state.store import Session
 
 Row = Sequence[Any]
 _EVENT = ("at", "kind", "entity", "before", "after", "because")

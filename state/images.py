@@ -15,14 +15,19 @@ from sqlalchemy import (
     Row,
     String,
     and_,
+    bindparam,
     delete,
     exists,
+    insert,
     select,
+    update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, undefer
 
-from state.base import Base
+from state.base import Base, encode_document
 from state.blobs import DIGEST
+from state.bulk import as_micros, execute_rows
+from state.prepared import Prepared, values_of
 from state.repositories import SORTED_NAME
 
 TAG = String(128).with_variant(String(128, collation="C"), "postgresql")
@@ -86,6 +91,54 @@ class Tag(Base):
     repository: Mapped[str] = mapped_column(SORTED_NAME, primary_key=True)
     name: Mapped[str] = mapped_column(TAG, primary_key=True)
     digest: Mapped[str] = mapped_column(SORTED_DIGEST)
+
+
+_COLUMNS = (
+    "repository",
+    "digest",
+    "media_type",
+    "artifact_type",
+    "subject",
+    "annotations",
+    "body",
+    "body_size",
+    "size",
+    "pushed_at",
+    "status",
+)
+_ADD = Prepared(insert(Image).values(values_of(*_COLUMNS)).inline())
+_REFERENCE = ("repository", "image", "target", "kind")
+_REFER = insert(Reference).values(values_of(*_REFERENCE)).inline()
+_TAGGED = Prepared(select(Tag.digest).where(Tag.repository == bindparam("repository"), Tag.name == bindparam("name")))
+_GIVE_TAG = Prepared(insert(Tag).values(values_of("repository", "name", "digest")).inline())
+
+
+def add_image(session: Session, image: Image, references: Sequence[tuple[str, str]]) -> None:
+    """Keep an image that is not there, with what it refers to: the kinds and digests of those, each once.
+
+    The object stays the caller's and is no part of the session; it has every column that a push gives.
+    """
+    given = {name: getattr(image, name) for name in _COLUMNS}
+    given |= {"annotations": encode_document(image.annotations), "pushed_at": as_micros(image.pushed_at)}
+    _ADD.rows(session, **given)
+    rows = [(image.repository, image.digest, target, kind) for kind, target in references]
+    execute_rows(session, _REFER, _REFERENCE, rows)
+
+
+def tagged_digest(session: Session, repository: str, name: str) -> str | None:
+    """The digest that the tag points to; None when there is no such tag."""
+    row = _TAGGED.row(session, repository=repository, name=name)
+    return None if row is None else str(row[0])
+
+
+def give_tag(session: Session, repository: str, name: str, digest: str) -> None:
+    """Point a tag that is not there to an image that is."""
+    _GIVE_TAG.rows(session, repository=repository, name=name, digest=digest)
+
+
+def move_tag(session: Session, repository: str, name: str, digest: str) -> None:
+    """Point a tag to another image."""
+    session.execute(update(Tag).where(Tag.repository == repository, Tag.name == name).values(digest=digest))
 
 
 def get_image(session: Session, repository: str, digest: str, *, body: bool = False) -> Image | None:

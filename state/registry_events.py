@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, delete, select
+from sqlalchemy import String, delete, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from state.base import Base, Serial
+from state.base import Base, Serial, encode_document
 from state.blobs import DIGEST
+from state.bulk import as_micros
+from state.prepared import Prepared, values_of
 from state.repositories import SORTED_NAME
 
 
@@ -24,6 +26,24 @@ class RegistryEvent(Base):
     repository: Mapped[str] = mapped_column(SORTED_NAME)
     digest: Mapped[str | None] = mapped_column(DIGEST)
     detail: Mapped[dict[str, Any]]
+
+
+_EVENT = ("at", "detail_type", "repository", "digest", "detail")
+_APPEND = Prepared(insert(RegistryEvent).values(values_of(*_EVENT)).inline())
+
+
+def append_registry_event(
+    session: Session, detail_type: str, repository: str, digest: str | None, detail: dict[str, Any], *, now: datetime
+) -> None:
+    """Append one event."""
+    _APPEND.rows(
+        session,
+        at=as_micros(now),
+        detail_type=detail_type,
+        repository=repository,
+        digest=digest,
+        detail=encode_document(detail),
+    )
 
 
 def list_registry_events(
