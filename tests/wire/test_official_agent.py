@@ -6,8 +6,9 @@ What it sends is written down from its sources, and what it is sent must be what
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -50,10 +51,10 @@ class Plane:
             config=Config(retries={"total_max_attempts": 1}, proxies={}),
         )
 
-    def run(self, **container: Any) -> str:
+    def run(self, *, roles: Mapping[str, str] = MappingProxyType({}), **container: Any) -> str:
         """Run one task of one container; answers its ARN."""
         definition = {"name": "main", "image": "i:1", "memory": 64, **container}
-        self.ecs.register_task_definition(family="t", containerDefinitions=[definition])
+        self.ecs.register_task_definition(family="t", containerDefinitions=[definition], **roles)
         answer = self.ecs.run_task(taskDefinition="t")
         assert not answer["failures"], answer["failures"]
         return str(answer["tasks"][0]["taskArn"])
@@ -275,6 +276,31 @@ def test_a_draining_spot_instance_may_say_so_itself(plane: Plane, agent: Officia
     assert agent.call("UpdateContainerInstancesState", request)["failures"] == []
     found = plane.ecs.describe_container_instances(containerInstances=[agent.instance])["containerInstances"][0]
     assert found["status"] == "DRAINING"
+
+
+def test_credentials_come_with_their_tasks_on_each_connection_and_are_acknowledged(
+    plane: Plane, agent: OfficialAgent
+) -> None:
+    roles = {f"{kind}RoleArn": f"arn:aws:iam::123456789012:role/{kind}" for kind in ("task", "execution")}
+    options = {"awslogs-group": "g", "awslogs-region": "us-east-1"}
+    told = []
+    # An agent that starts again has lost them: it keeps them in memory alone.
+    for first in (True, False):
+        with agent.acs(first=first) as line:
+            line.hear("TaskManifestMessage")
+            if first:
+                plane.run(roles=roles, logConfiguration={"logDriver": "awslogs", "options": options})
+            _, payload = line.hear("PayloadMessage")
+            [task] = payload["tasks"]
+            for member in ("roleCredentials", "executionRoleCredentials"):
+                given = task[member]
+                told.append(given["credentialsId"])
+                acknowledgement = {name: given[name] for name in ("expiration", "credentialsId")}
+                line.say("IAMRoleCredentialsAckRequest", {"messageId": payload["messageId"], **acknowledgement})
+            line.acknowledge(payload)
+            # The engine asks the agent for the second, to write logs.
+            assert task["containers"][0]["logsAuthStrategy"] == "ExecutionRole"
+    assert len(set(told)) == 2 and told[:2] == told[2:]
 
 
 def test_what_its_engine_pulls_and_logs_is_told_so_that_it_finds_berth(plane: Plane, agent: OfficialAgent) -> None:
