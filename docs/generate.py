@@ -1,10 +1,11 @@
 """``python -m docs.generate``: write the pages that are made from code. A test fails when they differ from it.
 
-``docs/coverage.md`` lists every operation of every service, ``docs/lifecycles.md`` draws every lifecycle table, and
-``docs/settings.md`` every setting.
+``docs/coverage.md`` lists every operation of every service, ``docs/lifecycles.md`` draws every lifecycle table,
+``docs/settings.md`` every setting, and ``docs/task-definitions.md`` every member of a task definition.
 """
 
 import dataclasses
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ from pathlib import Path
 import state.tables  # noqa: F401  (imports every entity, and so every lifecycle)
 from kit.lifecycle import Lifecycle
 from kit.settings import ABOUT, Settings
+from orchestrator.api.ecs.container_logging import FIRELENS, OPTIONS
+from orchestrator.api.ecs.fargate_rules import LOG_DRIVERS
+from orchestrator.api.ecs.task_definition_members import CARRIED_OUT, KEPT, REFUSED, Refusal
 from orchestrator.operations import SERVICES
 from state.base import Moves
 
@@ -26,12 +30,18 @@ TITLES = {
     "ssm": "AWS Systems Manager",
     "sts": "AWS STS",
 }
+DOERS = {"api": "the API", "placement": "placement", "agent": "the agent", "both": "placement and the agent"}
 MADE = "<!-- Made by `make docs` from the code; edit the code instead. -->\n"
 
 
 def pages() -> Mapping[str, str]:
     """Every made page's text by its file name."""
-    return {"coverage.md": coverage(), "lifecycles.md": lifecycles(), "settings.md": settings()}
+    return {
+        "coverage.md": coverage(),
+        "lifecycles.md": lifecycles(),
+        "settings.md": settings(),
+        "task-definitions.md": task_definitions(),
+    }
 
 
 def coverage() -> str:
@@ -87,11 +97,58 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
+def task_definitions() -> str:
+    """Every member of RegisterTaskDefinition: who carries it out, or why it is kept or refused."""
+    lines = [
+        MADE,
+        "# Task definitions",
+        "",
+        "`RegisterTaskDefinition` takes what ECS takes. Nothing is passed over in silence: a member is carried out, by "
+        "placement, by the agent on the container or by the API itself; or it is kept and echoed, for the reason "
+        "given; or registration is refused with an error that names it. The agent is told in the words of the agent "
+        "protocol, so that the official agent carries out the same.",
+    ]
+    for path in sorted({*CARRIED_OUT, *KEPT, *REFUSED}):
+        rows = {member: f"carried out by {DOERS[who]}" for member, who in CARRIED_OUT.get(path, {}).items()}
+        rows |= {member: f"kept: {why}" for member, why in KEPT.get(path, {}).items()}
+        rows |= {member: _refusal(refusal) for member, refusal in REFUSED.get(path, {}).items()}
+        lines += ["", f"## {f'`{path}`' if path else 'The task definition'}", "", "| member | what Berth does |"]
+        lines += ["| --- | --- |", *(f"| `{member}` | {rows[member]} |" for member in sorted(rows))]
+    lines += [
+        "",
+        "## Values",
+        "",
+        "Of values that a member may have, Berth refuses: `requiresCompatibilities` `MANAGED_INSTANCES`; "
+        "`runtimePlatform.operatingSystemFamily` other than `LINUX`; resource requirements of type `NeuronDevice`, "
+        "and `ALL` GPUs of a host; and what ECS itself refuses on Fargate.",
+        "",
+        "`environmentFiles`, and a FireLens configuration in S3, need `BERTH_TASK_S3_ENDPOINT`; a file system of "
+        "`efsVolumeConfiguration` must be named in `BERTH_FILE_SYSTEMS` ([settings](settings.md)) and is mounted by "
+        "NFS 4.1 as a volume of the engine's `local` driver, on every host alike.",
+        "",
+        "## Log drivers",
+        "",
+        "A driver takes the options below and no others, given as `options` or as `secretOptions`. On Fargate only "
+        f"{_names(list(LOG_DRIVERS))} are taken.",
+        "",
+        "| driver | options |",
+        "| --- | --- |",
+        *(f"| `{driver}` | {_names(sorted(options))} |" for driver, options in sorted(OPTIONS.items())),
+        f"| `{FIRELENS}` | those of the output that the task's log router is to write to |",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     for name, text in pages().items():
         (HERE / name).write_text(text)
         print(f"docs/{name}")
     return 0
+
+
+def _refusal(refusal: Refusal) -> str:
+    harmless = "" if refusal.harmless is None else f" (`{json.dumps(refusal.harmless)}` asks for nothing, and is taken)"
+    return f"refused: {refusal.why}{harmless}"
 
 
 def _names(names: list[str]) -> str:

@@ -25,27 +25,28 @@ def _by(**members: str) -> Mapping[str, str]:
     return {member: who for who, words in members.items() for member in words.split()}
 
 
-# Carried out by the API itself, by placement, or by the agent on the container.
+# Carried out by the API itself, by placement, by the agent on the container, or by these two.
 CARRIED_OUT: Mapping[str, Mapping[str, str]] = {
     "": _by(
         api="family tags containerDefinitions requiresCompatibilities taskRoleArn executionRoleArn",
-        placement="cpu memory placementConstraints runtimePlatform inferenceAccelerators",
-        agent="networkMode volumes pidMode ipcMode",
+        placement="placementConstraints runtimePlatform inferenceAccelerators",
+        both="cpu memory networkMode",
+        agent="volumes pidMode ipcMode",
     ),
     "containerDefinitions": _by(
         api="name",
-        placement="cpu memoryReservation portMappings resourceRequirements",
-        agent="image memory links essential entryPoint command environment environmentFiles secrets mountPoints "
+        both="cpu memory memoryReservation portMappings resourceRequirements",
+        agent="image links essential entryPoint command environment environmentFiles secrets mountPoints "
         "volumesFrom linuxParameters dependsOn startTimeout stopTimeout hostname user workingDirectory "
         "disableNetworking privileged readonlyRootFilesystem dnsServers dnsSearchDomains extraHosts "
         "dockerSecurityOptions interactive pseudoTerminal dockerLabels ulimits logConfiguration healthCheck "
         "systemControls repositoryCredentials firelensConfiguration restartPolicy",
     ),
     "containerDefinitions.portMappings": _by(
-        placement="hostPort protocol containerPortRange",
+        both="hostPort protocol containerPortRange",
         agent="containerPort",
     ),
-    "containerDefinitions.resourceRequirements": _by(placement="type value"),
+    "containerDefinitions.resourceRequirements": _by(both="type value"),
     "containerDefinitions.linuxParameters": _by(
         agent="capabilities devices initProcessEnabled sharedMemorySize tmpfs maxSwap swappiness"
     ),
@@ -63,12 +64,12 @@ CARRIED_OUT: Mapping[str, Mapping[str, str]] = {
 # Kept and echoed, and why nothing else is done with them.
 KEPT: Mapping[str, Mapping[str, str]] = {
     "": {
-        "ephemeralStorage": "A task has whatever its host has free: no task's share of a disk is bounded, so none "
-        "needs to be widened.",
+        "ephemeralStorage": "a task has whatever its host has free: no task's share of a disk is bounded, so none "
+        "needs to be widened",
     },
     "containerDefinitions.portMappings": {
-        "name": "Only Service Connect reads it, which services refuse.",
-        "appProtocol": "Only Service Connect reads it, which services refuse.",
+        "name": "only Service Connect reads it, which services refuse",
+        "appProtocol": "only Service Connect reads it, which services refuse",
     },
 }
 
