@@ -17,12 +17,13 @@ from agent.control.aws import NO_KEYS, ApiError, Aws, Unreachable
 from agent.control.joining import HostKey
 from agent.control.registration import Doors, Offer, discover, register
 from agent.control.reporter import THREADS, Reporter
-from agent.control.session import Session
+from agent.control.session import Session, dial
 from agent.control.tcs import Tcs
 from agent.control.usage import UsageMeter
 from agent.endpoints.endpoints import Endpoints
 from agent.endpoints.wiring import NoWiring
 from agent.env_files import EnvironmentFiles
+from agent.exec.sessions import ExecSessions
 from agent.executor import ThreadExecutor
 from agent.firelens import Firelens
 from agent.gpus import find_gpus
@@ -165,6 +166,13 @@ class Agent:
             on_health=tcs.health_changed,
             on_runtime=tcs.runtime_changed,
         )
+        sessions = ExecSessions(
+            runtime=runtime,
+            identity=lambda: self._identity,
+            tasks=lambda: engine.tasks(),
+            dial=lambda url: dial(self._aws, url),
+            clock=clock,
+        )
         acs = Acs(
             identity=lambda: self._identity,
             cluster_arn=lambda: cluster_arn(self._identity),
@@ -172,6 +180,7 @@ class Agent:
             post=engine.post,
             send=payloads.send,
             on_open=reporter.hurry,
+            summoned=sessions.summoned,
         )
         labels = {AGENT_LABEL: self._identity.id}
         subscription = runtime.events(labels, lambda event: engine.post(m.Happened(event)))
@@ -186,6 +195,7 @@ class Agent:
             shipper.stop,
             reporter.stop,
             tcs.stop,
+            sessions.stop,
             telemetry.stop,
             payloads.stop,
         ]

@@ -28,6 +28,7 @@ from kit.reconciler import Reconciler, Runner
 from kit.secrets import SecretBox
 from kit.settings import BadSetting, Settings
 from orchestrator.agents.acs import AgentSockets
+from orchestrator.agents.exec_sockets import ExecSockets
 from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.heartbeat import Heartbeat
 from orchestrator.agents.joining import Joining
@@ -140,7 +141,10 @@ def create_api(parts: Parts) -> FastAPI:
     """The API's application: ``/healthz``, the agents' sockets, and every AWS operation on every other path."""
     handshake = Handshake(parts.store, parts.clock, parts.find_key, region=parts.settings.region)
     presence = Presence(parts.store, parts.clock)
-    agents = AgentSockets(parts.store, parts.clock, parts.settings, handshake, presence, parts.secrets)
+    sessions = ExecSockets(parts.store, parts.clock, handshake)
+    agents = AgentSockets(
+        parts.store, parts.clock, parts.settings, handshake, presence, parts.secrets, sessions=sessions.told
+    )
     telemetry = TelemetrySockets(parts.store, handshake)
     joining = Joining(parts.store, parts.clock, parts.find_key, parts.secrets, parts.settings)
     aws = AwsApp(create_gateway(parts), max_body=parts.settings.max_body, threads=parts.settings.threads)
@@ -169,6 +173,14 @@ def create_api(parts: Parts) -> FastAPI:
     @app.websocket("/acs/ws")
     async def acs(socket: WebSocket) -> None:
         await agents.serve(socket)
+
+    @app.websocket("/exec/ws")
+    async def exec_client(socket: WebSocket) -> None:
+        await sessions.serve_client(socket)
+
+    @app.websocket("/exec/agent")
+    async def exec_agent(socket: WebSocket) -> None:
+        await sessions.serve_agent(socket)
 
     @app.websocket("/tcs/ws")
     async def tcs(socket: WebSocket) -> None:

@@ -34,6 +34,7 @@ class Launch:
     constraints: Sequence[Mapping[str, Any]] = ()
     strategy: Sequence[Mapping[str, Any]] = ()
     tags: Sequence[Mapping[str, Any]] = ()
+    enable_execute_command: bool = False
     queued: bool = False  # as of ``Ask``
 
 
@@ -86,6 +87,7 @@ class Mould:
             "last_status": "PROVISIONING" if launch.launch_type == "FARGATE" else "PENDING",
             "has_roles": bool(roles_of(definition.body, launch.overrides)),
             "overrides": dict(launch.overrides),
+            "enable_execute_command": launch.enable_execute_command,
             "network_configuration": dict(launch.network_configuration) if launch.network_configuration else None,
             "tags": [dict(tag) for tag in launch.tags],
             "created_at": now,

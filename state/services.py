@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, delete, select
+from sqlalchemy import ForeignKey, Index, String, delete, false, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.orm.attributes import flag_modified
 
@@ -46,6 +46,7 @@ class Service(Moves, Base):
     availability_zone_rebalancing: Mapped[str] = mapped_column(String(20), default="DISABLED")
     propagate_tags: Mapped[str] = mapped_column(String(20), default="NONE")
     enable_ecs_managed_tags: Mapped[bool] = mapped_column(default=False)
+    enable_execute_command: Mapped[bool] = mapped_column(default=False, server_default=false())
     tags: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(400))

@@ -105,6 +105,8 @@ class Task(Moves, Base):
     protected_until: Mapped[datetime | None]
     # Whether it has a role, so that keys may have been made for it (``role_sessions``).
     has_roles: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # Whether ECS Exec may run commands in its containers.
+    enable_execute_command: Mapped[bool] = mapped_column(default=False, server_default=false())
     # Environment that Berth itself adds to every container (Batch's ``AWS_BATCH_*``).
     extra_environment: Mapped[dict[str, str]] = mapped_column(default=dict)
     containers: Mapped[list[dict[str, Any]]] = mapped_column(default=list)

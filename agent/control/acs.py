@@ -36,6 +36,7 @@ class Acs:
         post: Callable[[m.Message], None],
         send: Send,
         on_open: Callable[[], None] = lambda: None,
+        summoned: Callable[[Mapping[str, Any]], None] = lambda message: None,
     ) -> None:
         self._identity = identity
         self._cluster_arn = cluster_arn
@@ -52,6 +53,7 @@ class Acs:
             "IAMRoleCredentialsMessage": self._credentials,
             "CloseMessage": self._close,
             "ErrorMessage": self._error,
+            "BerthExecMessage": summoned,
         }
 
     def query(self) -> Mapping[str, str]:

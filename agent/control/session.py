@@ -131,21 +131,7 @@ class Session:
         log.info("socket closed", socket=self._name)
 
     def _dial(self, query: Mapping[str, str]) -> ClientConnection:
-        url = f"{self._door().rstrip('/')}/ws?{urlencode(query)}"
-        headers = self._aws.signed("GET", url, {}, b"")
-        scheme, _, rest = url.partition("://")
-        schemes = {"http": "ws", "https": "wss"}
-        return connect(
-            f"{schemes.get(scheme, scheme)}://{rest}",
-            additional_headers=headers,
-            compression=None,
-            ping_interval=None,
-            proxy=None,
-            ssl=self._aws.trust if scheme in ("https", "wss") else None,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=2,
-            max_size=FRAME_MOST,
-        )
+        return dial(self._aws, f"{self._door().rstrip('/')}/ws?{urlencode(query)}")
 
     def _listen(self, socket: ClientConnection, listener: Listener) -> None:
         renew_at = self._clock.now() + RENEWAL + timedelta(minutes=5 * self._chance.random())
@@ -175,6 +161,24 @@ class Session:
         except Exception:
             log.surprise("frame not handled", socket=self._name, kind=kind)
             return True
+
+
+def dial(aws: Aws, url: str) -> ClientConnection:
+    """A signed socket to the control plane. Raises WebSocketException and OSError."""
+    headers = aws.signed("GET", url, {}, b"")
+    scheme, _, rest = url.partition("://")
+    schemes = {"http": "ws", "https": "wss"}
+    return connect(
+        f"{schemes.get(scheme, scheme)}://{rest}",
+        additional_headers=headers,
+        compression=None,
+        ping_interval=None,
+        proxy=None,
+        ssl=aws.trust if scheme in ("https", "wss") else None,
+        open_timeout=OPEN_TIMEOUT_S,
+        close_timeout=2,
+        max_size=FRAME_MOST,
+    )
 
 
 def read_frame(frame: str | bytes) -> tuple[str | None, Mapping[str, Any]]:

@@ -5,7 +5,7 @@ may be repeated: starting a running container, stopping a stopped one and removi
 Drivers: ``docker`` (a real engine) and ``simulated`` (in memory, on a manual clock).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -191,6 +191,26 @@ class LogStream(Protocol):
     def close(self) -> None: ...
 
 
+class ExecStream(Protocol):
+    """A command that runs in a container beside its process, with a terminal."""
+
+    def read(self) -> bytes:
+        """What it prints, as it comes; empty at its end."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def resize(self, cols: int, rows: int) -> None: ...
+
+    def exit_code(self) -> int:
+        """Once it has ended."""
+        ...
+
+    def close(self) -> None:
+        """End it, if it still runs. May be called twice, and on any thread."""
+        ...
+
+
 Sink = Callable[[Event], None]
 Cancelled = Callable[[], bool]
 
@@ -244,6 +264,10 @@ class Runtime(Protocol):
 
     def logs(self, container: str, *, since: str, follow: bool, tty: bool) -> LogStream:
         """Read a log from the instant ``since`` (a ``LogLine.at``, or empty for the beginning), inclusive."""
+        ...
+
+    def execute(self, container: str, command: Sequence[str]) -> ExecStream:
+        """Run a command in a running container. Raises NotFound, Refused, Temporary."""
         ...
 
     def stats(self, container: str) -> Usage: ...

@@ -5,7 +5,7 @@ and a start cost what they cost the bare SDK.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +30,7 @@ from agent.runtime import (
 )
 from agent.runtime.docker_errors import translated
 from agent.runtime.docker_events import EventStream
+from agent.runtime.docker_exec import DockerExec
 from agent.runtime.docker_logs import DockerLog
 from agent.runtime.docker_reading import container_details, container_state, epoch_text, maybe_out_of_memory, usage
 from kit.clock import Clock
@@ -175,6 +176,12 @@ class DockerRuntime:
             response = client.get(url, params=params, stream=True, timeout=None)
             client._raise_for_status(response)
         return DockerLog(response, tty=tty)
+
+    def execute(self, container: str, command: Sequence[str]) -> DockerExec:
+        api = self._client()
+        with translated():
+            made = api.exec_create(container, list(command), stdin=True, tty=True)
+        return DockerExec(api, made["Id"], local=api.base_url.startswith("http+docker://"))
 
     def stats(self, container: str) -> Usage:
         with translated():

@@ -5,9 +5,10 @@ Nothing happens by itself: ``settle`` makes happen what is due by the clock. Wha
 """
 
 import itertools
+import queue
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -141,7 +142,7 @@ class SimulatedRuntime:
 
     def info(self) -> EngineInfo:
         self._answer("info")
-        return EngineInfo(version="simulated", architecture="x86_64", cpus=self._cpus, memory_mib=8192)
+        return EngineInfo(version="simulated", architecture="x86_64", cpus=self._cpus, memory_mib=8192, local=False)
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         self._answer("create")
@@ -247,6 +248,13 @@ class SimulatedRuntime:
     def logs(self, container: str, *, since: str, follow: bool, tty: bool) -> "_Lines":
         self._answer("logs")
         return _Lines([line for line in self._box(container).log if line.at >= since])
+
+    def execute(self, container: str, command: Sequence[str]) -> "_Echo":
+        """A command that says its own words, and then again whatever it is told."""
+        self._answer("execute")
+        if self._box(container).state.status is not Status.RUNNING:
+            raise Refused(f"container {container} is not running")
+        return _Echo(" ".join(command).encode())
 
     def stats(self, container: str) -> Usage:
         self._answer("stats")
@@ -394,3 +402,27 @@ class _Lines:
 
 def _stamp(at: datetime, number: int) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond * 1000 + number:09d}Z"
+
+
+class _Echo:
+    """Ends when told ``exit``."""
+
+    def __init__(self, first: bytes) -> None:
+        self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._said.put(first)
+        self.size = (0, 0)
+
+    def read(self) -> bytes:
+        return self._said.get()
+
+    def write(self, data: bytes) -> None:
+        self._said.put(b"" if data.strip() == b"exit" else data)
+
+    def resize(self, cols: int, rows: int) -> None:
+        self.size = (cols, rows)
+
+    def exit_code(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self._said.put(b"")

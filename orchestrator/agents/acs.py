@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import anyio.to_thread
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -21,7 +22,7 @@ from kit.clock import Clock
 from kit.ids import new_uuid
 from kit.secrets import SecretBox
 from kit.settings import Settings
-from orchestrator.agents.conversation import Conversation
+from orchestrator.agents.conversation import Conversation, frame_of
 from orchestrator.agents.handshake import Handshake, refuse, request_of
 from orchestrator.agents.payload_texts import PayloadTexts
 from orchestrator.agents.presence import Presence
@@ -30,6 +31,8 @@ from orchestrator.agents.versions import note_versions
 from state.store import Store
 
 log = logging.getLogger(__name__)
+# The loop itself holds its tasks only weakly.
+_BEGUN: set[asyncio.Task[None]] = set()
 HEARTBEAT_SECONDS = 30.0
 # After a clean close an agent dials again at once, after a failure it takes its time; to the official agent 1011 is
 # clean, too.
@@ -51,13 +54,17 @@ class AgentSockets:
         handshake: Handshake,
         presence: Presence,
         secrets: SecretBox,
+        *,
+        sessions: Callable[[str], Sequence[Mapping[str, Any]]] = lambda host: (),
     ) -> None:
+        """``sessions`` answers those of ECS Exec in which a host's agent is awaited."""
         self._store = store
         self._clock = clock
         self._settings = settings
         self._handshake = handshake
         self._presence = presence
         self._texts = PayloadTexts(settings)
+        self._sessions = sessions
         self._roles = Roles(store, clock, settings, secrets)
         self._open: dict[Conversation, Callable[[], None]] = {}
         self._lock = threading.Lock()
@@ -82,7 +89,11 @@ class AgentSockets:
         loop = asyncio.get_running_loop()
         conversation = Conversation(self._store, self._clock, self._settings, instance_id, self._texts, self._roles)
         wake = partial(_set_from_thread, loop, woken)
-        stop_listening = self._store.wakes.listen(f"agent:{instance_id}", wake)
+        summon = partial(_begin_from_thread, loop, partial(self._summon, socket, instance_id))
+        listening = [
+            self._store.wakes.listen(f"agent:{instance_id}", wake),
+            self._store.wakes.listen(f"exec:{instance_id}", summon),
+        ]
         with self._lock:
             self._open[conversation] = wake
         code = CLEAN
@@ -100,7 +111,8 @@ class AgentSockets:
                     log.error("agent socket failed", exc_info=task.exception(), extra={"instance": instance_id})
                     code = FAILED
         finally:
-            stop_listening()
+            for stop_listening in listening:
+                stop_listening()
             with self._lock:
                 del self._open[conversation]
             with contextlib.suppress(Exception):
@@ -108,6 +120,14 @@ class AgentSockets:
             lost_after = self._lost_after(left_with)
             leave = partial(self._presence.left, instance_id, connection_id, lost_after=lost_after)
             await anyio.to_thread.run_sync(leave)
+
+    async def _summon(self, socket: WebSocket, instance_id: str) -> None:
+        """Tell the agent of sessions in which it is awaited. It knows those that it has been told of."""
+        sessions = await anyio.to_thread.run_sync(self._sessions, instance_id)
+        if sessions:
+            endpoint = f"{self._settings.api_endpoint.rstrip('/')}/exec"
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await socket.send_text(frame_of("BerthExecMessage", endpoint=endpoint, sessions=sessions))
 
     def _lost_after(self, code: int) -> timedelta | None:
         """After how long without its agent the host is lost; it is not for a control plane that ends."""
@@ -154,6 +174,16 @@ async def _receive(socket: WebSocket, conversation: Conversation) -> None:
 
 def _said(error: BaseException | None) -> int:
     return error.code if isinstance(error, WebSocketDisconnect) else BROKEN
+
+
+def _begin_from_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def begin() -> None:
+        task = loop.create_task(work())
+        _BEGUN.add(task)
+        task.add_done_callback(_BEGUN.discard)
+
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(begin)
 
 
 def _set_from_thread(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:

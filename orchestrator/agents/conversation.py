@@ -68,7 +68,7 @@ class Conversation:
 
         cluster, wishes = self._store.read(read)
         cluster_arn, now = self._arns.cluster(cluster), self._now()
-        return _frame(
+        return frame_of(
             "TaskManifestMessage",
             clusterArn=cluster_arn,
             containerInstanceArn=self._arns.container_instance(cluster, self.instance_id),
@@ -133,7 +133,7 @@ class Conversation:
         return self.instance_id in marks and (self._mark is None or marks[self.instance_id] != self._mark)
 
     def heartbeat(self) -> str:
-        return _frame("HeartbeatMessage", messageId=new_uuid(), healthy=True)
+        return frame_of("HeartbeatMessage", messageId=new_uuid(), healthy=True)
 
     def answer(self, text: str) -> str | None:
         """What to say to an agent's frame, if anything."""
@@ -141,7 +141,7 @@ class Conversation:
             frame = json.loads(text) if len(text) <= LARGEST_FRAME else {}
             kind, message = frame["type"], dict(frame["message"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            return _frame("ErrorMessage", message='a frame is {"type": …, "message": {…}}')
+            return frame_of("ErrorMessage", message='a frame is {"type": …, "message": {…}}')
         match kind:
             case "TaskStopVerificationMessage":
                 return self._verify_stops(message)
@@ -174,7 +174,7 @@ class Conversation:
 
     def _payload(self, cluster: str, tasks: Sequence[str]) -> str:
         now = self._now()
-        frame = _frame(
+        frame = frame_of(
             "PayloadMessage",
             clusterArn=self._arns.cluster(cluster),
             containerInstanceArn=self._arns.container_instance(cluster, self.instance_id),
@@ -187,7 +187,7 @@ class Conversation:
         return f"{frame.removesuffix(']}}')}{','.join(tasks)}]}}}}"
 
     def _credentials(self, cluster: str, task_id: str, credentials: RoleCredentials) -> str:
-        return _frame(
+        return frame_of(
             "IAMRoleCredentialsMessage",
             messageId=new_uuid(),
             taskArn=self._arns.task(cluster, task_id),
@@ -205,7 +205,7 @@ class Conversation:
             if isinstance(candidate, dict)
         }
         wishes = self._store.read(lambda session: wishes_on(session, self.instance_id))
-        return _frame(
+        return frame_of(
             "TaskStopVerificationAck",
             messageId=message.get("messageId", new_uuid()),
             generatedAt=self._now(),
@@ -235,5 +235,6 @@ def _fitting(texts: Iterable[str]) -> Iterator[list[str]]:
         yield fitting
 
 
-def _frame(kind: str, **message: Any) -> str:
+def frame_of(kind: str, **message: Any) -> str:
+    """A frame of the agents' protocol."""
     return json.dumps({"type": kind, "message": message}, separators=(",", ":"))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from kit.settings import BadSetting
-from orchestrator.cli import agent, consolidate, down, env, explain, processes, registry, role, status, up
+from orchestrator.cli import agent, consolidate, down, env, exec, explain, processes, registry, role, status, up
 from orchestrator.cli.output import CommandFailed
 
 ABOUT = """\
@@ -17,6 +17,7 @@ First steps:
   aws ecs list-clusters        … and use it as you would use AWS
   berth status                 see hosts, services, tasks and why something waits
   berth explain NAME           … of one of them: what is short, and what to do
+  berth exec TASK              a shell in one of its containers
   berth consolidate            say which hosts could be emptied, and how
   berth down                   stop everything; what was kept stays kept
 """
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="berth", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (up, down, status, explain, consolidate, env, agent, role, processes, registry):
+    for module in (up, down, status, explain, consolidate, env, exec, agent, role, processes, registry):
         module.add_parser(commands)
     return parser
 

@@ -73,7 +73,10 @@ def run_keys(arguments: argparse.Namespace) -> int:
 
     with opened(settings_of(arguments)) as parts:
         rows = parts.store.read(read)
-    table = Table("KEY", "HOST", "CLUSTER", "STATUS", "JOINED", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for title, width in (("KEY", 20), ("HOST", 32), ("CLUSTER", None), ("STATUS", None), ("JOINED", None)):
+        # What is copied into another command is never cut.
+        table.add_column(title, min_width=width, no_wrap=width is not None)
     for row in rows:
         table.add_row(*row)
     Console().print(table if rows else "No host has a key of its own. Let one join with: berth agent token")

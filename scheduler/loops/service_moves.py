@@ -231,6 +231,7 @@ def _launch(service: Service, deployment: Deployment, definition: TaskDefinition
         constraints=service.placement_constraints,
         strategy=service.placement_strategy,
         tags=_tags(service, definition),
+        enable_execute_command=service.enable_execute_command,
     )
 
 

@@ -231,8 +231,8 @@ def test_volumes_are_shared_within_the_task_and_go_with_it(bench: Bench) -> None
     report = bench.plane.wait_for_report(task_id, "STOPPED")
     assert [c["exitCode"] for c in report["containers"]] == [0, 0]
     bench.plane.wait_for(lambda: not bench.containers())
-    names = [v.name for v in bench.engine.client.volumes.list()]
-    assert not [name for name in names if task_id in name]
+    volumes = bench.engine.client.volumes
+    bench.plane.wait_for(lambda: not [volume for volume in volumes.list() if task_id in volume.name])
 
 
 def test_a_second_agent_on_the_same_data_says_so(bench: Bench) -> None:

@@ -264,7 +264,6 @@ def test_list_filters_and_pages(ecs: Any) -> None:
             "InvalidParameterException",
             "loadBalancers is not supported by Berth yet.",
         ),
-        ({"enableExecuteCommand": True}, "InvalidParameterException", "enableExecuteCommand is not supported"),
         ({"serviceRegistries": [{"registryArn": "x"}]}, "InvalidParameterException", "serviceRegistries is not"),
         ({"serviceConnectConfiguration": {"enabled": True}}, "InvalidParameterException", "serviceConnect"),
         (

@@ -55,5 +55,10 @@ class TargetNotFoundException(AwsError):
     """The specified target wasn't found."""
 
 
+class TargetNotConnectedException(AwsError):
+    """The target container isn't properly configured with the execute command agent or the container is no longer
+    active or running."""
+
+
 class AttributeLimitExceededException(AwsError):
     """You can apply up to 10 custom attributes for each resource."""

@@ -34,6 +34,7 @@ _WHERE = {
 _PLAIN = {
     "propagateTags": "propagate_tags",
     "enableECSManagedTags": "enable_ecs_managed_tags",
+    "enableExecuteCommand": "enable_execute_command",
 }
 # What decides whether its tasks can be kept even over availability zones.
 _DECIDING = (

@@ -22,7 +22,6 @@ from state.task_definitions import TaskDefinition
 MOST_TASKS = 10_000_000
 LONGEST_GRACE = 2_147_483_647
 NOT_BUILT = (
-    "enableExecuteCommand",
     "loadBalancers",
     "serviceRegistries",
     "volumeConfigurations",

@@ -62,7 +62,7 @@ def render_service(
         "deploymentController": {"type": "ECS"},
         "enableECSManagedTags": service.enable_ecs_managed_tags,
         "propagateTags": service.propagate_tags,
-        "enableExecuteCommand": False,
+        "enableExecuteCommand": service.enable_execute_command,
         "availabilityZoneRebalancing": service.availability_zone_rebalancing,
         **_where(service, service.capacity_provider_strategy),
     }

@@ -45,6 +45,7 @@ def create_service(call: Call, request: dict[str, Any]) -> dict[str, Any]:
         "health_check_grace_seconds": check_grace(request.get("healthCheckGracePeriodSeconds")),
         "propagate_tags": request.get("propagateTags") or "NONE",
         "enable_ecs_managed_tags": bool(request.get("enableECSManagedTags")),
+        "enable_execute_command": bool(request.get("enableExecuteCommand")),
         "tags": tags,
     }
     wishes["availability_zone_rebalancing"] = choose_rebalancing(

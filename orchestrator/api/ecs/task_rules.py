@@ -49,9 +49,8 @@ def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
     network = request.get("networkConfiguration")
     check_network(definition, launch_type, network)
     check_names(request)
-    for unbuilt in ("volumeConfigurations", "enableExecuteCommand"):
-        if request.get(unbuilt):
-            raise ClientException(f"{unbuilt} is not supported by Berth yet.")
+    if request.get("volumeConfigurations"):
+        raise ClientException("volumeConfigurations is not supported by Berth yet.")
     constraints = request.get("placementConstraints") or []
     strategy = request.get("placementStrategy") or []
     check_placement(launch_type, constraints, strategy)
@@ -83,6 +82,7 @@ def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
         # ECS scatters tasks of RunTask at random unless told otherwise.
         strategy=strategy or [{"type": "random"}],
         tags=tags,
+        enable_execute_command=bool(request.get("enableExecuteCommand")),
     )
 
 

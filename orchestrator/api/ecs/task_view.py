@@ -42,7 +42,7 @@ def render_task(call: Call, task: Task, *, with_tags: bool = True) -> dict[str, 
         "attributes": [{"name": "ecs.cpu-architecture", "value": "x86_64"}, *task.attributes]
         if task.launch_type == "FARGATE"
         else task.attributes,
-        "enableExecuteCommand": False,
+        "enableExecuteCommand": task.enable_execute_command,
         "inferenceAccelerators": [],
         "tags": task.tags if with_tags else [],
         "startedBy": task.started_by,
@@ -68,6 +68,15 @@ def _container(call: Call, task: Task, arn: str, container: Mapping[str, Any]) -
         "containerArn": call.arns.container(task.cluster, task.id, container["id"]),
         "taskArn": arn,
     }
+    if task.enable_execute_command:
+        # The agent itself runs the commands: there is no process of its own in the container.
+        view["managedAgents"] = [
+            {
+                "name": "ExecuteCommandAgent",
+                "lastStatus": container["lastStatus"],
+                **({"lastStartedAt": task.started_at} if task.started_at else {}),
+            }
+        ]
     interface = interface_of(task)
     if interface is not None:
         view["networkInterfaces"] = [

@@ -78,7 +78,7 @@ def start_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 @ecs.operation("StopTask")
 def stop_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Ask a task to stop. A task that has stopped is answered as it is."""
-    task = _find_task(call, request.get("cluster"), request["task"])
+    task = find_task(call, request.get("cluster"), request["task"])
     reason = request.get("reason") or "Task stopped by user"
     stop_tasks(call.session, [task], now=call.now, code="UserInitiated", because=reason)
     call.session.flush()
@@ -149,7 +149,8 @@ def list_tasks(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     return {"taskArns": [call.arns.task(cluster.name, task_id) for task_id in ids], **more}
 
 
-def _find_task(call: Call, cluster_ref: str | None, ref: str) -> Task:
+def find_task(call: Call, cluster_ref: str | None, ref: str) -> Task:
+    """The task of an id or ARN, or InvalidParameterException."""
     cluster = find_cluster(call, cluster_ref)
     task_id = _task_id(call, cluster.name, ref)
     task = get_task(call.session, task_id) if task_id else None

@@ -15,6 +15,29 @@ depends_on: Sequence[str] | None = None
 
 def upgrade() -> None:
     op.create_table(
+        "exec_sessions",
+        sa.Column("id", sa.String(length=80), nullable=False),
+        sa.Column("status", sa.String(length=10), nullable=False),
+        sa.Column("token_digest", sa.String(length=64), nullable=False),
+        sa.Column("cluster", sa.String(length=255), nullable=False),
+        sa.Column("task_id", sa.String(length=36), nullable=False),
+        sa.Column("container", sa.String(length=255), nullable=False),
+        sa.Column("container_instance_id", sa.String(length=36), nullable=False),
+        sa.Column("command", sa.Text(), nullable=False),
+        sa.Column("caller", sa.String(length=400), nullable=False),
+        sa.Column("created_at", state.base.Instant(), nullable=False),
+        sa.Column("expires_at", state.base.Instant(), nullable=False),
+        sa.Column("ended_at", state.base.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_exec_sessions")),
+        sa.UniqueConstraint("token_digest", name=op.f("uq_exec_sessions_token_digest")),
+    )
+    with op.batch_alter_table("exec_sessions", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_exec_sessions_container_instance_id"), ["container_instance_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_exec_sessions_expires_at"), ["expires_at"], unique=False)
+
+    op.create_table(
         "parameters",
         sa.Column("name", sa.String(length=1011), nullable=False),
         sa.Column("latest", sa.Integer(), nullable=False),
@@ -111,15 +134,27 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("lost_at", state.base.Instant(), nullable=True))
         batch_op.create_index(batch_op.f("ix_container_instances_lost_at"), ["lost_at"], unique=False)
 
+    with op.batch_alter_table("services", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("enable_execute_command", sa.Boolean(), server_default=sa.false(), nullable=False)
+        )
+
     with op.batch_alter_table("tasks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("protected_until", state.base.Instant(), nullable=True))
         batch_op.add_column(sa.Column("has_roles", sa.Boolean(), server_default=sa.false(), nullable=False))
+        batch_op.add_column(
+            sa.Column("enable_execute_command", sa.Boolean(), server_default=sa.false(), nullable=False)
+        )
 
 
 def downgrade() -> None:
     with op.batch_alter_table("tasks", schema=None) as batch_op:
+        batch_op.drop_column("enable_execute_command")
         batch_op.drop_column("has_roles")
         batch_op.drop_column("protected_until")
+
+    with op.batch_alter_table("services", schema=None) as batch_op:
+        batch_op.drop_column("enable_execute_command")
 
     with op.batch_alter_table("container_instances", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_container_instances_lost_at"))
@@ -139,3 +174,8 @@ def downgrade() -> None:
     op.drop_table("roles")
     op.drop_table("role_sessions")
     op.drop_table("parameters")
+    with op.batch_alter_table("exec_sessions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_exec_sessions_expires_at"))
+        batch_op.drop_index(batch_op.f("ix_exec_sessions_container_instance_id"))
+
+    op.drop_table("exec_sessions")
