@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kit.settings import Settings
 from orchestrator.agents.presence import Presence
 from orchestrator.operations import SERVICES
 from tests.support.loopback import Loopback
@@ -18,8 +19,8 @@ ATTRIBUTES = [
 class TasksPlane(Loopback):
     """``ecs`` is the client; hosts register as agents do and are connected as their sockets would connect them."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url, SERVICES)
+    def __init__(self, url: str, *, settings: Settings | None = None) -> None:
+        super().__init__(url, SERVICES, settings=settings)
         self.ecs = self.client("ecs")
         self.ecs.create_cluster()
 

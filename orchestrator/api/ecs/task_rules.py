@@ -5,11 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from kit.fargate import FargateRefusal, check_fargate_size
+from kit.settings import Settings
 from orchestrator.api.ecs.capacity_strategies import PROVIDERS, check_providers, check_strategy
 from orchestrator.api.ecs.container_rules import check_override
+from orchestrator.api.ecs.container_secrets import check_files
 from orchestrator.api.ecs.device_rules import check_device_overrides, needs_devices
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
 from orchestrator.api.ecs.lookup import find_cluster, find_task_definition, tags_of
+from orchestrator.api.ecs.task_definition_rules import check_storage
 from orchestrator.call import Call
 from scheduler.capacity_split import split
 from scheduler.launch import Launch
@@ -45,7 +48,7 @@ def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
     cluster = find_cluster(call, request.get("cluster"))
     definition = find_task_definition(call, request["taskDefinition"], active=True)
     launch_type = choose_launch_type(request, cluster.default_strategy)
-    overrides = check_overrides(definition, request.get("overrides") or {})
+    overrides = check_overrides(definition, request.get("overrides") or {}, launch_type, call.settings)
     network = request.get("networkConfiguration")
     check_network(definition, launch_type, network)
     check_names(request)
@@ -148,7 +151,9 @@ def check_placement(
         raise InvalidParameterException(str(error)) from error
 
 
-def check_overrides(definition: TaskDefinition, overrides: Mapping[str, Any]) -> dict[str, Any]:
+def check_overrides(
+    definition: TaskDefinition, overrides: Mapping[str, Any], launch_type: str, settings: Settings
+) -> dict[str, Any]:
     """The overrides as they will be kept; raise on a container that the task definition does not have."""
     defined = {container["name"]: container for container in definition.body["containerDefinitions"]}
     for container in overrides.get("containerOverrides") or ():
@@ -156,12 +161,18 @@ def check_overrides(definition: TaskDefinition, overrides: Mapping[str, Any]) ->
             raise InvalidParameterException(
                 f"Override for container named {container.get('name')} is not a container in the TaskDefinition."
             )
-        if container.get("environmentFiles"):
-            raise ClientException("containerOverrides.environmentFiles is not supported by Berth yet.")
+        files = container.get("environmentFiles") or ()
+        check_files(files, "containerOverrides.environmentFiles", settings=settings)
+        if files and not (overrides.get("executionRoleArn") or definition.body.get("executionRoleArn")):
+            raise ClientException(
+                "When you are specifying environment files, you must also specify a value for 'executionRoleArn'."
+            )
         check_override(defined[container["name"]], container)
     check_device_overrides(definition.body, overrides)
     if overrides.get("ephemeralStorage"):
-        raise ClientException("overrides.ephemeralStorage is not supported by Berth yet.")
+        check_storage(overrides["ephemeralStorage"])
+        if launch_type != "FARGATE":
+            raise ClientException("overrides.ephemeralStorage is only supported for tasks of launch type FARGATE.")
     return {
         "containerOverrides": [],
         "inferenceAcceleratorOverrides": [],
