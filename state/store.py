@@ -72,6 +72,7 @@ class Store:
         self.engine = _sqlite(url) if self.embedded else _postgresql(url, pool_size)
         # SQLite admits one writer; waiting for it here costs no polling, in its busy handler it would.
         self._writer = Turns() if self.embedded else None
+        self._writing: Connection | None = None
         self._checkpoints = Checkpoints(self.url.database) if self.embedded and self.url.database else None
         self._readers: list[sqlite3.Connection] = []
         self._write = sa_orm.sessionmaker(self.engine, class_=Session, expire_on_commit=False)
@@ -110,12 +111,22 @@ class Store:
 
     def _once(self, work: Callable[[Session], T]) -> T:
         if self._writer is None:
-            return self._commit(work)
+            return self._commit(work, self.engine)
         with self._writer:
-            return self._commit(work)
+            return self._commit(work, self._writers_own())
 
-    def _commit(self, work: Callable[[Session], T]) -> T:
-        with self._write() as session:
+    def _writers_own(self) -> Connection:
+        """SQLite's one writer keeps its connection, whose cache then knows all that was written. Another would find its
+        own out of date and read everything again."""
+        kept = self._writing
+        if kept is None or kept.closed or kept.invalidated or kept.in_transaction():
+            if kept is not None:
+                kept.close()
+            kept = self._writing = self.engine.connect()
+        return kept
+
+    def _commit(self, work: Callable[[Session], T], on: Engine | Connection) -> T:
+        with self._write(bind=on) as session:
             result = work(session)
             if session.wakes and not self.embedded:
                 session.execute(
@@ -154,6 +165,10 @@ class Store:
             self._readers.pop().close()
         if self._checkpoints is not None:
             self._checkpoints.close()
+        if self._writer is not None:
+            with self._writer:
+                if self._writing is not None:
+                    self._writing.close()
         self.engine.dispose()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 
 from kit.settings import Settings
 from orchestrator.operations import SERVICES
@@ -21,11 +21,13 @@ class SmallDisk:
     def __init__(self, plane: Loopback, path: Path) -> None:
         self._path = path
         self.full = False
-        event.listen(plane.store.engine, "checkout", self._limit)
+        event.listen(plane.store.engine, "begin", self._limit, insert=True)
 
-    def _limit(self, connection: sqlite3.Connection, *_: Any) -> None:
-        pages = connection.execute("PRAGMA page_count").fetchone()[0] if self.full else 2**31 - 2
-        connection.execute(f"PRAGMA max_page_count = {pages}")
+    def _limit(self, connection: Connection) -> None:
+        driver = connection.connection.dbapi_connection
+        assert isinstance(driver, sqlite3.Connection)
+        pages = driver.execute("PRAGMA page_count").fetchone()[0] if self.full else 2**31 - 2
+        driver.execute(f"PRAGMA max_page_count = {pages}")
 
 
 @pytest.fixture
