@@ -5,6 +5,7 @@ alike at the beginning: whoever shortens one, or derives a name from one, takes 
 """
 
 import os
+import struct
 import threading
 import time
 import uuid
@@ -33,14 +34,8 @@ class Ids:
         with self._lock:
             first = max(stamp, self._last + 1)
             self._last = first + count - 1
-        chance = self._entropy(8 * count)
-        found = []
-        for number in range(count):
-            stamp = first + number
-            high = stamp >> 12 << 16 | 0x7000 | stamp & 0xFFF
-            low = 0x8000000000000000 | int.from_bytes(chance[8 * number : 8 * number + 8], "big") >> 2
-            found.append(f"{high:016x}{low:016x}")
-        return found
+        chance = enumerate(struct.unpack(f">{count}Q", self._entropy(8 * count)), first)
+        return [f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{1 << 63 | low >> 2:016x}" for stamp, low in chance]
 
 
 _ids = Ids()
