@@ -42,8 +42,11 @@ class Endpoints:
         self._engine = engine
         self._zone = zone
         self._clock = clock
+        try:
+            ids = EndpointIds(data)
+        except OSError as error:
+            raise NoWiring(f"no key for the ids of containers can be kept in {data}: {error}") from error
         self._wiring = Wiring()
-        ids = EndpointIds(data)
         self.reach = Reach(wiring=self._wiring, runtime=runtime, ids=ids, tasks=tasks, clock=clock, door=door)
         routes = Routes(
             tasks=tasks,

@@ -49,13 +49,13 @@ def open_namespace(pid: int, runtime_id: str) -> int:
 
 
 def open_host_namespace() -> int:
-    """The machine's own network namespace: this process', unless it runs in a container that sees the machine's."""
+    """The machine's own network namespace: this thread's, unless in a container that sees the machine's processes."""
     try:
         in_container = not Path("/proc/1/root").samefile("/")
     except OSError:
         # A container that sees the machine's processes is given the right to look at them, too.
         in_container = False
-    return os.open("/proc/1/ns/net" if in_container else "/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    return os.open("/proc/1/ns/net" if in_container else "/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _apart(work: Callable[[], T]) -> T:

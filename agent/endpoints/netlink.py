@@ -4,6 +4,7 @@ Every call works in the network namespace of the calling thread and raises OSErr
 Source: rtnetlink(7), netlink(7) and the kernel's ``linux/rtnetlink.h``, ``if_link.h``, ``veth.h``.
 """
 
+import errno
 import os
 import socket
 import struct
@@ -39,17 +40,17 @@ def add_veth(name: str, peer: str, namespace: int) -> None:
 
 def delete_link(name: str) -> None:
     """Remove an interface, and with it its peer."""
-    _ask(DELETE_LINK, 0, _LINK.pack(0, 0, socket.if_nametoindex(name), 0, 0))
+    _ask(DELETE_LINK, 0, _LINK.pack(0, 0, _index(name), 0, 0))
 
 
 def set_up(name: str) -> None:
-    _ask(NEW_LINK, 0, _LINK.pack(0, 0, socket.if_nametoindex(name), UP, UP))
+    _ask(NEW_LINK, 0, _LINK.pack(0, 0, _index(name), UP, UP))
 
 
 def add_address(name: str, address: str) -> None:
     """Give the interface this one address; one that it has already is fine."""
     packed = IPv4Address(address).packed
-    body = _ADDRESS.pack(socket.AF_INET, 32, 0, WHOLE_WORLD, socket.if_nametoindex(name))
+    body = _ADDRESS.pack(socket.AF_INET, 32, 0, WHOLE_WORLD, _index(name))
     body += _attribute(ADDRESS_LOCAL, packed) + _attribute(ADDRESS_WHOLE, packed)
     _ask(NEW_ADDRESS, CREATE | REPLACE, body)
 
@@ -58,7 +59,7 @@ def add_route(to: str, out: str, *, source: str = "") -> None:
     """Reach one address directly through an interface."""
     body = _ROUTE.pack(socket.AF_INET, 32, 0, 0, MAIN_TABLE, BY_BOOT, THIS_LINK, UNICAST, 0)
     body += _attribute(ROUTE_TO, IPv4Address(to).packed)
-    body += _attribute(ROUTE_OUT, struct.pack("=i", socket.if_nametoindex(out)))
+    body += _attribute(ROUTE_OUT, struct.pack("=i", _index(out)))
     if source:
         body += _attribute(ROUTE_FROM, IPv4Address(source).packed)
     _ask(NEW_ROUTE, CREATE | REPLACE, body)
@@ -68,8 +69,15 @@ def add_default_route(via: str, out: str) -> None:
     """Reach everything else through a neighbour on that interface."""
     body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, MAIN_TABLE, BY_BOOT, WHOLE_WORLD, UNICAST, ON_LINK)
     body += _attribute(ROUTE_VIA, IPv4Address(via).packed)
-    body += _attribute(ROUTE_OUT, struct.pack("=i", socket.if_nametoindex(out)))
+    body += _attribute(ROUTE_OUT, struct.pack("=i", _index(out)))
     _ask(NEW_ROUTE, CREATE | REPLACE, body)
+
+
+def _index(name: str) -> int:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError as error:
+        raise OSError(errno.ENODEV, f"no interface {name}") from error
 
 
 def _ask(kind: int, flags: int, body: bytes) -> None:

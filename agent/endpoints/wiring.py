@@ -11,7 +11,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from agent.endpoints import ADDRESS, netlink
@@ -33,21 +32,14 @@ class NoWiring(Exception):
     """This agent cannot be reached at 169.254.170.2; the text says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    """A cable's number, and the inode of the namespace it was laid into; 0 while it is not there."""
-
-    number: int
-    namespace: int
-
-
 class Wiring:
     """One agent's namespace and the cables from it. Safe on any thread."""
 
     def __init__(self) -> None:
         """Raises NoWiring."""
         self._lock = threading.Lock()
-        self._ends: dict[str, _End] = {}
+        self._numbers: dict[str, int] = {}
+        self._laid: set[str] = set()
         self.has_door = False
         try:
             self._namespace = make_namespace()
@@ -78,40 +70,43 @@ class Wiring:
         """Be reachable inside the network namespace of a container, known by ``name``. Raises OSError."""
         namespace = open_namespace(pid, runtime_id)
         try:
-            inode = os.fstat(namespace).st_ino
-            number = self._number(name, inode)
-            if number is not None:
+            number = self._number(name)
+            if not (self.is_attached(name) and self._is_laid(namespace, number)):
                 self._lay(namespace, number)
-                with self._lock:
-                    self._ends[name] = _End(number, inode)
+            with self._lock:
+                self._laid.add(name)
         finally:
             os.close(namespace)
 
     def is_attached(self, name: str) -> bool:
         with self._lock:
-            return name in self._ends and self._ends[name].namespace != 0
+            return name in self._laid
 
     def detach(self, name: str) -> None:
         """The container is gone, and its cable with it."""
         with self._lock:
-            self._ends.pop(name, None)
+            self._laid.discard(name)
+            self._numbers.pop(name, None)
 
     def close(self) -> None:
         self.listener.close()
         os.close(self._namespace)
 
-    def _number(self, name: str, inode: int) -> int | None:
-        """The number of a new cable, taken from now on; None when there is one into that namespace."""
+    def _number(self, name: str) -> int:
+        """The number of the cable of that name, which keeps it until it is detached."""
         with self._lock:
-            known = self._ends.get(name)
-            if known is not None:
-                return None if known.namespace == inode else known.number
-            taken = {end.number for end in self._ends.values()}
-            number = next((n for n in range(FIRST_NUMBER, LAST_NUMBER + 1) if n not in taken), None)
-            if number is None:
-                raise OSError(errno.ENOSPC, "no more tasks can reach the agent's endpoints")
-            self._ends[name] = _End(number, 0)
-            return number
+            if name not in self._numbers:
+                taken = set(self._numbers.values())
+                number = next((n for n in range(FIRST_NUMBER, LAST_NUMBER + 1) if n not in taken), None)
+                if number is None:
+                    raise OSError(errno.ENOSPC, "no more tasks can reach the agent's endpoints")
+                self._numbers[name] = number
+            return self._numbers[name]
+
+    def _is_laid(self, namespace: int, number: int) -> bool:
+        """Whether both ends of the cable are there: a container that was started again has a namespace without."""
+        ends = ((namespace, TASK_INTERFACE), (self._namespace, f"task{number}"))
+        return all(end in [name for _, name in inside(place, socket.if_nameindex)] for place, end in ends)
 
     def _lay_door(self, host: int) -> None:
         inside(self._namespace, partial(_lay_cable, "door", DOOR, host))
@@ -175,5 +170,5 @@ def _ignoring_absence(work: Callable[[], None]) -> None:
     try:
         work()
     except OSError as error:
-        if error.errno not in (errno.ENODEV, errno.ENXIO):
+        if error.errno != errno.ENODEV:
             raise

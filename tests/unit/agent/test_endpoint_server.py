@@ -1,0 +1,130 @@
+"""The endpoints' server: answers over real sockets, and is bounded in all that a container could make large."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from agent.endpoints import server as module
+from agent.endpoints.server import LARGEST_BODY, LARGEST_HEAD, Answer, Answering, Request, Server
+
+
+class Served:
+    """A server on loopback that tells what it was asked; below ``/slow`` only once it is let."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.let = threading.Event()
+        self.server = Server(self.listener, self.answer)
+        self.thread = threading.Thread(target=self.server.run)
+        self.thread.start()
+
+    def answer(self, request: Request) -> Answering:
+        if request.path == "/trouble":
+            raise ValueError("secret")
+        told = Answer(200, [request.method, request.path, request.query, request.body.decode(), request.user_agent])
+        if request.path != "/slow":
+            return told
+
+        def slowly() -> Answer:
+            assert self.let.wait(20)
+            return told
+
+        return slowly
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(self.listener.getsockname(), timeout=20)
+        return connection
+
+    def ask(self, text: bytes) -> tuple[int, bytes]:
+        """Status and body of one answer, after which the connection is closed."""
+        with self.connect() as connection:
+            connection.sendall(text)
+            return read(connection)
+
+    def stop(self) -> None:
+        self.let.set()
+        self.server.stop()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+
+def read(connection: socket.socket) -> tuple[int, bytes]:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = connection.recv(65536)
+        assert more, "closed without an answer"
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
+    while len(body) < length:
+        body += connection.recv(65536)
+    return int(head.split(b" ")[1]), body
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    served = Served()
+    yield served
+    served.stop()
+
+
+def test_a_connection_carries_many_requests(served: Served) -> None:
+    with served.connect() as connection:
+        for number in range(3):
+            connection.sendall(f"GET /v4/{number}?a=b HTTP/1.1\r\nHost: x\r\nUser-Agent: t\r\n\r\n".encode())
+            status, body = read(connection)
+            assert (status, json.loads(body)) == (200, ["GET", f"/v4/{number}", "a=b", "", "t"])
+
+
+def test_a_body_is_read_and_an_old_client_is_closed(served: Served) -> None:
+    with served.connect() as connection:
+        connection.sendall(b"PUT /x HTTP/1.0\r\nContent-Length: 4\r\n\r\nbody")
+        assert json.loads(read(connection)[1]) == ["PUT", "/x", "", "body", ""]
+        assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        (b"GET\r\n\r\n", 400),
+        (b"GET /x SPDY/3\r\n\r\n", 400),
+        (b"GET http://elsewhere/ HTTP/1.1\r\n\r\n", 400),
+        (b"GET /x HTTP/1.1\r\nnonsense\r\n\r\n", 400),
+        (b"GET /x HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET /x HTTP/1.1\r\nContent-Length: \xb2\r\n\r\n", 400),
+        (b"PUT /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
+        (b"PUT /x HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (LARGEST_BODY + 1), 413),
+        (b"PUT /x HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 413),
+        (b"GET /" + b"x" * LARGEST_HEAD + b" HTTP/1.1\r\n\r\n", 431),
+        (b"GET /trouble HTTP/1.1\r\n\r\n", 500),
+    ],
+)
+def test_nonsense_gets_its_status_and_tells_nothing(served: Served, text: bytes, status: int) -> None:
+    answered, body = served.ask(text)
+    assert answered == status and b"secret" not in body
+    assert served.ask(b"GET /after HTTP/1.1\r\n\r\n")[0] == 200
+
+
+def test_a_slow_answer_holds_up_no_other(served: Served) -> None:
+    with served.connect() as slow:
+        slow.sendall(b"GET /slow HTTP/1.1\r\n\r\n")
+        assert served.ask(b"GET /quick HTTP/1.1\r\n\r\n")[0] == 200
+        served.let.set()
+        assert read(slow)[0] == 200
+
+
+def test_one_source_can_hold_only_so_many_connections(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_OF_ONE", 2)
+    with served.connect() as first, served.connect() as second:
+        for connection in (first, second):
+            connection.sendall(b"GET /a HTTP/1.1\r\n\r\n")
+            assert read(connection)[0] == 200
+        with served.connect() as third:
+            third.sendall(b"GET /a HTTP/1.1\r\n\r\n")
+            with pytest.raises((AssertionError, ConnectionError)):
+                read(third)
