@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 from agent.cgroup import CannotLimit, Cgroup
+from agent.firelens import volume_of
 from agent.identity import AlreadyRunning, DataLock
 from agent.runtime import Runtime, RuntimeTrouble
 from agent.settings import DEFAULT_NETWORK
 from agent.tasks.files import TaskFiles
 from agent.tasks.render import AGENT_LABEL, own_volumes, volume_name
+from agent.tasks.routers import router_of
 
 
 def evict(data: Path, runtime: Runtime, *, cgroup_parent: str = "", network: str = DEFAULT_NETWORK) -> int:
@@ -31,6 +33,8 @@ def evict(data: Path, runtime: Runtime, *, cgroup_parent: str = "", network: str
         for task, _ in TaskFiles(data).load():
             for volume in own_volumes(task.spec):
                 runtime.remove_volume(volume_name(task.spec, volume))
+            if router_of(task.spec):
+                runtime.remove_volume(volume_of(task.spec))
         if not cgroup_parent:
             # Kept by the engine while any other agent's task still uses it.
             runtime.remove_network(network)

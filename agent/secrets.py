@@ -89,7 +89,9 @@ class Secrets:
                 ),
             )
             for parameter in answer.get("Parameters") or ():
-                values[str(parameter.get("Name"))] = str(parameter.get("Value", ""))
+                # One that was asked for in a version has that in its selector, and not in its name.
+                name = f"{parameter.get('Name')}{parameter.get('Selector') or ''}"
+                values[name] = str(parameter.get("Value", ""))
         missing = [name for name in wanted if name not in values]
         if missing:
             raise Unprepared(f"{FAILED}unable to retrieve secrets from ssm: invalid parameters: {', '.join(missing)}")

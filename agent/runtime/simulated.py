@@ -334,6 +334,7 @@ class SimulatedRuntime:
             oom_killed=out_of_memory,
             finished_at=self._clock.now(),
             ports=(),
+            address="",
         )
         self._emit(self._event(box, Kind.DIED))
 

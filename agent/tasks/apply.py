@@ -32,7 +32,7 @@ def apply_outcome(task: Task, container: Container, outcome: Any, now: datetime)
         case None:
             end_of_missing(container, now)
         case Later():
-            log.warning("engine away", task=task.arn, container=container.name, because=outcome.because)
+            log.warning("put off", task=task.arn, container=container.name, because=outcome.because)
             return False
         case _:
             log.error("action failed", task=task.arn, container=container.name, because=repr(outcome))

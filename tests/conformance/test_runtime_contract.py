@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agent.firelens import packed
 from agent.pause import pause_tar
 from agent.runtime import (
     Event,
@@ -302,6 +303,48 @@ def test_volumes_come_and_go(rig: Rig) -> None:
     rig.runtime.remove_volume(name)
     rig.runtime.remove_volume(name)
     assert not rig.runtime.has_volume(name)
+
+
+def test_a_volume_has_a_place_on_the_engines_machine(rig: Rig) -> None:
+    name = rig.name("vol")
+    with pytest.raises(NotFound):
+        rig.runtime.volume_path(name)
+    rig.runtime.create_volume(name, "local", {}, rig.labels)
+    path = rig.runtime.volume_path(name)
+    assert path.startswith("/")
+    assert name in path
+
+
+def test_files_are_put_into_a_container_before_it_starts_and_again(rig: Rig) -> None:
+    tar = packed({"word": b"one"})
+    container = rig.create("c", "sleep")
+    for _ in range(2):
+        rig.runtime.put(container, "/tmp", tar)
+    rig.runtime.start(container)
+    with pytest.raises(NotFound):
+        rig.runtime.put(rig.name("absent"), "/tmp", tar)
+
+
+def test_a_container_is_started_again_in_its_place(rig: Rig) -> None:
+    container = rig.started("c", "exit-3")
+    rig.wait_for_exit(container)
+    first = rig.runtime.inspect(container)
+    rig.runtime.start(container)
+    again = rig.runtime.inspect(container)
+    assert (again.id, again.status, again.exit_code) == (first.id, Status.RUNNING, None)
+    assert first.started_at and again.started_at
+    assert again.started_at > first.started_at
+    rig.wait_for_exit(container)
+    last = rig.runtime.inspect(container)
+    assert last.finished_at and first.finished_at
+    assert last.finished_at > first.finished_at
+
+
+def test_a_container_on_the_bridge_has_an_address_while_it_runs(rig: Rig) -> None:
+    container = rig.started("c", "sleep", NetworkMode="bridge")
+    assert rig.runtime.inspect(container).address
+    rig.runtime.stop(container, GRACE)
+    assert not rig.runtime.inspect(container).address
 
 
 def test_an_imported_image_runs(rig: Rig) -> None:

@@ -1,12 +1,15 @@
 """FireLens: the router's configuration, its place in the order, and what those that log through it get."""
 
 import io
+import json
 import tarfile
 from typing import Any
 
 import pytest
 
+from agent.evict import evict
 from agent.firelens_config import BadOptions, Output, RouterConfig, render_config
+from agent.runtime import Refused
 from agent.tasks.model import Phase
 from agent.tasks.payload import read_task
 from agent.tasks.reading import BadPayload
@@ -218,6 +221,23 @@ def test_a_kill_at_any_step_starts_each_once_with_its_configuration(
     assert host.status("t1") is Phase.RUNNING
     assert [host.runtime.starts_of(f"ecs-t1-{name}") for name in ("router", "app")] == [1, 1]
     assert "Match app-firelens*" in config_of(host)
+
+
+def test_a_full_disk_of_the_engine_is_the_routers_reason(host: MemoryHost, calls: FakeCalls) -> None:
+    host.runtime.fail_next("put", Refused("no space left on device"))
+    host.run("t1", app(), router())
+    assert host.status("t1") is Phase.STOPPED
+    assert host.seen("t1", "router").reason == "ResourceInitializationError: no space left on device"
+    assert host.running() == []
+    assert not host.runtime.has_volume("ecs-t1-firelens")
+
+
+def test_what_an_agent_leaves_goes_with_the_rest(host: MemoryHost, calls: FakeCalls) -> None:
+    host.run("t1", app(), router())
+    host.crash()
+    (host.data / "agent.json").write_text(json.dumps({"id": "agent-1"}))
+    assert evict(host.data, host.runtime) == 0
+    assert not host.runtime.has_volume("ecs-t1-firelens")
 
 
 def test_bad_options_end_the_task_and_say_why(host: MemoryHost, calls: FakeCalls) -> None:

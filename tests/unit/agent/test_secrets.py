@@ -41,8 +41,14 @@ def answer_secret(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def answer_parameters(body: Mapping[str, Any]) -> dict[str, Any]:
-    known = {"/app/token": "t-1", "plain": "p-1"}
-    return {"Parameters": [{"Name": name, "Value": known[name]} for name in body["Names"] if name in known]}
+    known = {"/app/token": "t-1", "plain": "p-1", "plain:3": "p-3"}
+    found = [(name.partition(":"), known[name]) for name in body["Names"] if name in known]
+    return {
+        "Parameters": [
+            {"Name": name, "Selector": f":{version}" if colon else None, "Value": value}
+            for (name, colon, version), value in found
+        ]
+    }
 
 
 @pytest.fixture
@@ -69,17 +75,19 @@ def test_values_reach_the_container_by_the_execution_roles_keys(host: MemoryHost
         asm("WHOLE", f"{SECRET}::AWSPREVIOUS:"),
         {"name": "TOKEN", "valueFrom": PARAMETER, "provider": "ssm"},
         {"name": "PLAIN", "valueFrom": "plain", "provider": "ssm"},
+        {"name": "OLD", "valueFrom": "plain:3", "provider": "ssm"},
     ]
     spec = container("c", "server", secrets=secrets, environment={"PASSWORD": "of the definition", "A": "a"})
     host.run("t1", spec, **ROLE)
     seen = environment(host)
+    assert seen["OLD"] == "p-3"
     assert (seen["PASSWORD"], seen["PORT"], seen["TOKEN"], seen["PLAIN"]) == (PASSWORD, "5432", "t-1", "p-1")
     assert json.loads(seen["WHOLE"])["username"] == "me"
     assert calls.bodies("GetSecretValue") == [
         {"SecretId": SECRET},
         {"SecretId": SECRET, "VersionStage": "AWSPREVIOUS"},
     ]
-    assert calls.bodies("GetParameters") == [{"Names": ["/app/token", "plain"], "WithDecryption": True}]
+    assert calls.bodies("GetParameters") == [{"Names": ["/app/token", "plain", "plain:3"], "WithDecryption": True}]
     assert all(keys and keys.access_key == "ASIAROLE" and keys.session_token == "token" for keys in calls.keys)
 
 
