@@ -112,7 +112,7 @@ class Doors:
         """The heartbeat of the process: a share of its agents is here, and hosts that have changed count as woken."""
         marks = self.presence.refresh()
         doors = [door for host_id in marks if (door := self._doors.get(host_id)) is not None]
-        behind = [door.conversation.instance_id for door in doors if door.conversation.is_behind(marks)]
+        behind = [door.conversation.instance_id for door in doors if door.conversation.compare(marks)]
         with self._lock:
             self._woken.update(dict.fromkeys(behind))
         if behind:

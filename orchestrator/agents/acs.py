@@ -70,9 +70,9 @@ class AgentSockets:
         self._lock = threading.Lock()
 
     def compare(self, marks: Mapping[str, int | None]) -> None:
-        """Wake the connections whose hosts have changed since they looked; on any thread."""
+        """Wake the connections whose hosts have changed since they looked, or that are over; on any thread."""
         with self._lock:
-            waking = [wake for conversation, wake in self._open.items() if conversation.is_behind(marks)]
+            waking = [wake for conversation, wake in self._open.items() if conversation.compare(marks)]
         for wake in waking:
             wake()
 

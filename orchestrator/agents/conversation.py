@@ -34,7 +34,8 @@ _HOST = select(ContainerInstance.cluster, ContainerInstance.revision).where(
 
 
 class Conversation:
-    """One connection of one host's agent. ``closed`` becomes true when the host may not be here any more."""
+    """One connection of one host's agent. ``closed`` becomes true when the host may not be here any more, or when its
+    agent has to dial again to be here."""
 
     def __init__(
         self,
@@ -85,6 +86,9 @@ class Conversation:
         """Frames of the tasks whose wish this connection has not sent yet, and of credentials that were renewed or that
         nobody acknowledged; none when there is nothing to say."""
 
+        if self.closed:
+            return []
+
         def read(session: Session) -> "tuple[str, int, array[int], dict[str, str | None], list[ToldTask]] | None":
             host = session.connection().execute(_HOST, {"host": self.instance_id}).one_or_none()
             if host is None:
@@ -128,9 +132,14 @@ class Conversation:
         """Whether credentials of its tasks are due to be renewed, or were not acknowledged."""
         return self._told_roles.due
 
-    def is_behind(self, marks: Mapping[str, int | None]) -> bool:
-        """Whether its host is among the marks and may have changed since the last look at it."""
-        return self.instance_id in marks and (self._mark is None or marks[self.instance_id] != self._mark)
+    def compare(self, marks: Mapping[str, int | None]) -> bool:
+        """Whether there may be news: its host is among the marks and has changed since the last look at it. A host of
+        which the store does not know that it is connected has none, and the conversation is over."""
+        if self.instance_id not in marks:
+            return False
+        mark = marks[self.instance_id]
+        self.closed |= mark is None
+        return mark is None or mark != self._mark
 
     def heartbeat(self) -> str:
         return frame_of("HeartbeatMessage", messageId=new_uuid(), healthy=True)

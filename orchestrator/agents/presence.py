@@ -43,9 +43,10 @@ class Presence:
 
     def arrived_together(self, connections: Mapping[str, str]) -> None:
         """The sockets of many agents are open; the hosts by connection."""
+        self._gathering.submit([_Step(instance, connection, True) for connection, instance in connections.items()])
+        # Not before it is written: a connection that the store does not know is hung up on.
         with self._lock:
             self._here |= connections
-        self._gathering.submit([_Step(instance, connection, True) for connection, instance in connections.items()])
 
     def left(self, instance_id: str, connection_id: str, *, lost_after: timedelta | None = None) -> None:
         """The socket is closed; the host is away unless its agent has another one already.
@@ -76,8 +77,8 @@ class Presence:
         """Say of a share of the connections that they are still here, those first of whom it was said longest ago.
 
         The share grows with the time since the last one: where writers queue, turns come late, and every connection
-        must have had its own long before its host counts as away. Answers the marks of their hosts; None for one
-        whose agent has dialled elsewhere since, or that is gone.
+        must have had its own long before its host counts as away. Answers the marks of their hosts; None for one that
+        is gone, has been counted as away, or whose agent has dialled another process since.
         """
         now = self._clock.now()
         with self._lock:
@@ -103,7 +104,11 @@ class Presence:
             self._refreshed_at = now
             for connection in here.keys() & self._here.keys():
                 self._here[connection] = self._here.pop(connection)
-        return {instance: marks.get(instance) for instance in here.values()}
+            unknown = set(here.values()) - marks.keys()
+            # An agent that has dialled this process again is here by its other connection.
+            others = self._here.items() - here.items() if unknown else ()
+            again = unknown & {host for _, host in others}
+        return {host: marks.get(host) for host in here.values() if host not in again}
 
     def refresh_at(self) -> datetime:
         """When the next share is due, once one is refreshed now."""

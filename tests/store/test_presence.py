@@ -4,6 +4,7 @@ heartbeat finds the connections that were not told of something.
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import event, select
@@ -12,7 +13,9 @@ from kit.clock import ManualClock
 from orchestrator.agents.conversation import Conversation
 from orchestrator.agents.heartbeat import Heartbeat
 from orchestrator.agents.presence import REFRESHED_EVERY, SHARE, Presence
+from scheduler.loops.hosts import AWAY_AFTER, HostsLoop
 from state.container_instances import ContainerInstance
+from state.loop import Leases
 from state.store import StoreUnavailable
 from tests.support.tasks import TasksPlane
 
@@ -79,17 +82,21 @@ class Replica:
 
     def connect(self, host: str) -> Conversation:
         line = Conversation(self._plane.store, self._plane.clock, self._plane.settings, host.rsplit("/", 1)[-1])
-        self.presence.arrived(line.instance_id, f"{id(self)}-{len(self.lines)}")
+        self.presence.arrived(line.instance_id, f"{id(line)}")
         line.news()
         self.lines.append(line)
         return line
+
+    def hang_up(self, line: Conversation) -> None:
+        self.lines.remove(line)
+        self.presence.left(line.instance_id, f"{id(line)}")
 
     def beat(self) -> list[str]:
         self.heartbeat.step()
         return self.woken
 
     def _compare(self, marks: Mapping[str, int | None]) -> None:
-        self.woken = [line.instance_id for line in self.lines if line.is_behind(marks)]
+        self.woken = [line.instance_id for line in self.lines if line.compare(marks)]
 
 
 def test_a_heartbeat_wakes_whoever_missed_a_wake_and_nobody_else(plane: TasksPlane) -> None:
@@ -133,6 +140,22 @@ def test_a_connection_whose_agent_has_dialled_elsewhere_is_looked_at_again(plane
 
     assert old.beat() == [line.instance_id]
     assert new.beat() == []
+
+
+def test_an_agent_whose_host_was_counted_away_is_hung_up_on_and_dials_again(plane: TasksPlane) -> None:
+    host = plane.add_host()
+    replica = Replica(plane)
+    line = replica.connect(host)
+    later = ManualClock(plane.clock.now() + AWAY_AFTER + timedelta(seconds=1))
+    HostsLoop(plane.store, later, Leases(plane.store, later, "one")).step()
+    assert connections(plane) == {line.instance_id: None}
+
+    assert replica.beat() == [line.instance_id] and line.closed
+    assert line.news() == []
+    again = replica.connect(host)
+    assert replica.beat() == [line.instance_id] and not again.closed, "only what is known to be here no more"
+    replica.hang_up(line)
+    assert replica.beat() == [] and not again.closed
 
 
 def test_each_connection_has_its_turn_within_a_round_and_is_compared_in_it_alone(

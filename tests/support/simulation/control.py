@@ -135,7 +135,7 @@ class Replica:
     def compare(self, marks: Mapping[str, int | None]) -> None:
         """What the heartbeat has seen of the hosts."""
         for link in self.links:
-            link.woken |= link.conversation.is_behind(marks)
+            link.woken |= link.conversation.compare(marks)
 
     def serve(self, link: Link) -> bool:
         """One beat of a connection: hang up, answer a frame, or say what is new; False when nothing was due."""
