@@ -1,6 +1,5 @@
 """A store in trouble: writes are refused in words, reads go on, and nothing needs a restart afterwards."""
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,7 @@ class SmallDisk:
         event.listen(plane.store.engine, "begin", self._limit, insert=True)
 
     def _limit(self, connection: Connection) -> None:
-        driver = connection.connection.dbapi_connection
-        assert isinstance(driver, sqlite3.Connection)
+        driver: Any = connection.connection.dbapi_connection
         pages = driver.execute("PRAGMA page_count").fetchone()[0] if self.full else 2**31 - 2
         driver.execute(f"PRAGMA max_page_count = {pages}")
 
