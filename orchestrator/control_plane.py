@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kit.garbage import calm_collector
+from kit.interpreter import share_interpreter
 from kit.secrets import Undecipherable
 from kit.settings import BadSetting, Settings
 from orchestrator.app import (
@@ -65,6 +66,7 @@ def serve_embedded(
 def open_parts(settings: Settings) -> Parts:
     """The parts of a process; raises CommandFailed where the store cannot be used."""
     calm_collector()
+    share_interpreter()
     try:
         return build_parts(settings)
     except (StoreUnavailable, Undecipherable) as trouble:

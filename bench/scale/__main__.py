@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.scale.notrun import NotRun
 from kit.garbage import calm_collector
+from kit.interpreter import share_interpreter
 
 # Imported when asked for: the engine's needs no store, and none but the fleet's needs matplotlib.
 BENCHMARKS = ("engine", "packing", "delay", "fleet", "memory")
@@ -24,7 +25,9 @@ def main(words: Sequence[str]) -> int:
     if unknown:
         print(f"bench.scale: no benchmark named {', '.join(unknown)}; there are {KNOWN}", file=sys.stderr)
         return 2
-    calm_collector()  # as every process of Berth does
+    # As every process of Berth does.
+    calm_collector()
+    share_interpreter()
     for name in options.names or BENCHMARKS:
         run: Callable[[Namespace], None] = import_module(f"bench.scale.{name}").run
         try:
