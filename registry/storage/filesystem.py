@@ -30,6 +30,8 @@ class FilesystemStorage:
         self._identity = root / "identity"
         self._blobs = root / "blobs"
         self._uploads = root / "uploads"
+        # Directories of blobs whose own names this process has made durable.
+        self._settled: set[Path] = set()
         for directory in (root, self._blobs, self._uploads):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -109,10 +111,16 @@ class FilesystemStorage:
         try:
             with _full_disk():
                 os.fsync(handle)
-                blob.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                new = blob.parent not in self._settled or not blob.parent.is_dir()
+                if new:
+                    blob.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._give_name(spool, blob, os.fstat(handle).st_size)
-                for directory in (blob.parent, blob.parent.parent, self._blobs):
-                    _fsync_directory(directory)
+                _fsync_directory(blob.parent)
+                if new:
+                    # Also where another process made the directory: it may not have come so far.
+                    _fsync_directory(blob.parent.parent)
+                    _fsync_directory(self._blobs)
+                    self._settled.add(blob.parent)
         finally:
             os.close(handle)
 
