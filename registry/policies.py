@@ -9,7 +9,7 @@ that denies everything to everyone would stay for ever.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,7 @@ from kit.ids import Arns
 from registry.errors import Denied
 from registry.names import is_name
 from state.registry_account import PolicyTexts, get_policy_texts
-from state.repositories import Repository, get_repository, list_repositories
+from state.repositories import Repository, get_repository, list_repository_policies
 
 # Actions that are no operations of the API: others ask for them in a client's stead.
 REPLICATE, IMPORT, CREATE = "ecr:ReplicateImage", "ecr:BatchImportUpstreamImage", "ecr:CreateRepository"
@@ -83,19 +83,22 @@ def refusal(
 
 def list_allowed(
     session: Session, asker: Asker, action: str, *, arns: Arns, now: datetime, after: str | None, limit: int
-) -> list[Repository]:
-    """At most ``limit`` repositories by name, beyond ``after``: those to which the asker may do this.
+) -> list[str]:
+    """At most ``limit`` names of repositories beyond ``after``, in order: of those to which the asker may do this.
 
     Whether the asker may do it to ``EVERY`` repository is asked before; here policies are that deny it for some.
     """
-    registry, found = get_policy_texts(session, None), list[Repository]()
+    registry, found = get_policy_texts(session, None), list[str]()
     while len(found) < limit:
-        page = list_repositories(session, after=after, limit=limit)
-        for each in page:
-            texts = PolicyTexts(repository=each.policy, registry=registry.registry, scope=registry.scope)
-            tags = partial(_tags_of, each)
-            if judge(asker, action, each.name, texts, arns=arns, now=now, tags=tags) is None:
-                found.append(each)
+        page = list_repository_policies(session, after=after, limit=limit)
+        for name, policy in page:
+            texts = PolicyTexts(repository=policy, registry=registry.registry, scope=registry.scope)
+
+            def tags(name: str = name) -> Mapping[str, str]:
+                return _tags_of(get_repository(session, name))
+
+            if judge(asker, action, name, texts, arns=arns, now=now, tags=tags) is None:
+                found.append(name)
         if len(page) < limit:
             break
         after = page[-1].name

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String
+from sqlalchemy import String, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base
+from state.prepared import Prepared
 
 SCANNING, SIGNING = "scanning", "signing"
 
@@ -21,7 +22,13 @@ class RegistryRules(Base):
     changed_at: Mapped[datetime]
 
 
+_KNOWN = Prepared(select(RegistryRules.kind).where(RegistryRules.kind == bindparam("kind")))
+
+
 def get_rules(session: Session, kind: str) -> dict[str, Any] | None:
+    # Every push asks, and most registries have none.
+    if _KNOWN.row(session, kind=kind) is None:
+        return None
     row = session.get(RegistryRules, kind)
     return None if row is None else row.document
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base, Serial
 from state.images import SORTED_DIGEST, TAG, Image, Tag
+from state.prepared import Prepared
 from state.repositories import SORTED_NAME
 
 PENDING, COMPLETE, FAILED = "PENDING", "COMPLETE", "FAILED"
@@ -88,8 +89,12 @@ class Replication(Base):
     due_at: Mapped[datetime]
 
 
+_CONFIGURED = Prepared(select(ReplicationConfiguration.id))
+
+
 def get_replication_configuration(session: Session) -> ReplicationConfiguration | None:
-    return session.get(ReplicationConfiguration, 1)
+    # Every push asks, and most registries have none.
+    return session.get(ReplicationConfiguration, 1) if _CONFIGURED.row(session) is not None else None
 
 
 def put_replication_rules(session: Session, rules: list[dict[str, Any]], *, now: datetime) -> None:

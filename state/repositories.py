@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, bindparam, delete, select
+from sqlalchemy import Row, String, bindparam, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from state.base import Base
+from state.base import Base, some
 from state.prepared import Prepared
 
 # Names, tags and digests sort by their bytes on every database, as the OCI specification and paging want it.
@@ -61,6 +61,18 @@ def list_repositories(session: Session, *, after: str | None, limit: int) -> Seq
     if after is not None:
         query = query.where(Repository.name > after)
     return session.scalars(query).all()
+
+
+def list_repository_policies(session: Session, *, after: str | None, limit: int) -> Sequence[Row[str, str | None]]:
+    """``name`` and ``policy`` of at most ``limit`` repositories beyond ``after``, in the order of their names."""
+    query = select(Repository.name, Repository.policy).order_by(Repository.name).limit(limit)
+    return session.execute(query.where(Repository.name > after) if after is not None else query).all()
+
+
+def list_named_repositories(session: Session, names: Sequence[str]) -> list[Repository]:
+    """Those of ``names`` that there are, in the order of their names."""
+    queries = (select(Repository).where(Repository.name.in_(each)) for each in some(names))
+    return sorted((row for query in queries for row in session.scalars(query)), key=lambda row: row.name)
 
 
 def delete_repository(session: Session, name: str) -> None:

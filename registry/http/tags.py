@@ -35,8 +35,7 @@ async def get_catalog(ask: Ask) -> Response:
     def find(session: Session) -> list[str]:
         if not size:
             return []
-        page = list_allowed(session, asker, _LIST, arns=ask.room.arns, now=now, after=last, limit=size + 1)
-        return [found.name for found in page]
+        return list_allowed(session, asker, _LIST, arns=ask.room.arns, now=now, after=last, limit=size + 1)
 
     found = await ask.read(find)
     names, more = found[:size], len(found) > size

@@ -21,6 +21,7 @@ from state.repositories import (
     Repository,
     delete_repository,
     get_repository,
+    list_named_repositories,
     lock_repository,
 )
 
@@ -71,7 +72,7 @@ def describe_repositories(call: Call, request: dict[str, Any]) -> dict[str, Any]
     scope, limit = scope_of("DescribeRepositories"), request.get("maxResults") or _PAGE
     if (request.get("registryId") or call.settings.account) != call.settings.account:
         return {"repositories": []}
-    page = list_allowed(
+    names = list_allowed(
         call.session,
         asker_of(call),
         "ecr:DescribeRepositories",
@@ -80,9 +81,10 @@ def describe_repositories(call: Call, request: dict[str, Any]) -> dict[str, Any]
         after=page_start(token, scope),
         limit=limit + 1,
     )
-    answer: dict[str, Any] = {"repositories": [render_repository(call, each) for each in page[:limit]]}
-    if len(page) > limit:
-        answer["nextToken"] = encode_token(page[limit - 1].name, scope=scope)
+    page = list_named_repositories(call.session, names[:limit])
+    answer: dict[str, Any] = {"repositories": [render_repository(call, each) for each in page]}
+    if len(names) > limit:
+        answer["nextToken"] = encode_token(names[limit - 1], scope=scope)
     return answer
 
 
