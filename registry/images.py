@@ -132,16 +132,22 @@ def remove_tag(session: Session, repository: str, tag: str, *, now: datetime) ->
 def remove_image(session: Session, repository: str, digest: str, *, now: datetime) -> None:
     """Take the image and every tag on it away, and its bill of materials; raises ManifestUnknown."""
     find_image(session, repository, digest)
-    scan = get_scan(session, repository, digest)
-    # What a scan put beside the image goes with it: nobody else knows of it.
-    beside = [scan.sbom] if scan is not None and scan.sbom and get_image(session, repository, scan.sbom) else []
-    tagged = tags_of(session, repository, [digest, *beside])
-    for gone in (digest, *(each for each in beside if each not in tagged)):
+    going = [digest, *list_beside(session, repository, digest)]
+    tagged = tags_of(session, repository, going)
+    for gone in going:
         for tag in tagged.get(gone, [None]):
             note_delete(session, repository, gone, tag, now=now)
         delete_image(session, repository, gone)
     # What the session remembers of the rows the database took along is no longer true.
     session.expire_all()
+
+
+def list_beside(session: Session, repository: str, digest: str) -> list[str]:
+    """What a scan put beside the image, and nobody tagged: it goes with it, since nobody else knows of it."""
+    scan = get_scan(session, repository, digest)
+    if scan is None or not scan.sbom or get_image(session, repository, scan.sbom) is None:
+        return []
+    return [] if tags_of(session, repository, [scan.sbom]) else [scan.sbom]
 
 
 def _existing(found: Repository | None, name: str, account: str) -> Repository:

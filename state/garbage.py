@@ -1,4 +1,4 @@
-"""Garbage: which links, blobs and images nothing needs, and the steps by which they go. See ``registry.collector``.
+"""Garbage: which links and blobs nothing needs, and the steps by which they go. See ``registry.collector``.
 
 Lists are read a page at a time in the order of their keys, so that no statement and no transaction is long.
 """
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, and_, delete, exists, false, or_, select, tuple_, update
-from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+from sqlalchemy import String, and_, delete, exists, false, func, or_, select, tuple_, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.base import Base
 from state.blobs import Blob, BlobLink, Condemnations
-from state.images import Image, Reference, Tag
+from state.images import Reference
 
 PAGE = 500
 
@@ -48,7 +48,7 @@ class LooseLink:
         return self.repository, self.digest
 
 
-_NEEDED = exists().where(
+NEEDED = exists().where(
     Reference.repository == BlobLink.repository, Reference.target == BlobLink.digest, Reference.kind == "blob"
 )
 
@@ -56,9 +56,9 @@ _NEEDED = exists().where(
 def list_loose_links(session: Session, *, after: tuple[str, str] | None) -> list[LooseLink]:
     """A page of links that no image of their repository needs, and of those that are marked so but are needed."""
     query = (
-        select(BlobLink.repository, BlobLink.digest, Blob.size, _NEEDED.label("needed"), BlobLink.unused_since)
+        select(BlobLink.repository, BlobLink.digest, Blob.size, NEEDED.label("needed"), BlobLink.unused_since)
         .join(Blob, Blob.digest == BlobLink.digest)
-        .where(or_(~_NEEDED, BlobLink.unused_since.is_not(None)))
+        .where(or_(~NEEDED, BlobLink.unused_since.is_not(None)))
         .order_by(BlobLink.repository, BlobLink.digest)
         .limit(PAGE)
     )
@@ -73,7 +73,7 @@ def list_loose_links(session: Session, *, after: tuple[str, str] | None) -> list
 def mark_links(session: Session, repository: str, digests: Collection[str], *, now: datetime) -> None:
     """Begin to wait with these links, and end waiting with those that are needed."""
     some = (BlobLink.repository == repository, BlobLink.digest.in_(digests))
-    for unused, since in ((_NEEDED, None), (and_(~_NEEDED, BlobLink.unused_since.is_(None)), now)):
+    for unused, since in ((NEEDED, None), (and_(~NEEDED, BlobLink.unused_since.is_(None)), now)):
         session.execute(update(BlobLink).where(*some, unused).values(unused_since=since).execution_options(**_UNSEEN))
 
 
@@ -85,7 +85,7 @@ def sweep_links(session: Session, repository: str, digests: Collection[str], *, 
     swept = session.scalars(
         delete(BlobLink)
         .where(BlobLink.repository == repository, BlobLink.digest.in_(digests))
-        .where(BlobLink.unused_since <= before, ~_NEEDED)
+        .where(BlobLink.unused_since <= before, ~NEEDED)
         .returning(BlobLink.digest)
         .execution_options(**_UNSEEN)
     )
@@ -103,7 +103,7 @@ def list_unlinked(
     if leaving is not None and now is not None:
         # Without a mark a link would be marked now.
         unmarked = BlobLink.unused_since.is_(None) if leaving < now else false()
-        staying = staying.where(or_(_NEEDED, unmarked, BlobLink.unused_since > leaving))
+        staying = staying.where(or_(NEEDED, unmarked, BlobLink.unused_since > leaving))
     query = select(Blob.digest, Blob.size).where(Blob.condemned_until.is_(None), ~staying)
     if after is not None:
         query = query.where(Blob.digest > after)
@@ -123,10 +123,12 @@ def condemn(
     by: str,
     now: datetime,
     until: datetime,
+    dead: Collection[str] = (),
 ) -> dict[str, int]:
     """Condemn blobs that nothing shows, and bytes without a row (``orphans``, with their sizes).
 
-    Answers what is condemned by this, with sizes. What somebody needs, or another collector removes, is left out.
+    Answers what is condemned by this, with sizes. What somebody needs, or another collector that is not among the
+    ``dead`` removes, is left out.
     """
     counted = session.execute(
         update(Condemnations)
@@ -144,7 +146,8 @@ def condemn(
     linked = set(session.scalars(select(BlobLink.digest).where(BlobLink.digest.in_([row.digest for row in rows]))))
     condemned: dict[str, int] = {}
     for row in rows:
-        if row.digest not in linked and (row.condemned_until is None or row.condemned_until < now):
+        free = row.condemned_until is None or row.condemned_until < now or row.condemned_by in (by, *dead)
+        if row.digest not in linked and free:
             row.condemned_by, row.condemned_until = by, until
             condemned[row.digest] = row.size
     known = known_blobs(session, list(orphans)) if orphans else set()
@@ -157,9 +160,16 @@ def condemn(
     return condemned
 
 
-def list_left_condemned(session: Session, *, now: datetime) -> list[str]:
-    """A page of the digests whose removal a collector has begun and not ended in its time."""
-    return list(session.scalars(select(Blob.digest).where(Blob.condemned_until < now).limit(PAGE)))
+def list_condemners(session: Session) -> dict[str, datetime]:
+    """The collectors that have begun to remove blobs and not ended, and until when these are theirs."""
+    query = select(Blob.condemned_by, func.max(Blob.condemned_until)).where(Blob.condemned_until.is_not(None))
+    return {str(name): until for name, until in session.execute(query.group_by(Blob.condemned_by)) if until}
+
+
+def list_condemned(session: Session, *, by: Collection[str]) -> list[str]:
+    """A page of the digests that these collectors have condemned."""
+    query = select(Blob.digest).where(Blob.condemned_until.is_not(None), Blob.condemned_by.in_(by))
+    return list(session.scalars(query.limit(PAGE)))
 
 
 def forget_condemned(session: Session, digests: Collection[str], *, by: str) -> None:
@@ -167,28 +177,6 @@ def forget_condemned(session: Session, digests: Collection[str], *, by: str) -> 
     session.execute(
         delete(Blob).where(Blob.digest.in_(list(digests)), Blob.condemned_by == by).execution_options(**_UNSEEN)
     )
-
-
-def list_untagged(session: Session, *, before: datetime, after: tuple[str, str] | None) -> list[tuple[str, str]]:
-    """A page of repositories and digests of images that were pushed before then, have no tag, are no part of a list
-    and are not about an image that is here."""
-    subject = aliased(Image)
-    query = (
-        select(Image.repository, Image.digest)
-        .where(
-            Image.pushed_at < before,
-            ~exists().where(Tag.repository == Image.repository, Tag.digest == Image.digest),
-            ~exists().where(
-                Reference.repository == Image.repository, Reference.target == Image.digest, Reference.kind == "image"
-            ),
-            ~exists().where(subject.repository == Image.repository, subject.digest == Image.subject),
-        )
-        .order_by(Image.repository, Image.digest)
-        .limit(PAGE)
-    )
-    if after is not None:
-        query = query.where(tuple_(Image.repository, Image.digest) > after)
-    return [(repository, digest) for repository, digest in session.execute(query)]
 
 
 def by_repository(keys: Sequence[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:

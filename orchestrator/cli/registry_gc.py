@@ -30,7 +30,8 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from registry.collector import Collector, wish_of
+    from registry.collected import wish_of
+    from registry.collector import Collector
     from registry.errors import NotAtHome
 
     settings = settings_of(arguments)

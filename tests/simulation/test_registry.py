@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import event, func, select
 
 from kit.settings import Settings
-from registry.collector import Collector, Wish
+from registry.collected import Wish
+from registry.collector import Collector
 from registry.errors import (
     BlobUploadUnknown,
     DigestInvalid,
@@ -66,13 +67,14 @@ class RegistryMachine(RuleBasedStateMachine):
     """One store and storage; processes come and go."""
 
     ground: Store
+    data: Path
 
     def __init__(self) -> None:
         super().__init__()
         self.ground.transact(_empty)
         self.clock, self.steps = FlowingClock(), Steps()
         self.store, self.storage = FrailStore(self.ground, self.steps), FrailStorage(self.clock, self.steps)
-        self.settings = Settings(data=Path("/nonexistent"))
+        self.settings = Settings(data=self.data)
         self.model = Model()
         # What was deleted, by whomever, while one operation went on.
         self.deleted: set[tuple[str, str]] = set()
@@ -461,13 +463,13 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
-def test_whatever_happens_in_between_nothing_is_lost_and_nothing_is_left(ground: Store) -> None:
+def test_whatever_happens_in_between_nothing_is_lost_and_nothing_is_left(ground: Store, tmp_path: Path) -> None:
     """Hypothesis prints the steps of a failure, and the blob that repeats it."""
 
     class Machine(RegistryMachine):
         pass
 
-    Machine.ground = ground
+    Machine.ground, Machine.data = ground, tmp_path
     run_state_machine_as_test(
         Machine,
         settings=settings(

@@ -13,8 +13,8 @@ from registry.storage.filesystem import FilesystemStorage
 from registry.storage.memory import MemoryStorage
 from state.loop import Leases
 from state.scrubs import count_faults, get_scrub_place, list_hurt
-from tests.store.test_registry_gc import World
 from tests.support.registry import sha256
+from tests.support.registry_world import World
 
 
 class Rotting(MemoryStorage):
@@ -27,8 +27,8 @@ class Rotting(MemoryStorage):
 
 
 @pytest.fixture
-def world(store_url: str) -> Iterator[World]:
-    world = World(store_url, Rotting())
+def world(store_url: str, tmp_path: Path) -> Iterator[World]:
+    world = World(store_url, tmp_path, Rotting())
     world.storage.rotten = {}  # type: ignore[attr-defined]
     yield world
     world.store.close()
@@ -70,7 +70,7 @@ def test_what_is_healed_or_collected_is_no_longer_damaged(world: World) -> None:
 
 
 def test_a_damaged_layer_is_healed_by_pushing_it_again(store_url: str, tmp_path: Path) -> None:
-    world = World(store_url, FilesystemStorage(tmp_path / "registry"))
+    world = World(store_url, tmp_path, FilesystemStorage(tmp_path / "registry"))
     digest = sha256(b"bad")
     world.push(b"bad", tags=("1",))
     for path in (tmp_path / "registry").rglob(digest.removeprefix("sha256:")):

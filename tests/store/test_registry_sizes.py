@@ -15,12 +15,12 @@ from registry.storage.filesystem import FilesystemStorage
 from state.blob_sizes import list_repository_sizes, stored_size
 from state.garbage import get_collection
 from state.loop import Leases
-from tests.store.test_registry_gc import World
+from tests.support.registry_world import World
 
 
 @pytest.fixture
-def world(store_url: str) -> Iterator[World]:
-    world = World(store_url)
+def world(store_url: str, tmp_path: Path) -> Iterator[World]:
+    world = World(store_url, tmp_path)
     yield world
     world.store.close()
 
@@ -72,7 +72,7 @@ def test_the_loop_collects_in_its_period(world: World) -> None:
 def test_the_commands_work_while_berth_is_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "data"
     parts = build_parts(Settings(data=data))
-    world = World(str(parts.store.url), FilesystemStorage(data / "registry"), parts.clock)
+    world = World(str(parts.store.url), data, FilesystemStorage(data / "registry"), parts.clock)
     world.push(b"needed", tags=("1",))
     loose = world.push_blob(b"loose")
     given = ["--data", str(data)]

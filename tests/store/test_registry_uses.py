@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from kit.settings import Settings
-from registry.collector import Wish
+from registry.collected import Wish
 from registry.uses import images_in_use, read_uri
 from state.clusters import Cluster
 from state.job_definitions import JobDefinition
@@ -17,15 +18,15 @@ from state.schedules import Schedule
 from state.services import Service
 from state.task_definitions import TaskDefinition
 from state.tasks import Task
-from tests.store.test_registry_gc import World
 from tests.support.registry import OCI_INDEX, OCI_MANIFEST
+from tests.support.registry_world import World
 
 HOST = "127.0.0.1:5050"
 
 
 @pytest.fixture
-def world(store_url: str) -> Iterator[World]:
-    world = World(store_url)
+def world(store_url: str, tmp_path: Path) -> Iterator[World]:
+    world = World(store_url, tmp_path)
     world.store.transact(lambda session: session.add(Cluster(name="default", created_at=world.clock.now())))
     yield world
     world.store.close()
