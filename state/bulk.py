@@ -5,7 +5,7 @@ statement is compiled once and its rows go straight to the driver: instants as m
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -27,7 +27,7 @@ def execute_rows(session: Session, statement: UpdateBase, names: tuple[str, ...]
     table that wrote in all. Keep the statement: what it compiles to is remembered by it."""
     connection = session.connection()
     text, shape = _compiled(statement, names, connection.dialect)
-    shaped = [shape(row) for row in rows]
+    shaped = list(map(shape, rows))
     return connection.exec_driver_sql(text, shaped).rowcount if shaped else 0
 
 
@@ -49,6 +49,11 @@ def keeper(table: type[Base], column: str) -> Callable[[Any], Any] | None:
 def as_micros(at: datetime | None) -> int | None:
     """An instant as its column keeps it. Many rows of one statement share theirs."""
     return None if at is None else (at - EPOCH) // MICROSECOND
+
+
+def from_micros(kept: int | None) -> datetime | None:
+    """The instant that its column keeps so."""
+    return None if kept is None else EPOCH + timedelta(microseconds=kept)
 
 
 def _as_document(value: Any) -> str | None:

@@ -11,10 +11,24 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, Select, Text, Update, bindparam, cast, literal_column, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Select,
+    String,
+    Text,
+    Update,
+    bindparam,
+    cast,
+    literal_column,
+    select,
+    type_coerce,
+    update,
+)
 
-from state.base import some
-from state.bulk import append_events, execute_rows, keeper
+from state.base import Instant
+from state.bulk import append_events, execute_rows, from_micros, keeper
+from state.given import GIVEN, as_given, given
 from state.store import Conflict, Session
 from state.task_counts import Cell, move_counts
 from state.tasks import TASK, Task
@@ -77,11 +91,9 @@ class Change(NamedTuple):
 def lock_observed(session: Session, ids: Collection[str]) -> dict[str, ObservedTask]:
     """The tasks of these ids that are there, by id, held for this transaction."""
     connection = session.connection()
-    found = {}
-    for few in some(sorted(set(ids))):
-        for row in connection.execute(_SELECT, {"ids": few}).all():
-            found[row[0]] = ObservedTask._make((*row[:-2], _document(row[-2]), _document(row[-1])))
-    return found
+    asked = as_given((task_id,) for task_id in sorted(set(ids)))
+    rows = connection.execute(_select(connection.dialect.name), {GIVEN: asked})
+    return {row[0]: _observed(row) for row in rows.all()}
 
 
 def write_observed(session: Session, changes: Sequence[tuple[ObservedTask, Change]], *, at: datetime) -> None:
@@ -125,6 +137,14 @@ def _kept(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Iterable
     return zip(*by_column, strict=True)
 
 
+def _observed(row: Sequence[Any]) -> ObservedTask:
+    # Most instants are yet to come.
+    instants = row[_INSTANTS]
+    if any(instants):
+        instants = [from_micros(at) for at in instants]
+    return ObservedTask._make((*row[: _INSTANTS.start], *instants, _document(row[-2]), _document(row[-1])))
+
+
 def _document(text: str) -> list[dict[str, Any]]:
     # Many tasks have no attachments, and knowing that costs less than reading it. What we wrote ourselves needs none of
     # json.loads' care for white space.
@@ -135,15 +155,25 @@ def _document(text: str) -> list[dict[str, Any]]:
 def _columns() -> Iterable[Any]:
     for name in ObservedTask._fields:
         column = _TABLE.c[_NAMES.get(name, name)]
-        yield cast(column, Text) if isinstance(column.type, JSON) else column
+        match column.type:
+            case JSON():
+                yield cast(column, Text).label(name)
+            case Instant():
+                yield type_coerce(column, BigInteger).label(name)
+            case _:
+                yield column
 
 
 _DECODER = json.JSONDecoder()
 _NAMES = {"group": "group_name"}
 _TABLE = Task.metadata.tables[Task.__tablename__]
-_SELECT: Select[Any] = (
-    select(*_columns()).where(_TABLE.c.id.in_(bindparam("ids", expanding=True))).order_by(_TABLE.c.id).with_for_update()
-)
+_INSTANTS = slice(ObservedTask._fields.index("pull_started_at"), ObservedTask._fields.index("containers"))
+
+
+@cache
+def _select(dialect: str) -> Select[Any]:
+    ids = select(given(dialect, {"id": String()}).c.id)
+    return select(*_columns()).where(_TABLE.c.id.in_(ids)).order_by(_TABLE.c.id).with_for_update()
 
 
 @cache

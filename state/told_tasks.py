@@ -5,11 +5,12 @@ Documents stay text until somebody wants to look inside: most tasks of a service
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, Select, Text, bindparam, cast, select
+from sqlalchemy import JSON, Select, String, Text, bindparam, cast, select
 
-from state.base import some
+from state.given import GIVEN, as_given, given
 from state.store import Session
 from state.tasks import TASK, Task
 
@@ -63,9 +64,9 @@ def wishes_on(session: Session, container_instance_id: str) -> dict[str, str]:
 def list_told(session: Session, ids: Sequence[str]) -> Iterator[ToldTask]:
     """The tasks of these ids that are there, in the order of the ids."""
     connection = session.connection()
-    for few in some(ids):
-        by_id = {row[0]: row for row in connection.execute(_TOLD, {"ids": few}).all()}
-        yield from (ToldTask._make(by_id[task_id]) for task_id in few if task_id in by_id)
+    asked = as_given((task_id,) for task_id in ids)
+    by_id = {row[0]: row for row in connection.execute(_told(connection.dialect.name), {GIVEN: asked}).all()}
+    return (ToldTask._make(by_id[task_id]) for task_id in ids if task_id in by_id)
 
 
 def _columns() -> Iterable[Any]:
@@ -76,9 +77,13 @@ def _columns() -> Iterable[Any]:
 
 _DECODER = json.JSONDecoder()
 _TABLE = Task.metadata.tables[Task.__tablename__]
-_TOLD: Select[Any] = select(*_columns()).where(_TABLE.c.id.in_(bindparam("ids", expanding=True)))
 _WISHES: Select[Any] = (
     select(_TABLE.c.id, _TABLE.c.desired_status)
     .where(_TABLE.c.container_instance_id == bindparam("host"), _TABLE.c.last_status.in_(NOT_STOPPED))
     .order_by(_TABLE.c.created_at, _TABLE.c.id)
 )
+
+
+@cache
+def _told(dialect: str) -> Select[Any]:
+    return select(*_columns()).where(_TABLE.c.id.in_(select(given(dialect, {"id": String()}).c.id)))
