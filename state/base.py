@@ -32,7 +32,8 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else EPOCH + timedelta(microseconds=value)
 
 
-encode_document = json.JSONEncoder(separators=(",", ":")).encode
+# What is written has come as JSON or is made of it, so nobody looks for circles.
+encode_document = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 """How every document is written, by entities and by statements alike."""
 Document = JSON(none_as_null=True)
 # SQLite numbers rows by itself only in a column of type INTEGER.
