@@ -284,7 +284,11 @@ class Agent:
         return self._doors
 
     def _offer(self) -> Offer:
-        attributes = {"berth.awsvpc-cidr": self._cidr, "berth.agent": self._identity.id}
+        attributes = {
+            "berth.awsvpc-cidr": self._cidr,
+            "berth.agent": self._identity.id,
+            "berth.cpus": str(self._info.cpus),
+        }
         if self._settings.capacity:
             attributes["berth.capacity"] = self._settings.capacity
         return Offer(

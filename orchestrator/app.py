@@ -34,6 +34,7 @@ from orchestrator.agents.heartbeat import Heartbeat
 from orchestrator.agents.joining import Joining
 from orchestrator.agents.presence import Presence
 from orchestrator.agents.tcs import TelemetrySockets
+from orchestrator.agents.usage_book import UsageBook
 from orchestrator.errand import Tools, make_tools
 from orchestrator.frame import make_execute
 from orchestrator.identity import ensure_agent_key, ensure_root_key, find_key, load_master_key
@@ -145,16 +146,19 @@ def create_api(parts: Parts) -> FastAPI:
     agents = AgentSockets(
         parts.store, parts.clock, parts.settings, handshake, presence, parts.secrets, sessions=sessions.told
     )
-    telemetry = TelemetrySockets(parts.store, handshake)
+    book = UsageBook(parts.store, parts.clock)
+    telemetry = TelemetrySockets(parts.store, handshake, book)
     joining = Joining(parts.store, parts.clock, parts.find_key, parts.secrets, parts.settings)
     aws = AwsApp(create_gateway(parts), max_body=parts.settings.max_body, threads=parts.settings.threads)
-    heartbeat = Runner(Heartbeat(presence, agents.compare), parts.clock)
+    runners = [Runner(Heartbeat(presence, agents.compare), parts.clock), Runner(book, parts.clock)]
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        heartbeat.start()
+        for runner in runners:
+            runner.start()
         yield
-        await anyio.to_thread.run_sync(heartbeat.stop)
+        for runner in runners:
+            await anyio.to_thread.run_sync(runner.stop)
         await anyio.to_thread.run_sync(aws.close)
 
     # No generated pages: they would be unauthenticated doors.

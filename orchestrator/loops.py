@@ -18,6 +18,7 @@ from scheduler.loops.jobs import JobsLoop
 from scheduler.loops.schedules import SchedulesLoop
 from scheduler.loops.services import ServicesLoop
 from scheduler.loops.timer import Timer
+from scheduler.loops.usage import UsageLoop
 from scheduler.provisioners import Provisioner
 from state.loop import Leases
 from state.store import Store
@@ -49,5 +50,6 @@ def make_loops(
             invoke=make_invoke(settings, secrets, clock, fleets=fleets),
             alarm=Timer(lambda: store.wakes.send([SchedulesLoop.name])),
         ),
+        UsageLoop(store, clock, leases),
         HousekeepingLoop(store, clock, leases, task_retention=timedelta(seconds=settings.task_retention_seconds)),
     ]

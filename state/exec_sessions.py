@@ -58,13 +58,13 @@ def list_waiting_sessions(session: Session, container_instance_id: str) -> Seque
     ).all()
 
 
-def forget_exec_sessions(session: Session, *, ended_before: datetime, expired_before: datetime) -> None:
+def forget_exec_sessions(session: Session, *, before: datetime) -> None:
     """Delete sessions that ended, and those that nobody came for; the event log still tells of them."""
     session.execute(
         delete(ExecSession).where(
             or_(
-                ExecSession.ended_at < ended_before,
-                (ExecSession.status == "MADE") & (ExecSession.expires_at < expired_before),
+                ExecSession.ended_at < before,
+                (ExecSession.status == "MADE") & (ExecSession.expires_at < before),
             )
         )
     )

@@ -1,6 +1,5 @@
-"""The agents' telemetry socket (TCS): container health is written into tasks; metrics are acknowledged only.
+"""The agents' telemetry socket (TCS): container health is written into tasks, usage goes into the usage book.
 
-Metrics are not kept yet: CloudWatch is not part of Berth so far, and the acknowledgement promises no more.
 An agent drops a telemetry socket on which it hears nothing for a minute or two: who publishes nothing hears heartbeats.
 """
 
@@ -18,6 +17,7 @@ from kit.ids import last_part
 from orchestrator.agents.conversation import LARGEST_FRAME
 from orchestrator.agents.handshake import Handshake, refuse, request_of
 from orchestrator.agents.reports import apply_health
+from orchestrator.agents.usage_book import UsageBook
 from state.container_instances import ContainerInstance
 from state.store import Session, Store
 from state.tasks import get_task, hold_tasks
@@ -39,9 +39,10 @@ MOST_HEADERS = 16 * 1024
 class TelemetrySockets:
     """Serves ``/tcs/ws``: one connection per agent."""
 
-    def __init__(self, store: Store, handshake: Handshake) -> None:
+    def __init__(self, store: Store, handshake: Handshake, book: UsageBook) -> None:
         self._store = store
         self._handshake = handshake
+        self._book = book
 
     async def serve(self, socket: WebSocket) -> None:
         request = request_of(socket)
@@ -73,6 +74,8 @@ class TelemetrySockets:
             return
         if kind == "PublishHealthRequest":
             await anyio.to_thread.run_sync(self.health, instance_id, message)
+        elif kind == "PublishMetricsRequest":
+            self._book.note(instance_id, message)
         elif kind == "PublishInstanceStatusRequest":
             await anyio.to_thread.run_sync(self.instance_status, instance_id, message)
         if kind in ACKNOWLEDGEMENTS:

@@ -10,6 +10,7 @@ from sqlalchemy import event, select
 from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.presence import Presence
 from orchestrator.agents.tcs import TelemetrySockets
+from orchestrator.agents.usage_book import UsageBook
 from scheduler.ending import end_tasks, stop_tasks
 from scheduler.loops.capacities import CapacitiesLoop
 from scheduler.provisioners import Wanted
@@ -131,7 +132,8 @@ def test_tasks_that_end_and_others_that_are_to_stop(plane: TasksPlane) -> None:
 def test_health(plane: TasksPlane) -> None:
     [arn] = run(plane)
     host = plane.task(arn)["containerInstanceArn"].rsplit("/", 1)[-1]
-    sockets = TelemetrySockets(plane.store, Handshake(plane.store, plane.clock, lambda _: None))
+    handshake = Handshake(plane.store, plane.clock, lambda _: None)
+    sockets = TelemetrySockets(plane.store, handshake, UsageBook(plane.store, plane.clock))
     held = Held(plane)
     health = {"taskArn": arn, "containers": [{"containerName": "main", "healthStatus": "HEALTHY"}]}
     sockets.health(host, {"tasks": [health]})

@@ -11,6 +11,7 @@ from kit.clock import ManualClock
 from orchestrator.agents.conversation import Conversation
 from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.tcs import TelemetrySockets
+from orchestrator.agents.usage_book import UsageBook
 from tests.support.aws_requests import ROOT_KEY, signed
 from tests.support.tasks import SMALL, TasksPlane
 
@@ -45,7 +46,8 @@ def test_a_signature_for_another_place_opens_no_socket(plane: TasksPlane, servic
 
 
 def telemetry(plane: TasksPlane) -> TelemetrySockets:
-    return TelemetrySockets(plane.store, Handshake(plane.store, plane.clock, {}.get))
+    handshake = Handshake(plane.store, plane.clock, {}.get)
+    return TelemetrySockets(plane.store, handshake, UsageBook(plane.store, plane.clock))
 
 
 def health_of(arn: str, status: Any) -> dict[str, Any]:

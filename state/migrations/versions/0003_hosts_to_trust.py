@@ -85,6 +85,29 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_secrets_gone_at"), ["gone_at"], unique=False)
 
     op.create_table(
+        "usage_points",
+        sa.Column("subject", sa.String(length=600), nullable=False),
+        sa.Column("seconds", sa.Integer(), nullable=False),
+        sa.Column("at", state.base.Instant(), nullable=False),
+        sa.Column("minutes", sa.Integer(), nullable=False),
+        sa.Column("cpu", sa.Float(), nullable=False),
+        sa.Column("cpu_peak", sa.Float(), nullable=False),
+        sa.Column("cpu_reserved", sa.Float(), nullable=False),
+        sa.Column("memory", sa.Float(), nullable=False),
+        sa.Column("memory_peak", sa.Float(), nullable=False),
+        sa.Column("memory_reserved", sa.Float(), nullable=False),
+        sa.Column("rx", sa.BigInteger(), nullable=False),
+        sa.Column("tx", sa.BigInteger(), nullable=False),
+        sa.Column("read", sa.BigInteger(), nullable=False),
+        sa.Column("written", sa.BigInteger(), nullable=False),
+        sa.Column("tasks", sa.Integer(), nullable=False),
+        sa.Column("restarts", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "seconds", "at", name=op.f("pk_usage_points")),
+    )
+    with op.batch_alter_table("usage_points", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_usage_points_at"), ["at"], unique=False)
+
+    op.create_table(
         "join_tokens",
         sa.Column("key_id", sa.String(length=128), nullable=False),
         sa.Column("nonce", sa.String(length=64), nullable=True),
@@ -167,6 +190,10 @@ def downgrade() -> None:
     op.drop_table("secret_versions")
     op.drop_table("parameter_versions")
     op.drop_table("join_tokens")
+    with op.batch_alter_table("usage_points", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_usage_points_at"))
+
+    op.drop_table("usage_points")
     with op.batch_alter_table("secrets", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_secrets_gone_at"))
 

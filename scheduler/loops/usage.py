@@ -1,0 +1,28 @@
+"""The usage loop: rolls minutes of usage up into coarser points, and forgets what has had its time."""
+
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from state.loop import Loop
+from state.store import Session
+from state.usage import forget_usage, roll_up
+
+# What came late, from a process that was busy, is rolled up again.
+LOOKED_BACK = timedelta(minutes=10)
+
+
+class UsageLoop(Loop):
+    """Set-based, and the same when it is repeated."""
+
+    name: ClassVar[str] = "usage"
+    every = timedelta(minutes=1)
+
+    def observe(self, session: Session, now: datetime) -> datetime:
+        return now - LOOKED_BACK
+
+    def decide(self, seen: datetime, now: datetime) -> datetime:
+        return seen
+
+    def record(self, session: Session, outcome: datetime, now: datetime) -> None:
+        roll_up(session, since=outcome)
+        forget_usage(session, now=now)
