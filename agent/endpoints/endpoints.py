@@ -57,7 +57,7 @@ class Endpoints:
             aws=aws,
             clock=clock,
         )
-        self._server = Server(self._wiring.listener, routes.answer)
+        self._server = Server(self._wiring.listener, routes.answer, tick=self.reach.look_for_door)
 
     def recover(self) -> None:
         """After a restart: be reachable again for what runs."""

@@ -11,11 +11,12 @@ import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-NEW_LINK, DELETE_LINK, NEW_ADDRESS, NEW_ROUTE = 16, 17, 20, 24
+NEW_LINK, DELETE_LINK, SET_LINK, NEW_ADDRESS, NEW_ROUTE = 16, 17, 19, 20, 24
 REQUEST, ACKNOWLEDGE, REPLACE, CREATE, EXCLUSIVE = 0x1, 0x4, 0x100, 0x400, 0x200
 ERROR = 2
 # Attributes of links, of addresses and of routes.
-LINK_NAME, LINK_INFO, LINK_NAMESPACE = 3, 18, 28
+LINK_NAME, LINK_INFO, LINK_FAMILIES, LINK_NAMESPACE = 3, 18, 26, 28
+INET_CONF, CONF_FORWARDING = 1, 1
 INFO_KIND, INFO_DATA, VETH_PEER = 1, 2, 1
 ADDRESS_WHOLE, ADDRESS_LOCAL = 1, 2
 ROUTE_TO, ROUTE_OUT, ROUTE_VIA, ROUTE_FROM = 1, 4, 5, 7
@@ -45,6 +46,13 @@ def delete_link(name: str) -> None:
 
 def set_up(name: str) -> None:
     _ask(NEW_LINK, 0, _LINK.pack(0, 0, _index(name), UP, UP))
+
+
+def forbid_forwarding(name: str) -> None:
+    """Let nothing that comes in by the interface go on to another."""
+    setting = _attribute(INET_CONF, _attribute(CONF_FORWARDING, struct.pack("=I", 0)))
+    body = _LINK.pack(0, 0, _index(name), 0, 0)
+    _ask(SET_LINK, 0, body + _attribute(LINK_FAMILIES, _attribute(socket.AF_INET, setting)))
 
 
 def add_address(name: str, address: str) -> None:

@@ -20,6 +20,7 @@ from agent.tasks.spec import ContainerSpec, TaskSpec
 from kit.clock import Clock
 
 DOOR_RETRY = timedelta(seconds=30)
+DOOR_TRIES, DOOR_PAUSE = 10, timedelta(milliseconds=100)
 URL = f"http://{ADDRESS}"
 
 log = facts(__name__)
@@ -90,11 +91,19 @@ class Reach:
 
     def recover(self) -> None:
         """After a restart: lay the cables of what runs anew."""
-        self._open_door()
+        for _ in range(DOOR_TRIES):
+            # An agent that has just ended holds it for a moment longer.
+            if not self._wants_door or self._wiring.open_door():
+                break
+            self._clock.wait(threading.Event(), DOOR_PAUSE)
         for task in self._tasks():
             for container in task.containers.values():
                 if container.phase is Phase.RUNNING and container.runtime_id:
                     self.started(task.spec, container.spec, container.runtime_id)
+
+    def look_for_door(self) -> None:
+        """Take the door if it has become free."""
+        self._open_door()
 
     def _reaches(self, task: TaskSpec) -> bool:
         if task.network_mode == "awsvpc":

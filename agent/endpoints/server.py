@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.log import facts
 
@@ -26,6 +26,7 @@ MOST_CONNECTIONS = 512
 # The door's connections all come from one address; a task's own cable has one of its own.
 MOST_OF_ONE = 128
 SLOW_THREADS = 4
+TICK = timedelta(seconds=30)
 REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -42,6 +43,8 @@ REASONS = {
     503: "Service Unavailable",
     504: "Gateway Timeout",
 }
+
+T = TypeVar("T")
 
 log = facts(__name__)
 
@@ -78,12 +81,19 @@ class _Refused(Exception):
 class Server:
     """Serves one listening socket in a thread of its own until stopped."""
 
-    def __init__(self, listener: socket.socket, answer: Callable[[Request], Answering]) -> None:
+    def __init__(
+        self, listener: socket.socket, answer: Callable[[Request], Answering], tick: Callable[[], None] = lambda: None
+    ) -> None:
+        """``tick`` is called every TICK, and may take its time."""
         self._listener = listener
         self._answer = answer
+        self._tick = tick
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
         self._stopped = threading.Event()
         self._sources: Counter[str] = Counter()
+        # Connections that wait for a request, the longest first.
+        self._idle: dict[asyncio.StreamWriter, str] = {}
         self._pool = ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="endpoints")
 
     def run(self) -> None:
@@ -92,31 +102,32 @@ class Server:
 
     def stop(self) -> None:
         self._stopped.set()
-        loop = self._loop
-        if loop is not None:
+        if self._loop is not None:
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(lambda: None)
+                self._loop.call_soon_threadsafe(self._ended.set)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener.setblocking(False)
-        ended = asyncio.Event()
-        waiter = threading.Thread(target=self._tell_end, args=(ended,), name="endpoints-end", daemon=True)
-        waiter.start()
         server = await asyncio.start_server(self._connected, sock=self._listener, limit=LARGEST_HEAD)
-        async with server:
-            await ended.wait()
+        try:
+            while not (self._stopped.is_set() or self._ended.is_set()):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), TICK.total_seconds())
+                    break
+                await self._apart(self._tick)
+        finally:
+            # Not waited for: whoever is connected may stay so, and is cut off with the loop's end.
+            server.close()
 
-    def _tell_end(self, ended: asyncio.Event) -> None:
-        self._stopped.wait()
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(ended.set)
+    async def _apart(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         source = str((writer.get_extra_info("peername") or ("",))[0])
-        if self._sources.total() >= MOST_CONNECTIONS or self._sources[source] >= MOST_OF_ONE:
+        full = self._sources.total() >= MOST_CONNECTIONS
+        if (full or self._sources[source] >= MOST_OF_ONE) and not self._make_room(None if full else source):
             writer.close()
             return
         self._sources[source] += 1
@@ -128,13 +139,24 @@ class Server:
         except Exception:
             log.surprise("endpoint request failed")
         finally:
+            self._idle.pop(writer, None)
             self._sources[source] -= 1
             if not self._sources[source]:
                 del self._sources[source]
             writer.close()
 
+    def _make_room(self, source: str | None) -> bool:
+        """Cut off who has waited longest without asking, of one source or of all; False when everybody is served."""
+        idle = next((one for one, its in self._idle.items() if source in (None, its)), None)
+        if idle is None:
+            return False
+        del self._idle[idle]
+        idle.transport.abort()
+        return True
+
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str) -> bool:
         """One request and its answer; whether there may be another."""
+        self._idle[writer] = source
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 request, keep = await _read(reader, source)
@@ -142,6 +164,8 @@ class Server:
             writer.write(_rendered(Answer(refused.status, REASONS[refused.status]), keep=False))
             await _drained(writer)
             return False
+        finally:
+            self._idle.pop(writer, None)
         answer = await self._answered(request)
         writer.write(_rendered(answer, keep=keep))
         await _drained(writer)
@@ -152,7 +176,7 @@ class Server:
             answering = self._answer(request)
             if isinstance(answering, Answer):
                 return answering
-            return await asyncio.get_running_loop().run_in_executor(self._pool, answering)
+            return await self._apart(answering)
         except Exception:
             log.surprise("endpoint request failed", path=request.path.rsplit("/", 1)[-1])
             return Answer(500, "the agent could not answer")

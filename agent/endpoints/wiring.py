@@ -158,6 +158,8 @@ def _listen() -> socket.socket:
 
 def _lay_cable(name: str, other: str, namespace: int) -> None:
     netlink.add_veth(name, other, namespace)
+    # The agent is no way from one task to another, or to the host.
+    netlink.forbid_forwarding(name)
 
 
 def _finish_door() -> None:

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,6 +95,14 @@ def test_containers_of_one_namespace_reach_it_though_one_listens_on_port_80_itse
         probe = run(network_mode=f"container:{pause.id}")
         assert heard(probe, GET.format("127.0.0.1")) == "hello from berth"
         assert heard(probe) == heard(web) == "agent"
+
+
+def test_an_agent_is_no_way_from_one_task_to_another(run: Callable[..., Any]) -> None:
+    container = run(network_mode="none")
+    with answering("here") as agent:
+        attach(agent.wiring, container)
+        place = Path("/proc/sys/net/ipv4/conf/task2/forwarding")
+        assert inside(agent.wiring._namespace, place.read_text) == "0\n"
 
 
 def test_two_agents_of_a_machine_keep_to_their_own_tasks(run: Callable[..., Any]) -> None:

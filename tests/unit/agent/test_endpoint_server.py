@@ -16,7 +16,7 @@ class Served:
 
     def __init__(self) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.let = threading.Event()
+        self.let, self.asked = threading.Event(), threading.Event()
         self.server = Server(self.listener, self.answer)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
@@ -29,6 +29,7 @@ class Served:
             return told
 
         def slowly() -> Answer:
+            self.asked.set()
             assert self.let.wait(20)
             return told
 
@@ -118,13 +119,30 @@ def test_a_slow_answer_holds_up_no_other(served: Served) -> None:
         assert read(slow)[0] == 200
 
 
-def test_one_source_can_hold_only_so_many_connections(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_too_many_connections_the_one_that_has_waited_longest_goes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MOST_OF_ONE", 2)
+
+    def ask(connection: socket.socket) -> int:
+        connection.sendall(b"GET /a HTTP/1.1\r\n\r\n")
+        return read(connection)[0]
+
     with served.connect() as first, served.connect() as second:
-        for connection in (first, second):
-            connection.sendall(b"GET /a HTTP/1.1\r\n\r\n")
-            assert read(connection)[0] == 200
+        assert (ask(first), ask(second)) == (200, 200)
         with served.connect() as third:
-            third.sendall(b"GET /a HTTP/1.1\r\n\r\n")
+            assert (ask(third), ask(second)) == (200, 200)
             with pytest.raises((AssertionError, ConnectionError)):
-                read(third)
+                ask(first)
+
+
+def test_while_all_are_served_another_is_turned_away(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_OF_ONE", 1)
+    with served.connect() as busy:
+        busy.sendall(b"GET /slow HTTP/1.1\r\n\r\n")
+        assert served.asked.wait(20)
+        with served.connect() as other, pytest.raises((AssertionError, ConnectionError)):
+            other.sendall(b"GET /a HTTP/1.1\r\n\r\n")
+            read(other)
+        served.let.set()
+        assert read(busy)[0] == 200
