@@ -90,7 +90,7 @@ class Actions:
         runtime_id, grace = container.runtime_id, self._grace(container)
         if not runtime_id:
             return lambda: self._stop_unseen(container_name(task.spec, container.name), grace)
-        return lambda: self._stop(runtime_id, grace)
+        return lambda: never_run(self._stop(runtime_id, grace))
 
     def examine(self, task: Task, container: Container) -> Callable[[], Any]:
         """Answers the container's state, None when it is gone, or Later."""
@@ -159,13 +159,7 @@ class Actions:
     def _stop_unseen(self, name: str, grace: timedelta) -> Any:
         """Stop a container of which nobody knows whether it was made, or ever ran."""
         outcome = self._stop(name, grace)
-        match outcome:
-            case None:
-                return NotLaunched(reason="")
-            case ContainerState(status=Status.CREATED):
-                return NotLaunched(reason="", runtime_id=outcome.id)
-            case _:
-                return outcome
+        return NotLaunched(reason="") if outcome is None else never_run(outcome)
 
     def _kill(self, runtime_id: str) -> Any:
         try:
@@ -207,6 +201,13 @@ class Actions:
             log.warning("task not removed", task=spec.arn, because=str(error))
             return Later(because=str(error))
         return None
+
+
+def never_run(outcome: Any) -> Any:
+    """The outcome of a stop: a container that exists and never ran is over all the same."""
+    if isinstance(outcome, ContainerState) and outcome.status is Status.CREATED:
+        return NotLaunched(reason="", runtime_id=outcome.id)
+    return outcome
 
 
 def _cannot_start(error: RuntimeTrouble, runtime_id: str) -> NotLaunched:

@@ -7,6 +7,7 @@ import pytest
 
 from agent.identity import DataLock
 from agent.images import PullBehavior
+from agent.runtime import Temporary
 from agent.tasks import messages as m
 from agent.tasks.files import TaskFiles
 from agent.tasks.model import Phase, task_of
@@ -164,3 +165,16 @@ def test_what_an_agent_remembers_is_its_owners_alone_under_any_umask(tmp_path: P
         os.umask(before)
 
     assert modes | {path.stat().st_mode & 0o077 for path in data.rglob("*")} == {0}
+
+
+def test_a_container_made_and_never_started_ends_with_its_task(host: MemoryHost) -> None:
+    """The agent was killed between the two, and the task is stopped before the container is started."""
+    host.assign("t1", container("web", "server"))
+    host.runtime.fail_next("start", Temporary("away"))
+    host.settle()
+    host.crash()
+    host.boot()
+    host.stop("t1", container("web", "server"))
+    assert host.status("t1") is Phase.STOPPED
+    assert host.seen("t1", "web").exit_code is None
+    assert host.running() == []
