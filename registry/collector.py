@@ -26,8 +26,8 @@ Bytes without a row are what a crash left between keeping and recording. They ar
 fails on the key where a push records it, and so decides between the two as above.
 
 A collector that is killed leaves condemned rows, without links and so invisible, and the next one carries on with
-them. It must not come too early: a deletion that the first one still begins would meet bytes that a push has kept since.
-So a collector is on a roll (``registry.roll``) while it works; once its lock is free it begins nothing more, and
+them. It must not come too early: a deletion that the first one still begins would meet bytes kept by a push since. So a
+collector is on a roll (``registry.roll``) while it works; once its lock is free it begins nothing more, and
 ``SETTLES`` after it condemned something nothing is on its way. Where nothing tells a dead collector from a slow one,
 such as another machine's, others wait until far beyond the time in which it begins deletions (``BEGINS``); its storage
 must not take longer than the difference for one.

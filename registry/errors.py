@@ -181,6 +181,13 @@ class Unsupported(RegistryError):
     code, status = "UNSUPPORTED", 405
 
 
+class PartOfList(RegistryError):
+    """the manifest is part of a manifest list that is here; delete the list first"""
+
+    # Of what the specification foresees for a deletion, that it is refused is the nearest.
+    code, status = "UNSUPPORTED", 405
+
+
 class NoSuchPage(RegistryError):
     """there is nothing at this path"""
 

@@ -13,6 +13,7 @@ from registry.errors import (
     ManifestBlobUnknown,
     ManifestUnknown,
     NameUnknown,
+    PartOfList,
     TagImmutable,
     TagInvalid,
 )
@@ -30,6 +31,7 @@ from state.images import (
     get_tag,
     give_tag,
     known_images,
+    lists_that_need,
     move_tag,
     tagged_digest,
     tags_of,
@@ -140,6 +142,16 @@ def remove_image(session: Session, repository: str, digest: str, *, now: datetim
         delete_image(session, repository, gone)
     # What the session remembers of the rows the database took along is no longer true.
     session.expire_all()
+
+
+def check_unlisted(session: Session, repository: str, digest: str) -> None:
+    """Raise PartOfList where a manifest list of the repository needs the image."""
+    lists = lists_that_need(session, repository, digest)
+    if lists and get_image(session, repository, digest) is not None:
+        raise PartOfList(
+            f"manifest '{digest}' is part of a manifest list; delete that first: {', '.join(lists[:10])}",
+            detail={"digest": digest, "lists": list(lists[:10])},
+        )
 
 
 def list_beside(session: Session, repository: str, digest: str) -> list[str]:

@@ -12,6 +12,7 @@ from registry.http.cached import find_manifest
 from registry.http.frame import Ask, is_sent_on
 from registry.images import (
     Push,
+    check_unlisted,
     find_repository,
     missing_parts,
     put_image,
@@ -84,7 +85,7 @@ async def put_manifest(ask: Ask) -> Response:
 
 
 async def delete_manifest(ask: Ask) -> Response:
-    """By tag take the tag away; by digest the manifest with every tag on it."""
+    """By tag take the tag away; by digest the manifest with every tag on it, unless a list needs it."""
     name, reference, now = ask.name, ask.part("reference"), ask.room.clock.now()
 
     def remove(session: Session) -> None:
@@ -92,7 +93,10 @@ async def delete_manifest(ask: Ask) -> Response:
         lock_repository(session, name)
         find_repository(session, name, ask.room.settings.account)
         if ":" in reference:
-            remove_image(session, name, check_digest(reference), now=now)
+            digest = check_digest(reference)
+            if not ask.room.settings.registry_sparse:
+                check_unlisted(session, name, digest)
+            remove_image(session, name, digest, now=now)
         else:
             remove_tag(session, name, reference, now=now)
 

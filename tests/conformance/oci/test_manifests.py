@@ -196,6 +196,20 @@ def test_deleting_by_digest_takes_every_tag_on_it(oci: RegistryClient) -> None:
     assert oci.call("GET", "web/tags/list").json()["tags"] == ["stays"]
 
 
+def test_a_part_of_a_list_goes_after_its_list_alone(oci: RegistryClient) -> None:
+    part = oci.push_image("web", "part")
+    entries = [{"mediaType": OCI_MANIFEST, "digest": part, "size": 1}]
+    held = oci.push_manifest("web", {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
+    answer = oci.call("DELETE", f"web/manifests/{part}")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (405, "UNSUPPORTED")
+    assert answer.json()["errors"][0]["detail"] == {"digest": part, "lists": [held]}
+    assert oci.call("GET", "web/manifests/part").status_code == 200
+    assert oci.call("DELETE", "web/manifests/part").status_code == 202
+    for digest in (held, part):
+        assert oci.call("DELETE", f"web/manifests/{digest}").status_code == 202
+        assert oci.call("HEAD", f"web/manifests/{digest}").status_code == 404
+
+
 @pytest.mark.parametrize("name", ["WEB", "web//x", "-web", "web/", "a" * 256])
 def test_a_name_that_is_none_is_refused(oci: RegistryClient, name: str) -> None:
     answer = oci.call("GET", f"{name}/manifests/v1")

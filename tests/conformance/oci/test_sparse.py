@@ -74,3 +74,12 @@ def test_what_was_missing_may_come_later(sparse: RegistryClient) -> None:
 def test_a_manifest_that_is_none_stays_refused(sparse: RegistryClient) -> None:
     answer = put(sparse, "no", {"mediaType": OCI_MANIFEST, "schemaVersion": 2, "config": {}, "layers": []})
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "MANIFEST_INVALID")
+
+
+def test_where_it_is_set_a_part_is_deleted_and_its_list_stays(sparse: RegistryClient) -> None:
+    part = sparse.push_image("web")
+    entries = [{"mediaType": OCI_MANIFEST, "digest": part, "size": 1}]
+    held = sparse.push_manifest("web", {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
+    assert sparse.call("DELETE", f"web/manifests/{part}").status_code == 202
+    assert sparse.call("DELETE", f"web/manifests/{part}").status_code == 404
+    assert sparse.call("GET", f"web/manifests/{held}").status_code == 200
