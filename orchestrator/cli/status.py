@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kit.settings import Settings
 from orchestrator.cli.asking import (
     GIB,
     SHORT,
@@ -24,7 +26,7 @@ from orchestrator.cli.asking import (
     sizes_of,
     word,
 )
-from orchestrator.cli.output import CommandFailed, add_data
+from orchestrator.cli.output import CommandFailed, add_command, settings_of
 
 WAITING_JOBS = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 MOST_ROWS = 40
@@ -35,14 +37,14 @@ NOT_LOOKED_AT = "the scheduler has not come to it yet"
 
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser(
+    add_command(
+        commands,
         "status",
+        run,
         help="show hosts, services, tasks and jobs, and why something waits",
         description="Show every cluster's hosts, services and tasks, and the jobs that have not ended, with the reason "
         "why something waits. Exit code 1 when no Berth is up.",
     )
-    add_data(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,7 +59,31 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(table)
     except (ClientError, BotoCoreError) as error:
         raise CommandFailed(f"Berth on {card['endpoint']} does not answer as it should: {error}") from error
+    damaged = count_damaged(settings_of(arguments))
+    if damaged:
+        console.print(
+            f"[red]Registry: {damaged} damaged blob{'s' if damaged > 1 else ''}.[/] Which images they hurt says "
+            f"'berth registry scrub --found --data {card['data']}'; push those again to heal them.",
+            soft_wrap=True,
+        )
     return 0
+
+
+def count_damaged(settings: Settings) -> int:
+    """How many of the registry's blobs are known to be damaged: asked of the store, since no client can ask for it."""
+    from state.scrubs import count_faults
+    from state.store import Store, StoreUnavailable
+
+    # Where another store was set when Berth was started there may be none here; none is to be made.
+    if settings.store.startswith("sqlite:///") and not Path(settings.store.removeprefix("sqlite:///")).exists():
+        return 0
+    store = Store(settings.store)
+    try:
+        return store.read(count_faults)
+    except StoreUnavailable as error:
+        raise CommandFailed(f"the store cannot be asked for damaged blobs: {error}") from error
+    finally:
+        store.close()
 
 
 def tables_of(ecs: Any, batch: Any) -> Iterator[Table]:

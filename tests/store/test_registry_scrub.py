@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from kit.settings import Settings
+from orchestrator.cli.status import count_damaged
 from registry.loops.scrub import ScrubLoop
 from registry.scrub import scrub
 from registry.storage.filesystem import FilesystemStorage
 from registry.storage.memory import MemoryStorage
 from state.loop import Leases
-from state.scrubs import count_faults, get_scrub_place, list_hurt
+from state.scrubs import count_faults, get_scrub_place, list_hurt, note_faults
 from tests.support.registry import sha256
 from tests.support.registry_world import World
 
@@ -116,3 +117,13 @@ def test_a_rate_of_nothing_reads_nothing(world: World) -> None:
     world.push(b"layer", tags=("1",))
     assert make_loop(world, 0).step() is None
     assert world.store.read(get_scrub_place) is None
+
+
+def test_the_status_knows_of_damaged_blobs(world: World, tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, store_url=world.store.url.render_as_string(hide_password=False))
+    assert count_damaged(settings) == 0
+    kept = world.push_blob(b"layer")
+    world.store.transact(lambda session: note_faults(session, {kept: "missing"}, now=world.clock.now()))
+    assert count_damaged(settings) == 1
+    assert count_damaged(Settings(data=tmp_path / "elsewhere")) == 0
+    assert not (tmp_path / "elsewhere").exists()
