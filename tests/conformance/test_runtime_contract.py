@@ -347,6 +347,22 @@ def test_a_container_on_the_bridge_has_an_address_while_it_runs(rig: Rig) -> Non
     assert not rig.runtime.inspect(container).address
 
 
+def test_details_and_statistics_are_told_of_what_runs(rig: Rig) -> None:
+    container = rig.started("sleeper", "sleep", NetworkMode="bridge")
+    details = rig.runtime.details(container)
+    assert details.image_id and details.created_at is not None
+    assert details.addresses == {"bridge": rig.runtime.inspect(container).address}
+    assert (details.pid > 0) == rig.runtime.info().local
+    sample = rig.runtime.statistics(container)
+    assert sample["read"] and sample["cpu_stats"]["cpu_usage"]["total_usage"] >= 0
+    assert sample["memory_stats"] and {"rx_bytes", "tx_bytes"} <= sample["networks"]["eth0"].keys()
+    rig.runtime.stop(container, GRACE)
+    assert rig.runtime.details(container).pid == 0
+    for ask in (rig.runtime.details, rig.runtime.statistics):
+        with pytest.raises(NotFound):
+            ask(rig.name("nobody"))
+
+
 def test_an_imported_image_runs(rig: Rig) -> None:
     image = f"berth-test/pause:{rig.run}"
     architecture = rig.runtime.info().architecture
