@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from kit.settings import BadSetting
-from orchestrator.cli import agent, consolidate, down, env, exec, explain, processes, registry, role, status, up
+from orchestrator.cli import agent, consolidate, down, env, exec, explain, processes, registry, role, status, top, up
 from orchestrator.cli.output import CommandFailed
 
 ABOUT = """\
@@ -16,6 +16,7 @@ First steps:
   eval "$(berth env)"          point aws, boto3 and docker at it
   aws ecs list-clusters        … and use it as you would use AWS
   berth status                 see hosts, services, tasks and why something waits
+  berth top                    see what they use
   berth explain NAME           … of one of them: what is short, and what to do
   berth exec TASK              a shell in one of its containers
   berth consolidate            say which hosts could be emptied, and how
@@ -28,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="berth", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (up, down, status, explain, consolidate, env, exec, agent, role, processes, registry):
+    for module in (up, down, status, top, explain, consolidate, env, exec, agent, role, processes, registry):
         module.add_parser(commands)
     return parser
 
