@@ -5,12 +5,17 @@ So no thread that goes on living is ever left in a namespace that is not its own
 
 import ctypes
 import os
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 NEW_NETWORK = 0x40000000
+# What engines put into their containers.
+CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
+# Where these are, an engine runs beside this process: it is in the engine's own namespace, container or not.
+ENGINE_BRIDGES = ("docker", "br-", "podman")
 T = TypeVar("T")
 
 
@@ -49,13 +54,16 @@ def open_namespace(pid: int, runtime_id: str) -> int:
 
 
 def open_host_namespace() -> int:
-    """The machine's own network namespace: this thread's, unless in a container that sees the machine's processes."""
-    try:
-        in_container = not Path("/proc/1/root").samefile("/")
-    except OSError:
-        # A container that sees the machine's processes is given the right to look at them, too.
-        in_container = False
-    return os.open("/proc/1/ns/net" if in_container else "/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    """The engine's own network namespace: this thread's, or in a container the one of the machine's first process.
+
+    Raises OSError, also in a container that does not see the machine's processes.
+    """
+    in_container = any(Path(mark).exists() for mark in CONTAINER_MARKS)
+    if not in_container or any(name.startswith(ENGINE_BRIDGES) for _, name in socket.if_nameindex()):
+        return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    if Path("/proc/1/root").samefile("/"):
+        raise ProcessLookupError("the agent runs in a container and does not see the machine's processes")
+    return os.open("/proc/1/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _apart(work: Callable[[], T]) -> T:

@@ -41,20 +41,21 @@ class Wiring:
         self._numbers: dict[str, int] = {}
         self._laid: set[str] = set()
         self.has_door = False
+        self._trouble = ""
         try:
             self._namespace = make_namespace()
             self.listener = inside(self._namespace, _listen)
         except OSError as error:
             raise NoWiring(
                 f"no network namespace can be made ({error.strerror or error}): run the agent as root"
-                " with the capabilities SYS_ADMIN, NET_ADMIN and SYS_PTRACE"
+                " with the capabilities SYS_ADMIN, NET_ADMIN, NET_BIND_SERVICE and SYS_PTRACE"
             ) from error
 
-    def open_door(self) -> bool:
+    def open_door(self, find_host: Callable[[], int] = open_host_namespace) -> bool:
         """Be reachable from the host, unless another agent of it is; say whether this one is."""
         if not self.has_door:
             try:
-                host = open_host_namespace()
+                host = find_host()
                 try:
                     self._lay_door(host)
                 finally:
@@ -62,8 +63,10 @@ class Wiring:
                 self.has_door = True
                 log.info("endpoints reachable from the host", address=ADDRESS)
             except OSError as error:
-                if error.errno != errno.EEXIST:
-                    log.warning("endpoints not reachable from the host", because=str(error))
+                # Said once, though it is tried again and again.
+                if error.errno != errno.EEXIST and str(error) != self._trouble:
+                    self._trouble = str(error)
+                    log.warning("endpoints not reachable from the host", because=self._trouble)
         return self.has_door
 
     def attach(self, pid: int, runtime_id: str, name: str) -> None:

@@ -1,0 +1,47 @@
+"""Tags for metadata: a host's agent may ask for those of what runs on its host, and of nothing else."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from botocore.exceptions import ClientError
+
+from kit.aws.sigv4 import Caller, Key
+from orchestrator.agents.joining import make_host_key
+from orchestrator.agents.presence import Presence
+from orchestrator.identity import find_key
+from tests.support.loopback import KEY
+from tests.support.tasks import TasksPlane
+
+SIZES = [{"name": name, "type": "INTEGER", "integerValue": 1024} for name in ("CPU", "MEMORY")]
+ATTRIBUTES = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}]
+
+
+@pytest.fixture
+def plane(store_url: str) -> Iterator[TasksPlane]:
+    plane = TasksPlane(store_url)
+    keys = find_key(plane.store, plane.secrets, plane.clock, fresh=timedelta(0))
+    plane.gateway._find_key = lambda name: KEY if name == KEY.access_key_id else keys(name)
+    yield plane
+    plane.close()
+
+
+def test_an_agent_reads_the_tags_of_its_own_tasks(plane: TasksPlane) -> None:
+    key_id, secret = plane.store.transact(
+        lambda session: make_host_key(session, plane.secrets, account=plane.settings.account, now=plane.clock.now())
+    )
+    key = Key(access_key_id=key_id, secret=secret, caller=Caller(access_key_id=key_id, principal_arn="", account=""))
+    agent = plane.client("ecs", key)
+    host = agent.register_container_instance(totalResources=SIZES, attributes=ATTRIBUTES)["containerInstance"]
+    Presence(plane.store, plane.clock).arrived(host["containerInstanceArn"].rsplit("/", 1)[-1], "connection")
+    plane.register()
+    tags = [{"key": "team", "value": "blue"}]
+    mine = plane.run(tags=tags)["taskArn"]
+    assert agent.list_tags_for_resource(resourceArn=mine)["tags"] == tags
+
+    other = plane.add_host(memory=4096)
+    there = plane.ecs.start_task(taskDefinition="t", containerInstances=[other])["tasks"][0]["taskArn"]
+    cluster = plane.ecs.describe_clusters()["clusters"][0]["clusterArn"]
+    for arn in (there, other, cluster):
+        with pytest.raises(ClientError, match="AccessDeniedException"):
+            agent.list_tags_for_resource(resourceArn=arn)
