@@ -1,4 +1,7 @@
-"""Manifests read again and again, by tag and by digest, of one process; Berth's looks up SQL and token each time."""
+"""Manifests read again and again, by tag and by digest, of one process; Berth's looks up SQL and token each time.
+
+Each was read once before: Berth writes down an image's first pull in an hour.
+"""
 
 from collections.abc import Sequence
 
@@ -59,7 +62,8 @@ def run(sizes: Sizes) -> None:
 
 
 def fill(server: Server, pushed: Sequence[Image]) -> None:
-    """Push them."""
+    """Push them, and read each once."""
     with Connection(server.port, server.headers) as connection:
         for image in pushed:
             images.push_monolith(connection, image)
+            images.check_pull(connection, image)
