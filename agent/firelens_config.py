@@ -54,7 +54,8 @@ def render_config(config: RouterConfig) -> str:
 
 def _check(kind: RouterType, output: Output) -> None:
     name = OUTPUT_NAME[kind]
-    if not output.options.get(name):
+    # Without any options of an output, it is for the router's own file to say where the log goes.
+    if not output.options.get(name) and _own(kind, output):
         raise BadOptions(
             f"unable to apply log options of container {output.container} to firelens config: missing output key "
             f"{name} which is required for firelens configuration of type {kind}"
@@ -68,6 +69,11 @@ def _own(kind: RouterType, output: Output) -> dict[str, str]:
     """The options of the output's plugin."""
     others = (OUTPUT_NAME[kind], INCLUDE, EXCLUDE, *DRIVER_OPTIONS)
     return {name: value for name, value in output.options.items() if name not in others}
+
+
+def _told(config: RouterConfig) -> list[Output]:
+    """The containers' outputs that are told by options."""
+    return [output for output in config.outputs if output.options.get(OUTPUT_NAME[config.type])]
 
 
 def _fluentbit(config: RouterConfig) -> Iterator[str]:
@@ -97,7 +103,7 @@ def _fluentbit(config: RouterConfig) -> Iterator[str]:
         yield from (f"@INCLUDE {config.include}", "")
     if config.listen:
         yield from section("OUTPUT", ("Name", "null"), ("Match", "firelens-healthcheck"))
-    for output in config.outputs:
+    for output in _told(config):
         own = _own(config.type, output)
         yield from section("OUTPUT", ("Name", output.options["Name"]), ("Match", f"{output.tag}*"), *own.items())
 
@@ -117,7 +123,7 @@ def _fluentd(config: RouterConfig) -> Iterator[str]:
         yield from ("  </record>", "</filter>", "")
     if config.include:
         yield from (f"@include {config.include}", "")
-    for output in config.outputs:
+    for output in _told(config):
         yield from (f"<match {output.tag}**>", f"  @type {output.options['@type']}")
         yield from (f"  {name} {value}" for name, value in _own(config.type, output).items())
         yield from ("</match>", "")

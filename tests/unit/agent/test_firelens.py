@@ -122,7 +122,7 @@ def test_fluentds_configuration() -> None:
     assert render_config(config) == FLUENTD
 
 
-@pytest.mark.parametrize("options", [{}, {"Name": "x", "a b": "c"}, {"Name": "x\n[SERVICE]"}])
+@pytest.mark.parametrize("options", [{"region": "x"}, {"Name": "x", "a b": "c"}, {"Name": "x\n[SERVICE]"}])
 def test_options_that_make_no_output_are_refused(options: dict[str, str]) -> None:
     outputs = (Output(container="app", tag="app-firelens", options=options),)
     with pytest.raises(BadOptions, match="app"):
@@ -241,7 +241,7 @@ def test_what_an_agent_leaves_goes_with_the_rest(host: MemoryHost, calls: FakeCa
 
 
 def test_bad_options_end_the_task_and_say_why(host: MemoryHost, calls: FakeCalls) -> None:
-    log = {"LogConfig": {"Type": "awsfirelens", "Config": {}}}
+    log = {"LogConfig": {"Type": "awsfirelens", "Config": {"region": "us-east-1"}}}
     host.run("t1", container("app", "server", hostConfig=log), router())
     assert host.status("t1") is Phase.STOPPED
     assert "missing output key Name" in host.seen("t1", "router").reason
@@ -266,3 +266,14 @@ def test_bad_options_end_the_task_and_say_why(host: MemoryHost, calls: FakeCalls
 def test_routers_that_make_no_sense_are_refused(containers: list[dict[str, Any]], complaint: str) -> None:
     with pytest.raises(BadPayload, match=complaint):
         read_task(task("t1", *containers), seq=1, cluster=CLUSTER)
+
+
+@pytest.mark.parametrize("kind", list(RouterType))
+@pytest.mark.parametrize("options", [{}, {"log-driver-buffer-limit": "1024", "exclude-pattern": "debug"}])
+def test_without_options_of_an_output_it_is_for_the_routers_own_file_to_say(
+    kind: RouterType, options: dict[str, str]
+) -> None:
+    output = Output(container="app", tag="app-firelens", options=options)
+    text = render_config(RouterConfig(type=kind, include="/own.conf", outputs=(output,)))
+    assert "/own.conf" in text
+    assert "[OUTPUT]" not in text and "<match" not in text
