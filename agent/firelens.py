@@ -105,7 +105,7 @@ class Firelens:
     def _make_volume(self, task: TaskSpec) -> None:
         labels = {TASK_LABEL: task.arn, AGENT_LABEL: self._agent_id}
         try:
-            self._runtime.create_volume(volume_of(task), "local", {}, labels)
+            self._runtime.create_volume(volume_of(task), "local", _driver_options(task), labels)
         except (Refused, NotFound) as error:
             raise Unprepared(f"firelens volume: {error}") from error
 
@@ -128,6 +128,15 @@ class Firelens:
         except (Refused, NotFound):
             # It has ended already; then nothing listens at any address.
             return ""
+
+
+def _driver_options(task: TaskSpec) -> dict[str, str]:
+    """A plain volume is root's; a router that is somebody else gets one in memory where everyone may make a socket."""
+    router = router_of(task)
+    user = str(router.config.get("User") or "") if router else ""
+    if user.split(":")[0] in ("", "0", "root"):
+        return {}
+    return {"type": "tmpfs", "device": "tmpfs", "o": "mode=1777,size=1m"}
 
 
 def volume_of(task: TaskSpec) -> str:

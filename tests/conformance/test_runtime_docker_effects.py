@@ -202,9 +202,8 @@ def test_volumes_are_mounted_as_asked_for(bench: Bench, tmp_path: Path) -> None:
     assert "tmpfs" in mount
     assert "size=2048k" in mount
     bench.plane.wait_for(lambda: not bench.containers())
-    left = [volume.name for volume in bench.engine.client.volumes.list()]
-    assert shared in left
-    assert not [name for name in left if task_id in name]
+    bench.plane.wait_for(lambda: not [v for v in bench.engine.client.volumes.list() if task_id in v.name])
+    assert bench.engine.client.volumes.get(shared)
 
 
 def test_an_nfs_volume_is_given_to_the_local_driver(bench: Bench) -> None:

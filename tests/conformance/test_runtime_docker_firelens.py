@@ -52,12 +52,15 @@ def router(bench: Bench, **members: Any) -> dict[str, Any]:
     )
 
 
-def test_lines_reach_the_router_by_socket_and_port(bench: Bench) -> None:
+@pytest.mark.parametrize("user", ["", "65534:65534"])
+def test_lines_reach_the_router_by_socket_and_port(bench: Bench, user: str) -> None:
     log = {"LogConfig": {"Type": "awsfirelens", "Config": {"Name": "stdout"}}}
     script = "echo by the driver; echo by the program | nc $FLUENT_HOST $FLUENT_PORT; exec sleep 600"
     volumes = [{"name": name, "type": "host", "host": {"sourcePath": f"/{name}"}} for name in MACHINE]
     task_id, payload = bench.run(
-        bench.container("app", "sh", "-c", f"sleep 1; {script}", hostConfig=log), router(bench), volumes=volumes
+        bench.container("app", "sh", "-c", f"sleep 1; {script}", hostConfig=log),
+        router(bench, config={"User": user}),
+        volumes=volumes,
     )
     bench.plane.wait_for_report(task_id, "RUNNING")
 
@@ -70,5 +73,4 @@ def test_lines_reach_the_router_by_socket_and_port(bench: Bench) -> None:
     bench.plane.send_payload(stopped(payload), seq=3)
     bench.plane.wait_for_report(task_id, "STOPPED")
     bench.plane.wait_for(lambda: not bench.containers())
-    names = [volume.name for volume in bench.engine.client.volumes.list()]
-    assert not [name for name in names if task_id in name]
+    bench.plane.wait_for(lambda: not [v for v in bench.engine.client.volumes.list() if task_id in v.name])

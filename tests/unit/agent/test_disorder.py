@@ -111,6 +111,7 @@ class Disorder:
         except Temporary:
             # The engine is away: the agent waits for it before it takes over.
             self.host.runtime._away = False
+            self.host.runtime._faults.pop("list", None)
             self.host.boot()
         # The control plane tells again what was not acknowledged, and keys anew.
         for task_id in self.payloads:

@@ -74,6 +74,20 @@ def test_lines_that_belong_together_are_one_event(tmp_path: Path) -> None:
     assert len(talking.shipped()) == 3
 
 
+def test_an_event_that_was_not_whole_when_the_agent_was_killed_comes_whole(tmp_path: Path) -> None:
+    talking = Talking(tmp_path, TRACE[:4], multiline_pattern="^(INFO|ERROR)")
+    talking.shipper.follow(talking.task, talking.spec, talking.id)
+    reading = talking.shipper._followers[talking.id]
+    while len(reading.peek()) < 1 or not reading.due():
+        pass
+    talking.shipper.ship()
+    reading.close()
+    talking.boot()
+    talking.finish()
+    talking.shipper.ship()
+    assert talking.shipped() == ["INFO begin", "ERROR oh no\n  at line 1\n  at line 2"]
+
+
 def test_a_date_begins_an_event(tmp_path: Path) -> None:
     lines = ("[Mar 01, 2030 10:11:12] a", "b", "[Mar 02, 2030 10:11:12] c")
     talking = Talking(tmp_path, lines, datetime_format=r"\[%b %d, %Y %H:%M:%S\]")
