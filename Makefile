@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 SPREAD = -n $(WORKERS) --dist loadfile
 
-.PHONY: help setup demo test test-clients check style format bench bench-scale bench-registry docs stop clean
+.PHONY: help setup demo test test-clients check style format bench bench-scale bench-registry bench-agent docs stop clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -55,6 +55,10 @@ bench-scale: ## two million tasks on a simulated fleet, the engine, packing, del
 bench-registry: ## the registry beside Debian's docker-registry, and its limits: five minutes; BENCH_ARGS="zb storm"
 	@.ci/setup registry
 	@.venv/bin/python -m bench.registry $(BENCH_ARGS)
+
+bench-agent: ## the agent beside the bare SDK and Swarm, with 100 containers, and 5,000 agents at once: ten minutes; BENCH_ARGS="crowd"
+	@.ci/setup
+	@.ci/engine run .venv/bin/python -m bench.agent $(BENCH_ARGS)
 
 docs: ## write the generated pages again
 	@.ci/setup

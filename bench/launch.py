@@ -97,7 +97,7 @@ def swarm(client: docker.DockerClient, count: int) -> float:
         mode=docker.types.ServiceMode("replicated", replicas=count),
         labels={LABEL: "1"},
     )
-    containers = _swarm_containers(client, service, count)
+    containers = swarm_containers(client, service, count)
     took = last_start(client, containers) - began
     service.remove()
     remove(client, containers)
@@ -139,7 +139,7 @@ def _started_at(client: docker.DockerClient, container: str) -> float:
     return datetime.fromisoformat(f"{seconds}.{fraction[:6]:0<6}+00:00").timestamp()
 
 
-def _swarm_containers(client: docker.DockerClient, service: Any, count: int) -> list[str]:
+def swarm_containers(client: docker.DockerClient, service: Any, count: int) -> list[str]:
     while True:
         tasks = service.tasks(filters={"desired-state": "running"})
         running = [task for task in tasks if task["Status"]["State"] == "running"]

@@ -1,0 +1,183 @@
+"""A crowd: 5,000 simulated agents on real sockets to one control plane, which is then restarted under them.
+
+Each has the payload socket of a host that is registered, answers heartbeats as agents do, and dials again after a loss
+with an agent's own back-off. The driver is one process beside the control plane, on the same two cores.
+"""
+
+import asyncio
+import json
+import os
+import random
+import ssl
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import psutil
+from websockets.asyncio.client import connect as dial
+from websockets.exceptions import WebSocketException
+
+from bench.client import Client, connect
+from bench.stage import Stage
+from bench.table import print_table
+from kit.aws.sigv4 import sign
+from kit.clock import SystemClock
+from kit.limits import allow_open_files
+from kit.processes import find_processes
+
+AGENTS = 5_000
+LISTEN_S = 100
+# As the agent's own: 250 ms, doubled, to two minutes, with a fifth of jitter.
+FIRST_S, MOST_S, JITTER = 0.25, 120.0, 0.2
+LATE_S = 60.0
+OFFERS = [{"name": name, "type": "INTEGER", "integerValue": 1024} for name in ("CPU", "MEMORY")]
+
+
+@dataclass(slots=True)
+class Crowd:
+    """What the agents have seen. ``heard`` is when each heard something last; ``silences`` are the gaps."""
+
+    stage: Stage
+    hosts: list[str]
+    connected: set[int] = field(default_factory=set)
+    heard: dict[int, float] = field(default_factory=dict)
+    silences: list[float] = field(default_factory=list)
+    dials: int = 0
+    ending: bool = False
+
+
+def run(stage: Stage) -> None:
+    allow_open_files()
+    seed = random.randrange(2**32)
+    print(f"crowd: {AGENTS} simulated agents, seed {seed}", flush=True)
+    random.seed(seed)
+    ecs = connect(stage)
+    ecs.wait_for_host()
+    with ThreadPoolExecutor(8) as pool:
+        hosts = list(pool.map(lambda number: _register(ecs, number), range(AGENTS)))
+    print(f"crowd: {len(hosts)} hosts registered", flush=True)
+    asyncio.run(_live(Crowd(stage, hosts)))
+
+
+def _register(ecs: Client, number: int) -> str:
+    answer = ecs.call(
+        "RegisterContainerInstance", totalResources=OFFERS, attributes=[{"name": "bench.number", "value": str(number)}]
+    )
+    return str(answer["containerInstance"]["containerInstanceArn"])
+
+
+async def _live(crowd: Crowd) -> None:
+    agents = [asyncio.create_task(_agent(crowd, number)) for number in range(AGENTS)]
+    try:
+        first = await _until_all(crowd)
+        crowd.silences.clear()
+        plane = psutil.Process(_plane(crowd.stage))
+        before, began = _cpu(plane), time.monotonic()
+        await asyncio.sleep(LISTEN_S)
+        share = (_cpu(plane) - before) / (time.monotonic() - began) * 100
+        silences = sorted([*crowd.silences, *(time.monotonic() - at for at in crowd.heard.values())])
+        memory = plane.memory_info().rss
+        crowd.dials = 0
+        again = await _restart(crowd)
+        rows = [
+            ("connected, all at once", f"{first:.1f} s", ""),
+            ("longest silence", f"{silences[-1]:.1f} s", "≤ 60 s"),
+            ("late heartbeats (> 60 s)", str(sum(1 for gap in silences if gap > LATE_S)), "0"),
+            ("of one core, connected and idle", f"{share:.1f} %", ""),
+            ("control plane's memory", f"{memory / 2**20:.0f} MiB", ""),
+            ("after a restart, all connected again", f"{again:.1f} s", "≤ 60 s"),
+            ("dials it took", str(crowd.dials), ""),
+        ]
+        print_table(f"{AGENTS} agents on one control plane", ("", "measured", "aim"), rows)
+    finally:
+        crowd.ending = True
+        for agent in agents:
+            agent.cancel()
+        await asyncio.gather(*agents, return_exceptions=True)
+
+
+async def _until_all(crowd: Crowd) -> float:
+    began = shown = time.monotonic()
+    while len(crowd.connected) < AGENTS:
+        await asyncio.sleep(0.1)
+        if time.monotonic() - shown > 5:
+            shown = time.monotonic()
+            print(f"crowd: {len(crowd.connected)} connected, {crowd.dials} dials", flush=True)
+        if time.monotonic() - began > 600:
+            raise RuntimeError(f"only {len(crowd.connected)} of {AGENTS} agents are connected after ten minutes")
+    return time.monotonic() - began
+
+
+async def _restart(crowd: Crowd) -> float:
+    """Kill the control plane and start it on the same ports; answers the time from its answering to the last agent."""
+    plane = _plane(crowd.stage)
+    os.kill(plane, 9)
+    while psutil.pid_exists(plane) and psutil.Process(plane).status() != psutil.STATUS_ZOMBIE:
+        await asyncio.sleep(0.05)
+    card = json.loads((crowd.stage.data / "berth.json").read_text())
+    ports = ["--port", card["endpoint"].rpartition(":")[2], "--registry-port", card["registry"].rpartition(":")[2]]
+    command = [sys.executable, "-m", "orchestrator", "up", "--detach", *ports, "--data", str(crowd.stage.data)]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    return await _until_all(crowd)
+
+
+def _plane(stage: Stage) -> int:
+    return find_processes(["--serve-data", str(stage.data)])[0]
+
+
+async def _agent(crowd: Crowd, number: int) -> None:
+    failures = 0
+    while not crowd.ending:
+        try:
+            await _converse(crowd, number)
+            failures = 0
+        except (WebSocketException, OSError, TimeoutError, ssl.SSLError):
+            failures = 1 if number in crowd.connected else failures + 1
+        crowd.connected.discard(number)
+        crowd.heard.pop(number, None)
+        pause = min(FIRST_S * 2 ** (failures - 1), MOST_S) if failures else 0
+        await asyncio.sleep(pause * (1 + JITTER * random.random()))
+
+
+async def _converse(crowd: Crowd, number: int) -> None:
+    crowd.dials += 1
+    query = urlencode({"containerInstanceArn": crowd.hosts[number], "seqNum": "1", "protocolVersion": "2"})
+    url = f"{crowd.stage.endpoint}/acs/ws?{query}"
+    headers = sign(
+        method="GET",
+        url=url,
+        headers={},
+        body=b"",
+        access_key=crowd.stage.access_key,
+        secret_key=crowd.stage.secret_key,
+        service="ecs",
+        region="us-east-1",
+        at=SystemClock().now(),
+    )
+    async with dial(
+        url.replace("http", "ws", 1),
+        additional_headers=headers,
+        compression=None,
+        ping_interval=None,
+        proxy=None,
+        open_timeout=15,
+        close_timeout=1,
+    ) as socket:
+        async for text in socket:
+            now = time.monotonic()
+            if number in crowd.heard:
+                crowd.silences.append(now - crowd.heard[number])
+            crowd.heard[number] = now
+            crowd.connected.add(number)
+            frame = json.loads(text)
+            if frame["type"] == "HeartbeatMessage":
+                answer = {"messageId": frame["message"]["messageId"]}
+                await socket.send(json.dumps({"type": "HeartbeatAckRequest", "message": answer}))
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
