@@ -4,6 +4,9 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+# The session of a task's role is named after the task; others are bounded by whoever opened them.
+_OF_A_TASK = re.compile(r":assumed-role/([^/]+)/[0-9a-f]{32}$")
+
 
 def allows(actions: Sequence[str], wanted: str) -> bool:
     """Whether one of the globs ``actions`` (``ecr:Batch*``) covers ``wanted`` (``ecr:BatchGetImage``).
@@ -15,10 +18,8 @@ def allows(actions: Sequence[str], wanted: str) -> bool:
 
 def remedy(principal_arn: str, action: str) -> str:
     """What to do, in words to end a refusal with, where the one refused acts for a task's role; else nothing."""
-    kind, _, role = principal_arn.rsplit(":", 1)[-1].partition("/")
-    if kind != "assumed-role":
-        return ""
-    return f". What the role may do is said with: berth role put {role.rsplit('/', 1)[0]} --allow {action}"
+    found = _OF_A_TASK.search(principal_arn)
+    return f". What the role may do is said with: berth role put {found[1]} --allow {action}" if found else ""
 
 
 @lru_cache(maxsize=1024)

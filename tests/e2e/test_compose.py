@@ -67,6 +67,25 @@ def test_a_service_and_a_job_run_on_the_agents(site: Site) -> None:
     assert site.run_job() == "SUCCEEDED"
 
 
+@pytest.mark.parametrize("mode", ["bridge", "none"])
+def test_containers_reach_an_agent_that_is_a_container_itself(site: Site, mode: str) -> None:
+    ask = 'printf "GET ${ECS_CONTAINER_METADATA_URI_V4#http://169.254.170.2}/task HTTP/1.0\\r\\n\\r\\n"'
+    # In a namespace without any network the way there is made a moment after the start.
+    script = f"sleep 2; {ask} | nc -w 10 169.254.170.2 80 | grep -q TaskARN"
+    override = {"containerOverrides": [{"name": "main", "command": ["sh", "-c", script]}]}
+    [container] = site.ecs.describe_task_definition(taskDefinition="short")["taskDefinition"]["containerDefinitions"]
+    made = {name: container[name] for name in ("name", "image", "memory")}
+    site.ecs.register_task_definition(family=f"look-{mode}", networkMode=mode, containerDefinitions=[made])
+    answer = site.ecs.run_task(taskDefinition=f"look-{mode}", launchType="EC2", overrides=override)
+    [task] = answer["tasks"]
+
+    def ended() -> list[dict[str, Any]]:
+        [seen] = site.ecs.describe_tasks(tasks=[task["taskArn"]])["tasks"]
+        return seen["containers"] if seen["lastStatus"] == "STOPPED" else []
+
+    assert until("the task has looked", ended)[0].get("exitCode") == 0
+
+
 def test_a_layer_comes_over_either_replica_of_the_api(site: Site) -> None:
     ecr, layer = site.berth.client("ecr"), b"".join(b"%09d\n" % number for number in range(600_000))
     digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
