@@ -44,7 +44,7 @@ def _panel(name: str, unit: str, points: Sequence[Point], top: float, colour: st
     for share in (0, 0.5, 1):
         y = bottom - share * (bottom - top - 12)
         parts.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{share * most:.0f}</text>')
+        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{share * most:.3g}</text>')
     for line in _lines(points):
         path = " ".join(
             f"{left + (at.timestamp() - first) / length * (right - left):.1f},"

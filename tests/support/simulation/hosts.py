@@ -181,9 +181,9 @@ class NetworkAws(Aws):
         super().__init__(endpoint=ENDPOINT, region="us-east-1", keys=keys, clock=clock)
         self._send = exchange
 
-    def _exchange(self, payload: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    def _exchange(self, path: str, payload: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         return self._send(
-            HttpRequest(method="POST", path="/", headers={"host": "berth.test:7070", **headers}, body=payload)
+            HttpRequest(method="POST", path=path, headers={"host": "berth.test:7070", **headers}, body=payload)
         )
 
 
