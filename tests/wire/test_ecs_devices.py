@@ -102,7 +102,7 @@ def test_task_definitions_keep_their_devices_and_fit_no_fargate(plane: TasksPlan
     assert found["inferenceAccelerators"] == accelerators
     assert found["containerDefinitions"][0]["resourceRequirements"] == container["resourceRequirements"]
     assert found["compatibilities"] == ["EC2"]
-    assert "do not support resourceRequirements" in refusal(plane, needs(("GPU", "1")), **FARGATE)
+    assert "do not support GPU resource requirements" in refusal(plane, needs(("GPU", "1")), **FARGATE)
     assert "do not support inferenceAccelerators" in refusal(
         plane, needs(("InferenceAccelerator", "device_1")), inferenceAccelerators=accelerators, **FARGATE
     )

@@ -113,7 +113,7 @@ def test_fargate_offers_these_sizes(ecs: Any, cpu: str, memory: str) -> None:
         ({"networkMode": "bridge"}, "Fargate only supports network mode"),
         ({"cpu": ""}, "Fargate requires that 'cpu' be defined at the task level."),
         ({"memory": ""}, "Fargate requires that 'memory' be defined at the task level."),
-        ({"pidMode": "host"}, "do not support pidMode host"),
+        ({"pidMode": "host"}, "do not support pidMode 'host'"),
         ({"volumes": [{"name": "etc", "host": {"sourcePath": "/etc"}}]}, "do not support sourcePath"),
     ],
 )
@@ -124,14 +124,18 @@ def test_fargate_refuses(ecs: Any, members: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(
     ("container", "text"),
     [
-        ({"privileged": True}, "do not support privileged"),
+        ({"privileged": True}, "Fargate requires that the 'privileged' setting be 'false'."),
         ({"linuxParameters": {"devices": [{"hostPath": "/dev/fuse"}]}}, "do not support devices"),
-        ({"linuxParameters": {"capabilities": {"add": ["NET_ADMIN"]}}}, "other than SYS_PTRACE"),
+        ({"linuxParameters": {"capabilities": {"add": ["NET_ADMIN"]}}}, "NET_ADMIN is not allowed on Fargate."),
         ({"stopTimeout": 121}, "between 2 and 120 seconds"),
         ({"startTimeout": 1}, "between 2 and 120 seconds"),
         ({"linuxParameters": {"swappiness": 0}}, "do not support swappiness"),
-        ({"disableNetworking": True}, "disableNetworking"),
-        ({"logConfiguration": {"logDriver": "json-file"}}, "do not support log driver json-file"),
+        ({"disableNetworking": True}, "Disable Networking is not supported on container when networkMode=awsvpc."),
+        ({"dnsServers": ["10.0.0.2"]}, "DNS servers are not supported on container when networkMode=awsvpc."),
+        (
+            {"logConfiguration": {"logDriver": "json-file"}},
+            "json-file is not a valid log driver. Must be one of [awslogs, splunk, awsfirelens]",
+        ),
         ({"memory": 513}, "exceeds the task's memory"),
         (
             {
@@ -162,6 +166,11 @@ def test_fargate_refuses_containers(ecs: Any, container: dict[str, Any], text: s
         ({"cpu": -1}, "'cpu' must be between 0 and"),
         ({"essential": False}, "at least one essential container"),
         ({"mountPoints": [{"sourceVolume": "x", "containerPath": "/x"}]}, "Unknown volume 'x'."),
+        (
+            {"portMappings": [{"containerPort": 80, "name": "http"}, {"containerPort": 81, "name": "http"}]},
+            "The port mapping name 'http' is already used.",
+        ),
+        ({"healthCheck": {"command": ["CMD", "true"], "timeout": 61}}, "timeout must be between 2 and 60"),
         ({"portMappings": [{"containerPort": 65536}]}, "containerPort must be between 1 and 65535"),
         ({"portMappings": [{"hostPort": 80}]}, "containerPort must be between 1 and 65535"),
         ({"portMappings": [{"containerPort": 80}, {"containerPort": 80}]}, "is mapped twice"),
@@ -169,14 +178,20 @@ def test_fargate_refuses_containers(ecs: Any, container: dict[str, Any], text: s
             {"portMappings": [{"containerPort": 80, "hostPort": 8080}, {"containerPort": 81, "hostPort": 8080}]},
             "Host port 8080/tcp is used by more than one",
         ),
-        ({"dependsOn": [{"containerName": "db", "condition": "START"}]}, "depends on unknown container 'db'"),
+        (
+            {"dependsOn": [{"containerName": "db", "condition": "START"}]},
+            "Cannot depend on container 'db' because it does not exist.",
+        ),
         ({"dependsOn": [{"containerName": "web", "condition": "START"}]}, "in a circle"),
         ({"links": ["db"]}, "links to unknown container 'db'"),
-        ({"volumesFrom": [{"sourceContainer": "db"}]}, "volumes from unknown container 'db'"),
+        ({"volumesFrom": [{"sourceContainer": "db"}]}, "Unknown container: 'db'"),
         ({"healthCheck": {"command": ["curl"]}}, "must start with CMD or CMD-SHELL"),
         ({"healthCheck": {"command": ["CMD", "true"], "interval": 4}}, "interval must be between 5 and 300"),
         ({"healthCheck": {"command": ["CMD", "true"], "retries": 11}}, "retries must be between 1 and 10"),
-        ({"ulimits": [{"name": "nofile", "softLimit": 2, "hardLimit": 1}]}, "must not exceed its hard limit"),
+        (
+            {"ulimits": [{"name": "nofile", "softLimit": 2, "hardLimit": 1}]},
+            "Soft limit exceeds hard limit for ulimit nofile",
+        ),
         ({"stopTimeout": -1}, "stopTimeout must be between"),
         ({"workingDirectory": "app"}, "must be an absolute path"),
         ({"environment": [{"name": "A=B", "value": "c"}]}, "invalid environment variable name 'A=B'"),
@@ -227,7 +242,7 @@ def test_containers_may_lean_on_each_other_but_not_in_a_circle(ecs: Any) -> None
     assert "in a circle" in refusal(
         ecs, ready, web(name="db", volumesFrom=[{"sourceContainer": "web"}], healthCheck={"command": ["CMD", "true"]})
     )
-    assert "no health check" in refusal(ecs, ready, web(name="db"))
+    assert "must have health check configured" in refusal(ecs, ready, web(name="db"))
     done = web(dependsOn=[{"containerName": "db", "condition": "SUCCESS"}])
     assert "essential container" in refusal(ecs, done, db)
     assert "must be unique" in refusal(ecs, web(), web())

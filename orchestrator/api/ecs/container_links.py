@@ -29,16 +29,12 @@ def _depends_on(container: Mapping[str, Any], by_name: Mapping[str, Mapping[str,
     for dependency in container.get("dependsOn") or ():
         target, condition = dependency["containerName"], dependency["condition"]
         if target not in by_name:
-            raise ClientException(f"Container '{container['name']}' depends on unknown container '{target}'.")
+            raise ClientException(f"Cannot depend on container '{target}' because it does not exist.")
         if condition == "HEALTHY" and not by_name[target].get("healthCheck"):
-            raise ClientException(
-                f"Container '{container['name']}' depends on container '{target}' being HEALTHY, "
-                "but that container has no health check."
-            )
+            raise ClientException("A dependency container with HEALTHY condition must have health check configured.")
         if condition in ("COMPLETE", "SUCCESS") and by_name[target]["essential"]:
             raise ClientException(
-                f"Container '{container['name']}' depends on condition {condition} of container '{target}'; "
-                "this condition can't be set on an essential container."
+                "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container."
             )
         targets.append(target)
     return targets
@@ -63,7 +59,7 @@ def _volumes_from(container: Mapping[str, Any], by_name: Mapping[str, Any]) -> l
     for source in container["volumesFrom"]:
         target = source.get("sourceContainer")
         if target not in by_name:
-            raise ClientException(f"Container '{container['name']}' uses volumes from unknown container '{target}'.")
+            raise ClientException(f"Invalid 'volumesFrom' setting. Unknown container: '{target}'")
         targets.append(target)
     return targets
 

@@ -34,7 +34,6 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     }.items()
 }
 NEEDED = {"awslogs": ("awslogs-group", "awslogs-region"), "splunk": ("splunk-url", "splunk-token")}
-FLAGS = ("awslogs-create-group",)
 _SIZE = re.compile(r"[1-9]\d{0,9}(?:[kKmMgG][bB]?)?")
 ROUTER_OPTIONS = ("enable-ecs-log-metadata", "config-file-type", "config-file-value")
 
@@ -60,9 +59,10 @@ def check_logging(container: Mapping[str, Any]) -> None:
     if unknown:
         raise ClientException(f"Log driver {driver} disallows options: {', '.join(unknown)}")
     _buffer(name, options)
-    for option in FLAGS:
-        if options.get(option) not in (None, "true", "false"):
-            raise ClientException(f"Container '{name}': log option {option} must be true or false.")
+    if options.get("awslogs-create-group") not in (None, "true"):
+        raise ClientException(
+            f"Log driver {driver} option 'awslogs-create-group' should only be set to 'true', else omit option."
+        )
     if options.get("awslogs-datetime-format") and options.get("awslogs-multiline-pattern"):
         raise ClientException(
             f"Container '{name}': log options awslogs-datetime-format and awslogs-multiline-pattern exclude each other."
@@ -77,8 +77,8 @@ def check_routers(containers: Sequence[Mapping[str, Any]], *, role: bool, settin
         raise ClientException("Only one container of a task definition can have a firelensConfiguration.")
     if logging and not routers:
         raise ClientException(
-            f"Container '{logging[0]}' uses the log driver {FIRELENS}: exactly one container of the task definition "
-            "must have a firelensConfiguration."
+            f"When {FIRELENS} log driver is specified in log configuration, a firelens configuration object must be "
+            "specified."
         )
     for router in routers:
         if router["name"] in logging:

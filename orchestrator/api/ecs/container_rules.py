@@ -18,9 +18,18 @@ LEAST_MEMORY = 6  # MiB; Docker starts no container with less
 LARGEST = 2**31 - 1
 OVERRIDABLE = ("cpu", "memory", "memoryReservation")
 LONGEST_TIMEOUT = LARGEST
-HEALTH_RANGES = {"interval": (5, 300), "timeout": (2, 120), "retries": (1, 10), "startPeriod": (0, 300)}
+HEALTH_RANGES = {"interval": (5, 300), "timeout": (2, 60), "retries": (1, 10), "startPeriod": (0, 300)}
 MOST_IGNORED_CODES = 50
 RESTART_PERIODS = (60, 1800)
+
+# What a container cannot have of its own where the network is the task's or the host's; the words are ECS's.
+UNFIT = {
+    "hostname": (("awsvpc", "host"), "hostname is"),
+    "extraHosts": (("awsvpc",), "Extra hosts are"),
+    "dnsServers": (("awsvpc",), "DNS servers are"),
+    "dnsSearchDomains": (("awsvpc",), "DNS search domains are"),
+    "disableNetworking": (("awsvpc", "host"), "Disable Networking is"),
+}
 
 
 def check_container(container: Mapping[str, Any], volumes: Collection[str], network_mode: str) -> None:
@@ -124,9 +133,7 @@ def _ulimits(container: Mapping[str, Any], name: str) -> None:
         seen.add(limit["name"])
         soft, hard = limit["softLimit"], limit["hardLimit"]
         if soft < -1 or hard < -1 or (hard != -1 and not -1 < soft <= hard):
-            raise ClientException(
-                f"Container '{name}': the soft limit of ulimit '{limit['name']}' must not exceed its hard limit."
-            )
+            raise ClientException(f"Soft limit exceeds hard limit for ulimit {limit['name']}")
 
 
 def _restarts(container: Mapping[str, Any], name: str) -> None:
@@ -134,8 +141,7 @@ def _restarts(container: Mapping[str, Any], name: str) -> None:
     period, (least, most) = policy.get("restartAttemptPeriod"), RESTART_PERIODS
     if period is not None and not least <= period <= most:
         raise ClientException(
-            f"Container '{name}': restartPolicy.restartAttemptPeriod must be between {least} and {most} seconds, not "
-            f"{period}."
+            f"The 'restartAttemptPeriod' setting for container '{name}' must be between {least} and {most}."
         )
     codes = policy.get("ignoredExitCodes") or ()
     if len(codes) > MOST_IGNORED_CODES:
@@ -147,16 +153,9 @@ def _restarts(container: Mapping[str, Any], name: str) -> None:
 
 
 def _network_rules(container: Mapping[str, Any], name: str, network_mode: str) -> None:
-    if network_mode in ("awsvpc", "host", "none"):
-        unfit = ("hostname", "extraHosts") if network_mode == "awsvpc" else ("hostname",) * (network_mode == "host")
-        for member in unfit:
-            if container.get(member):
-                raise ClientException(f"The '{member}' parameter is not supported when networkMode={network_mode}.")
-        if container.get("disableNetworking") and network_mode != "none":
-            # The network is the task's or the host's, which cannot be off for one container.
-            raise ClientException(
-                f"The 'disableNetworking' parameter is not supported when networkMode={network_mode}."
-            )
+    for member, (modes, words) in UNFIT.items():
+        if network_mode in modes and container.get(member):
+            raise ClientException(f"{words} not supported on container when networkMode={network_mode}.")
     for control in container["systemControls"]:
         namespace = control.get("namespace")
         if not namespace or control.get("value") is None:

@@ -52,11 +52,13 @@ def check_files(files: Sequence[Mapping[str, Any]], where: str, *, settings: Set
     if files and not settings.task_s3_endpoint:
         raise ClientException(f"{where} {NO_STORE}")
     if len(files) > MOST_FILES:
-        raise ClientException(f"{where}: at most {MOST_FILES} can be given, not {len(files)}.")
+        raise ClientException(
+            "The maximum number of environment files was exceeded. Specify ten or less and try again."
+        )
     for file in files:
         value = file.get("value") or ""
         if _OBJECT.fullmatch(value) is None:
-            raise ClientException(f"{where}: '{value}' is not the ARN of an object in Amazon S3.")
+            raise ClientException(f"Invalid arn syntax. {where}: '{value}' is not the ARN of an object in Amazon S3.")
         if not value.endswith(".env"):
             raise ClientException(f"{where}: '{value}' must have the file extension .env.")
 
@@ -77,11 +79,18 @@ def _names(container: str, secrets: Iterable[Mapping[str, Any]], environment: It
 
 def _reference(container: str, secret: Mapping[str, Any]) -> None:
     value = secret["valueFrom"]
-    pattern = _SECRET if SECRETS_MANAGER.match(value) else _PARAMETER if value.startswith("arn:") else _PARAMETER_NAME
+    if SECRETS_MANAGER.match(value):
+        if _SECRET.fullmatch(value) is None:
+            raise ClientException(
+                f"Container '{container}': secret '{secret['name']}': '{value}' is not the ARN of a Secrets Manager "
+                "secret."
+            )
+        return
+    pattern = _PARAMETER if value.startswith("arn:") else _PARAMETER_NAME
     if pattern.fullmatch(value) is None:
         raise ClientException(
-            f"Container '{container}': secret '{secret['name']}': '{value}' is neither the ARN of a Secrets Manager "
-            "secret nor the name or ARN of a Systems Manager parameter."
+            f"The Systems Manager parameter name specified for secret {secret['name']} is invalid. '{value}' is "
+            "neither the name nor the ARN of a parameter, nor the ARN of a Secrets Manager secret."
         )
 
 
@@ -94,6 +103,5 @@ def _login(container: str, parameter: str, *, role: bool) -> None:
         )
     if not role:
         raise ClientException(
-            "When you are specifying private registry credentials, you must also specify a value for "
-            "'executionRoleArn'."
+            "Private repository authentication requires that the task definition specify a value for executionRoleArn."
         )

@@ -12,7 +12,7 @@ from orchestrator.api.ecs.errors import ClientException
 # ECS quotes the mode with these.
 _AWSVPC = "\u2018awsvpc\u2019"
 TIMEOUTS = (2, 120)
-UNFIT = ["links", "privileged", "dockerSecurityOptions", "extraHosts", "resourceRequirements", "disableNetworking"]
+UNFIT = ["links", "dockerSecurityOptions", "extraHosts", "disableNetworking"]
 UNFIT_LINUX = ["devices", "sharedMemorySize", "maxSwap", "swappiness"]
 LOG_DRIVERS = ("awslogs", "splunk", "awsfirelens")
 
@@ -31,11 +31,11 @@ def check_fargate(body: Mapping[str, Any]) -> None:
     except FargateRefusal as error:
         raise ClientException(str(error)) from error
     if body["placementConstraints"]:
-        raise ClientException("Fargate compatible task definitions do not support placement constraints.")
+        raise ClientException("Fargate compatible task definitions do not support constraints.")
     if body.get("ipcMode"):
         raise ClientException("Fargate compatible task definitions do not support ipcMode.")
     if body.get("pidMode") == "host":
-        raise ClientException("Fargate compatible task definitions do not support pidMode host.")
+        raise ClientException("Tasks using the Fargate launch type do not support pidMode 'host'.")
     if body.get("inferenceAccelerators"):
         raise ClientException("Fargate compatible task definitions do not support inferenceAccelerators.")
     for volume in body["volumes"]:
@@ -48,26 +48,36 @@ def check_fargate(body: Mapping[str, Any]) -> None:
 
 
 def _container(container: Mapping[str, Any], *, role: bool) -> None:
+    if container.get("privileged"):
+        raise ClientException("Fargate requires that the 'privileged' setting be 'false'.")
+    if any(requirement.get("type") == "GPU" for requirement in container.get("resourceRequirements") or ()):
+        raise ClientException("Tasks using the Fargate launch type do not support GPU resource requirements.")
+    if container.get("resourceRequirements"):
+        raise ClientException("Fargate compatible task definitions do not support resourceRequirements.")
     linux = container.get("linuxParameters") or {}
     for holder, members in ((container, UNFIT), (linux, UNFIT_LINUX)):
         for member in members:
             if holder.get(member) not in (None, "", [], {}) and holder[member] is not False:
                 raise ClientException(f"Fargate compatible task definitions do not support {member}.")
     added = (linux.get("capabilities") or {}).get("add") or ()
-    if any(capability != "SYS_PTRACE" for capability in added):
-        raise ClientException(
-            "Fargate compatible task definitions do not support adding Linux capabilities other than SYS_PTRACE."
-        )
+    for capability in added:
+        if capability != "SYS_PTRACE":
+            raise ClientException(f"{capability} is not allowed on Fargate.")
     for member in ("startTimeout", "stopTimeout"):
         value, (least, most) = container.get(member), TIMEOUTS
         if value is not None and not least <= value <= most:
             raise ClientException(f"Fargate supports a {member} between {least} and {most} seconds, not {value}.")
     logs = container.get("logConfiguration") or {}
     if logs.get("logDriver") not in (None, *LOG_DRIVERS):
-        raise ClientException(f"Fargate compatible task definitions do not support log driver {logs['logDriver']}.")
+        raise ClientException(
+            f"{logs['logDriver']} is not a valid log driver. Must be one of [{', '.join(LOG_DRIVERS)}]"
+        )
     if logs.get("logDriver") == "awslogs":
         if not logs["options"].get("awslogs-stream-prefix"):
-            raise ClientException("Log driver awslogs requires options: awslogs-stream-prefix")
+            raise ClientException(
+                "Fargate requires log configuration options to include awslogs-stream-prefix to support log driver "
+                "awslogs."
+            )
         if not role:
             raise ClientException(
                 "Fargate requires task definition to have execution role ARN to support log driver awslogs."

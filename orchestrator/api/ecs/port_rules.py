@@ -38,11 +38,16 @@ class Span:
 def check_ports(containers: Sequence[Mapping[str, Any]], network_mode: str) -> None:
     """Raise ClientException for mappings that the network mode or the host cannot give."""
     static: list[Span] = []
+    names: set[str] = set()
     picked = 0
     for container in containers:
         name, mappings = container["name"], container["portMappings"]
         if mappings and network_mode == "none":
             raise ClientException("Port mappings are not supported when networkMode=none.")
+        for own in (mapping["name"] for mapping in mappings if mapping.get("name")):
+            if own in names:
+                raise ClientException(f"The port mapping name '{own}' is already used.")
+            names.add(own)
         ranges = [_range(name, mapping) for mapping in mappings if mapping.get("containerPortRange")]
         single = [_single(name, mapping, network_mode) for mapping in mappings if not mapping.get("containerPortRange")]
         if len(ranges) > MOST_RANGES:

@@ -104,16 +104,16 @@ def _storage(body: Mapping[str, Any]) -> None:
     if storage:
         check_storage(storage)
         if "FARGATE" not in (body.get("requiresCompatibilities") or ("FARGATE",)):
-            raise ClientException("ephemeralStorage is only supported for tasks that are compatible with FARGATE.")
+            raise ClientException("Tasks using the EC2 launch type do not support EphemeralStorage.")
 
 
 def check_storage(storage: Mapping[str, Any]) -> None:
     """Raise ClientException for a size that Fargate does not offer."""
     size, (least, most) = storage["sizeInGiB"], STORAGE_SIZES
-    if not least <= size <= most:
-        raise ClientException(
-            f"Invalid 'ephemeralStorage' setting for task. sizeInGiB must be between {least} and {most}, not {size}."
-        )
+    if size < least:
+        raise ClientException(f"EphemeralStorage size should be at least {least}.")
+    if size > most:
+        raise ClientException(f"EphemeralStorage size should be at most {most}.")
 
 
 def _containers(body: Mapping[str, Any], settings: Settings) -> None:

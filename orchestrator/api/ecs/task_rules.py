@@ -172,7 +172,7 @@ def check_overrides(
     if overrides.get("ephemeralStorage"):
         check_storage(overrides["ephemeralStorage"])
         if launch_type != "FARGATE":
-            raise ClientException("overrides.ephemeralStorage is only supported for tasks of launch type FARGATE.")
+            raise ClientException(f"Tasks using the {launch_type} launch type do not support EphemeralStorage.")
     return {
         "containerOverrides": [],
         "inferenceAcceleratorOverrides": [],
