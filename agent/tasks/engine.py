@@ -22,6 +22,7 @@ from agent.tasks.files import TaskFiles
 from agent.tasks.model import Busy, Container, Phase, Task
 from agent.tasks.render import CONTAINER_LABEL, TASK_LABEL
 from agent.tasks.reports import Report, report_of, worth_sending
+from agent.tasks.stale import StaleCopies
 from kit.clock import Clock, backoff
 
 RETRY_FIRST = timedelta(milliseconds=250)
@@ -73,6 +74,7 @@ class Engine:
         self._on_health = on_health
         self._on_runtime = on_runtime
         self._board = Board(actions=actions, files=files, clock=clock, on_health=on_health)
+        self._stale = StaleCopies()
         self._inbox: queue.SimpleQueue[m.Message] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._due: dict[str, datetime] = {}
@@ -100,6 +102,8 @@ class Engine:
         for arn in touched:
             if task := self._board.tasks.get(arn):
                 self._settle(task)
+                if all(container.phase is Phase.STOPPED for container in task.containers.values()):
+                    self._due |= dict.fromkeys(self._stale.ended(arn), now)
         return arrived or bool(touched)
 
     def run(self, stop: threading.Event) -> None:
@@ -148,9 +152,13 @@ class Engine:
             case m.Unrunnable():
                 self._unrunnable(message)
             case m.Manifest():
-                message.answer(self._board.not_in(message.running))
+                stale = self._board.not_in(message.running)
+                freed = self._stale.found(stale, self._steady.now())
+                message.answer(stale)
+                return freed
             case m.StopThese():
-                return [arn for arn in message.tasks if self._board.stop(arn, "")]
+                freed = self._stale.told_to_stop(message.tasks)
+                return [*freed, *(arn for arn in message.tasks if self._board.stop(arn, ""))]
             case m.Done():
                 return self._done(message)
             case m.Happened():
@@ -270,6 +278,8 @@ class Engine:
             again = False
             for decision in decide(task, now):
                 match decision:
+                    case Launch() if held := self._stale.hold(task.arn, now):
+                        self._due[task.arn] = min(held, self._due.get(task.arn, held))
                     case Launch(name):
                         self._begin(task, name, Busy.LAUNCHING, self._actions.launch)
                     case Stop(name):
