@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.berth import RunningBerth, running_berth
 from tests.support.engine import Engine
+from tests.support.site import Site, running_site
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,10 @@ def berth(docker_engine: Engine) -> Iterator[RunningBerth]:
 def image(berth: RunningBerth, busybox_image: str) -> str:
     """The name of a busybox in Berth's registry."""
     return berth.push(busybox_image, "e2e/busybox")
+
+
+@pytest.fixture(scope="module")
+def site(docker_engine: Engine) -> Iterator[Site]:
+    """Two hosts of a module's own, with an engine and an agent each, which may lose whatever a host can lose."""
+    with running_site(docker_engine, hosts=2) as running:
+        yield running

@@ -121,10 +121,19 @@ class OwnEngine:
 
     def start(self) -> Engine:
         """Start dockerd and wait until it answers. Raises RuntimeError with its log's end when it does not."""
+        self.begin()
+        return self.await_answer()
+
+    def begin(self) -> None:
+        """Start dockerd, which takes some seconds to answer."""
         with (self.directory / "dockerd.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(), stdout=log, stderr=log, start_new_session=True, env={**os.environ, **self.variables}
             )
+
+    def await_answer(self) -> Engine:
+        """Wait until a dockerd that was begun answers. Raises RuntimeError when it does not."""
+        assert self._process is not None
         for _ in range(600):
             if self._process.poll() is not None:
                 break
@@ -172,11 +181,14 @@ class OwnEngine:
             for container in self._clients[-1].containers.list(all=True, ignore_removed=True):
                 _gone(lambda found=container: found.remove(force=True, v=True))
         self.stop()
-        for client in self._clients:
-            client.close()
+        self.close_clients()
         _unplug(self.name)
-        _unmount_below(self.directory)
+        unmount_below(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def close_clients(self) -> None:
+        while self._clients:
+            self._clients.pop().close()
 
     def _command(self) -> list[str | Path]:
         return self.enter(
@@ -269,7 +281,7 @@ def _ip(*words: str, check: bool = True) -> int:
     return subprocess.run(["ip", *words], check=check, capture_output=True).returncode
 
 
-def _unmount_below(directory: Path) -> None:
+def unmount_below(directory: Path) -> None:
     """dockerd leaves a mounted network namespace behind, and the file system will not let it be deleted."""
     mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for path in sorted((path for path in mounted if path.startswith(f"{directory}/")), reverse=True):
