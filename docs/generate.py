@@ -120,7 +120,8 @@ def task_definitions() -> str:
         "",
         "Of values that a member may have, Berth refuses: `requiresCompatibilities` `MANAGED_INSTANCES`; "
         "`runtimePlatform.operatingSystemFamily` other than `LINUX`; resource requirements of type `NeuronDevice`, "
-        "and `ALL` GPUs of a host; and what ECS itself refuses on Fargate.",
+        "and `ALL` GPUs of a host; `versionConsistency` `enabled` unless the image is named by its digest; and what "
+        "ECS itself refuses on Fargate.",
         "",
         "`environmentFiles`, and a FireLens configuration in S3, need `BERTH_TASK_S3_ENDPOINT`; a file system of "
         "`efsVolumeConfiguration` must be named in `BERTH_FILE_SYSTEMS` ([settings](settings.md)) and is mounted by "

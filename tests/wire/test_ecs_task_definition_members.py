@@ -71,6 +71,7 @@ def efs(**members: Any) -> list[dict[str, Any]]:
         {"restartPolicy": {"enabled": True, "ignoredExitCodes": [0, 143], "restartAttemptPeriod": 60}},
         {"linuxParameters": {"maxSwap": 0, "swappiness": 0}},
         {"disableNetworking": True},
+        {"versionConsistency": "enabled", "image": f"web@sha256:{'ab' * 32}"},
         {"stopTimeout": 500_000},
         logs("awslogs", **{**AWSLOGS, "awslogs-multiline-pattern": "^x", "mode": "blocking"}),
         logs(

@@ -157,6 +157,7 @@ def test_fargate_refuses_containers(ecs: Any, container: dict[str, Any], text: s
     ("container", "text"),
     [
         ({"image": ""}, "Container.image should not be null or empty."),
+        ({"versionConsistency": "enabled"}, "only for an image that is named by its digest"),
         ({"image": "no spaces"}, "Container.image contains invalid characters."),
         ({"name": ""}, "Container.name should not be null or empty."),
         ({"name": "a b"}, "Container.name contains invalid characters"),
@@ -266,7 +267,6 @@ def _no_containers(ecs: Any) -> str:
     ("container", "member"),
     [
         ({"credentialSpecs": ["credentialspec:arn:x"]}, "containerDefinitions[0].credentialSpecs"),
-        ({"versionConsistency": "enabled"}, "containerDefinitions[0].versionConsistency"),
         (
             {"resourceRequirements": [{"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 1024}}}]},
             "containerDefinitions[0].resourceRequirements[0].sharingStrategy",

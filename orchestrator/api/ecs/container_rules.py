@@ -64,6 +64,12 @@ def _image(container: Mapping[str, Any]) -> None:
         raise ClientException("Container.image should not be null or empty.")
     if _IMAGE.fullmatch(image) is None:
         raise ClientException("Container.image contains invalid characters.")
+    if container.get("versionConsistency") == "enabled" and "@sha256:" not in image:
+        # Berth resolves no tags for a whole deployment; an image that is named by its digest is the same anyway.
+        raise ClientException(
+            "versionConsistency enabled is supported by Berth only for an image that is named by its digest, not for "
+            f"'{image}'."
+        )
 
 
 def _sizes(container: Mapping[str, Any], name: str) -> None:

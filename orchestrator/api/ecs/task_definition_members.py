@@ -34,7 +34,7 @@ CARRIED_OUT: Mapping[str, Mapping[str, str]] = {
         agent="volumes pidMode ipcMode",
     ),
     "containerDefinitions": _by(
-        api="name",
+        api="name versionConsistency",
         both="cpu memory memoryReservation portMappings resourceRequirements",
         agent="image links essential entryPoint command environment environmentFiles secrets mountPoints "
         "volumesFrom linuxParameters dependsOn startTimeout stopTimeout hostname user workingDirectory "
@@ -82,10 +82,6 @@ REFUSED: Mapping[str, Mapping[str, Refusal]] = {
     },
     "containerDefinitions": {
         "credentialSpecs": Refusal(why="agents join no Active Directory domain"),
-        "versionConsistency": Refusal(
-            why="images are not pinned to digests: leave it out or say disabled, and name a digest where it matters",
-            harmless="disabled",
-        ),
     },
     "containerDefinitions.resourceRequirements": {
         "sharingStrategy": Refusal(why="a GPU is one container's alone"),

@@ -30,3 +30,9 @@ def test_an_agent_that_brings_its_own_key_keeps_it() -> None:
     shell = {"AWS_ACCESS_KEY_ID": "ASIAMINE", "AWS_SESSION_TOKEN": "mine", "BERTH_SECRET_KEY": "secret"}
 
     assert agent_environment(shell, {}) == {"AWS_ACCESS_KEY_ID": "ASIAMINE", "AWS_SESSION_TOKEN": "mine"}
+
+
+def test_agents_that_are_started_here_read_files_of_tasks_from_the_store_that_is_set() -> None:
+    environment = agent_environment({"BERTH_TASK_S3_ENDPOINT": "http://s3:9000"}, {})
+    assert environment["AWS_ENDPOINT_URL_S3"] == "http://s3:9000"
+    assert "AWS_ENDPOINT_URL_S3" not in agent_environment({"PATH": "/bin"}, {})
