@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -158,6 +159,28 @@ def test_every_connection_tells_the_same_credentials(plane: Plane) -> None:
     first, second = (tasks_of(plane.talk(host).news()) for _ in range(2))
     assert first == second
     assert plane.count(RoleSession) == 2
+
+
+def test_connections_that_ask_at_the_same_time_agree(plane: Plane) -> None:
+    host = plane.add_host()
+    plane.register(taskRoleArn=ROLE, executionRoleArn="starter")
+    for _ in range(5):
+        plane.run()
+    with ThreadPoolExecutor(6) as pool:
+        first, *others = pool.map(lambda _: tasks_of(plane.talk(host).news()), range(6))
+    assert len(first) == 5 and all(other == first for other in others)
+    assert plane.count(RoleSession) == plane.count(AccessKey) == 10
+
+
+def test_a_task_that_stops_while_its_keys_are_made_keeps_none(plane: Plane) -> None:
+    host = plane.add_host()
+    plane.register(taskRoleArn=ROLE)
+    arns = [plane.run()["taskArn"] for _ in range(6)]
+    with ThreadPoolExecutor(7) as pool:
+        told = pool.submit(lambda: plane.talk(host).news())
+        list(pool.map(lambda arn: plane.report(arn, "STOPPED", container={"exitCode": 0}), arns))
+        told.result()
+    assert plane.count(RoleSession) == plane.count(AccessKey) == 0
 
 
 def test_credentials_are_renewed_before_they_end_and_repeated_until_acknowledged(plane: Plane) -> None:
