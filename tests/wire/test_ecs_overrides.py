@@ -97,3 +97,10 @@ def test_storage_is_fargates(plane: Plane) -> None:
     plane.register()
     with pytest.raises(plane.ecs.exceptions.ClientException, match="do not support EphemeralStorage"):
         plane.ecs.run_task(taskDefinition="t", overrides={"ephemeralStorage": {"sizeInGiB": 50}})
+
+
+def test_a_runs_variable_cannot_have_the_name_of_a_secret(plane: Plane) -> None:
+    plane.register("t", {**MAIN, "secrets": [{"name": "DB", "valueFrom": "/db"}]}, executionRoleArn=ROLE)
+    override = {"name": "main", "environment": [{"name": "DB", "value": "x"}]}
+    with pytest.raises(plane.ecs.exceptions.ClientException, match="such as 'DB'"):
+        plane.ecs.run_task(taskDefinition="t", overrides={"containerOverrides": [override]})

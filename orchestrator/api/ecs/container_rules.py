@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.api.ecs.container_devices import check_linux_parameters
 from orchestrator.api.ecs.container_logging import check_logging
+from orchestrator.api.ecs.container_secrets import check_names
 from orchestrator.api.ecs.errors import ClientException
 from orchestrator.api.ecs.names import check_member_name
 
@@ -55,7 +56,9 @@ def check_override(container: Mapping[str, Any], override: Mapping[str, Any]) ->
     """Raise ClientException when the container definition cannot be with the sizes or the variables of a run."""
     given = {member: override[member] for member in OVERRIDABLE if override.get(member) is not None}
     _sizes({**container, **given}, container["name"])
-    _environment({"environment": override.get("environment") or ()}, container["name"])
+    variables = override.get("environment") or ()
+    _environment({"environment": variables}, container["name"])
+    check_names(container.get("secrets") or (), variables)
 
 
 def _image(container: Mapping[str, Any]) -> None:

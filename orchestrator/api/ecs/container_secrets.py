@@ -30,7 +30,10 @@ def check_secrets(container: Mapping[str, Any], *, role: bool, settings: Setting
     name = container["name"]
     options = (container.get("logConfiguration") or {}).get("secretOptions") or ()
     secrets = container.get("secrets") or ()
-    _names(name, secrets, container.get("environment") or ())
+    for secret in secrets:
+        if not secret["name"] or "=" in secret["name"]:
+            raise ClientException(f"Container '{name}': invalid secret name '{secret['name']}'.")
+    check_names(secrets, container.get("environment") or ())
     for secret in (*secrets, *options):
         _reference(name, secret)
     if (secrets or options) and not role:
@@ -63,12 +66,11 @@ def check_files(files: Sequence[Mapping[str, Any]], where: str, *, settings: Set
             raise ClientException(f"{where}: '{value}' must have the file extension .env.")
 
 
-def _names(container: str, secrets: Iterable[Mapping[str, Any]], environment: Iterable[Mapping[str, Any]]) -> None:
+def check_names(secrets: Iterable[Mapping[str, Any]], environment: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ClientException for a secret that has another's name, or that of an environment variable."""
     taken = {variable.get("name") for variable in environment}
     for secret in secrets:
         name = secret["name"]
-        if not name or "=" in name:
-            raise ClientException(f"Container '{container}': invalid secret name '{name}'.")
         if name in taken:
             raise ClientException(
                 "The secret name must be unique and not shared with any new or existing environment variables set on "
