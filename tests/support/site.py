@@ -129,6 +129,8 @@ class Site:
         for link in ("lo", "eth0"):
             ip("-n", host.name, "link", "set", link, "up")
         ip("-n", host.name, "route", "add", "default", "via", self.address)
+        # An engine that has to turn forwarding on forbids whatever it does not allow itself, as on any new machine.
+        host.run("sysctl", "--quiet", "--write", "net.ipv4.ip_forward=0")
         return host
 
     def build(self) -> None:
