@@ -65,6 +65,7 @@ class Follower:
         self._closed = threading.Event()
         self.ended_reading = threading.Event()
         self._stream: LogStream | None = None
+        self._following: LogStream | None = None
 
     def start(self) -> None:
         threading.Thread(target=self.run, name=f"log-{self.container}", daemon=True).start()
@@ -72,11 +73,11 @@ class Follower:
     def end(self) -> None:
         """The container has ended: what there is to read now is all there will be."""
         self._ended.set()
-        self._again.set()
+        self._read_anew()
 
     def resume(self) -> None:
         """The container was started again: its log goes on."""
-        self._again.set()
+        self._read_anew()
 
     def close(self) -> None:
         """Stop reading, whatever is left."""
@@ -113,6 +114,12 @@ class Follower:
         self.ended_reading.set()
         self._woken(True)
 
+    def _read_anew(self) -> None:
+        """Give up a stream that is followed: one opened just as the container ended would never end by itself."""
+        self._again.set()
+        if stream := self._following:
+            stream.close()
+
     def peek(self) -> list[Entry]:
         with self._changed:
             if self._joiner and self._joiner.due and self._clock.now() >= self._joiner.due:
@@ -148,7 +155,10 @@ class Follower:
         skipping = Skipping(self._position)
         since = self._position.since()
         self._stream = self._runtime.logs(self.runtime_id, since=since, follow=follow, tty=self._tty)
+        self._following = self._stream if follow else None
         try:
+            if follow and self._ended.is_set():
+                return
             for line in self._stream:
                 if skipping.behind(line.stream, line.at):
                     continue

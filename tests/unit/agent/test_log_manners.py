@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from agent.logs.joining import LARGEST_EVENT, Joiner
 from agent.logs.manner import BadManner, Manner, pattern_of_format, read_manner, read_size
 from agent.logs.pattern import BadPattern, Pattern
 from agent.logs.places import LogPlace
-from agent.runtime import LogLine
+from agent.runtime import LogLine, LogStream
 from agent.runtime.simulated import Program, SimulatedRuntime
 from agent.tasks.launch import Unprepared
 from kit.clock import ManualClock
@@ -223,3 +224,40 @@ def test_a_pattern_that_backtracks_for_ever_does_not_here() -> None:
 def test_what_can_not_be_run_so_is_refused(text: str) -> None:
     with pytest.raises(BadPattern):
         Pattern(text)
+
+
+class Stuck:
+    """A stream that says nothing and never ends by itself."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def __iter__(self) -> Iterator[LogLine]:
+        self.closed.wait(10)
+        return iter(())
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.mark.parametrize("how", ["end", "resume"])
+def test_a_stream_that_hangs_is_given_up_when_the_container_ends_or_starts_again(how: str) -> None:
+    reading = follower(Manner(), 3, ManualClock())
+    stuck = Stuck()
+    logs = reading._runtime.logs
+    opened: list[bool] = []
+
+    def first_stuck(container: str, *, since: str, follow: bool, tty: bool) -> LogStream:
+        opened.append(follow)
+        return stuck if len(opened) == 1 else logs(container, since=since, follow=follow, tty=tty)
+
+    reading._runtime.logs = first_stuck  # type: ignore[method-assign]
+    reading.start()
+    while reading._following is None:
+        pass
+    getattr(reading, how)()
+    while len(reading.peek()) < 3:
+        pass
+    assert opened[:2] == [True, how == "resume"]
+    reading.close()
+    assert reading.ended_reading.wait(10)
