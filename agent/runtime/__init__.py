@@ -97,10 +97,12 @@ class Mount:
 class Details:
     """What only an inspection can tell, for whoever asks for it: ``pid`` is 0 where no process runs.
 
-    ``addresses`` are those of the engine's networks, by the network's name.
+    ``network_mode`` is in the engine's words (``host``, ``container:<id>``, a network's name); ``addresses`` are those
+    of the engine's networks, by the network's name.
     """
 
     pid: int = 0
+    network_mode: str = ""
     image_id: str = ""
     created_at: datetime | None = None
     addresses: Mapping[str, str] = field(default_factory=dict)

@@ -46,6 +46,7 @@ def container_details(seen: Mapping[str, Any]) -> Details:
     networks = (seen.get("NetworkSettings") or {}).get("Networks") or {}
     return Details(
         pid=int((seen.get("State") or {}).get("Pid") or 0),
+        network_mode=str((seen.get("HostConfig") or {}).get("NetworkMode") or ""),
         image_id=str(seen.get("Image") or ""),
         created_at=instant(seen.get("Created")),
         addresses={name: str(network.get("IPAddress") or "") for name, network in networks.items()},
