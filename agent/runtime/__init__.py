@@ -32,6 +32,31 @@ class Refused(RuntimeTrouble):
     """The engine understood and said no; repeating the call will not help."""
 
 
+class Damaged(Refused):
+    """What the engine has of the image on its disk is not what it was: a layer is gone or can't be read."""
+
+
+class Hindrance(StrEnum):
+    """Why a registry could not give an image now."""
+
+    ABSENT = "absent"
+    """Nobody is reached under its name."""
+    ILL = "ill"
+    """It is there and in trouble, or what it sent arrived broken."""
+    LOGIN = "login"
+    """It does not take this login."""
+    FULL = "full"
+    """There is no room for the image on the engine's disk."""
+
+
+class Hindered(RuntimeTrouble):
+    """The image can't be pulled now; the same pull may succeed later."""
+
+    def __init__(self, text: str, hindrance: Hindrance) -> None:
+        super().__init__(text)
+        self.hindrance = hindrance
+
+
 class NameTaken(Refused):
     """A container of that name exists already."""
 
@@ -168,6 +193,14 @@ class EngineInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageState:
+    """An image on the engine: ``names`` are all it is known by, tags and digests (``repository@sha256:…``)."""
+
+    id: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryLogin:
     """What a registry wants to see before it lets an image be pulled."""
 
@@ -251,10 +284,28 @@ class Runtime(Protocol):
         ...
 
     def pull(self, image: str, login: RegistryLogin | None, cancelled: Cancelled) -> str | None:
-        """Fetch an image; the answer is its digest when the registry told one. Gives up when ``cancelled()``."""
+        """Fetch an image; the answer is its digest when the registry told one. Gives up when ``cancelled()``.
+
+        Raises Hindered for what may pass, Refused and NotFound for what won't, Temporary when the engine is away.
+        """
         ...
 
     def has_image(self, image: str) -> bool: ...
+
+    def image(self, name: str) -> ImageState:
+        """The image of that name or id. Raises ImageMissing."""
+        ...
+
+    def images_in_use(self) -> frozenset[str]:
+        """The ids of the images that any container was made of, running or not, whoever made it."""
+        ...
+
+    def remove_image(self, name: str) -> None:
+        """Take a name from an image, and with its last one the image; by its id, an image that has no other names.
+
+        Raises Refused while a container uses it or others have names for it.
+        """
+        ...
 
     def import_image(self, image: str, tar: bytes, changes: tuple[str, ...]) -> None:
         """Make an image of one layer from a tar, with Dockerfile ``changes`` such as ``ENTRYPOINT ["/pause"]``."""

@@ -21,17 +21,19 @@ from agent.runtime import (
     Details,
     EngineInfo,
     ImageMissing,
+    ImageState,
     NameTaken,
     NotFound,
     Refused,
     RegistryLogin,
     Sink,
     Usage,
+    docker_images,
 )
-from agent.runtime.cgroup_usage import CgroupUsage
 from agent.runtime.docker_errors import translated
 from agent.runtime.docker_events import EventStream
 from agent.runtime.docker_exec import DockerExec
+from agent.runtime.docker_images import telling_damage
 from agent.runtime.docker_logs import DockerLog
 from agent.runtime.docker_reading import container_details, container_state, epoch_text, maybe_out_of_memory, usage
 from kit.clock import Clock
@@ -58,7 +60,6 @@ class DockerRuntime:
         self._host = host
         self._lock = threading.Lock()
         self._api: Any = None
-        self._usage = CgroupUsage(self.details)
 
     def info(self) -> EngineInfo:
         with translated():
@@ -69,13 +70,13 @@ class DockerRuntime:
             cpus=int(seen.get("NCPU", 1)),
             memory_mib=int(seen.get("MemTotal", 0)) // (1024 * 1024),
             cgroup_driver=str(seen.get("CgroupDriver", "")),
-            local=self._is_local(),
+            local=self._client().base_url.startswith("http+docker://"),
             root=str(seen.get("DockerRootDir", "")),
         )
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         try:
-            with translated():
+            with telling_damage(), translated():
                 created = self._client().create_container_from_config(dict(body), name)
         except Refused as error:
             if isinstance(error.__cause__, errors.APIError) and error.__cause__.status_code == 409:
@@ -89,7 +90,7 @@ class DockerRuntime:
         return str(created["Id"])
 
     def start(self, container: str) -> None:
-        with translated():
+        with telling_damage(), translated():
             self._client().start(container)
 
     def stop(self, container: str, grace: timedelta) -> None:
@@ -105,7 +106,6 @@ class DockerRuntime:
                 raise
 
     def remove(self, container: str) -> None:
-        self._usage.forget(container)
         with suppress(NotFound):
             try:
                 with translated():
@@ -138,20 +138,7 @@ class DockerRuntime:
         return tuple(found)
 
     def pull(self, image: str, login: RegistryLogin | None, cancelled: Cancelled) -> str | None:
-        auth = {"username": login.username, "password": login.password} if login else None
-        digest = None
-        with translated():
-            progress = self._client().pull(image, stream=True, decode=True, auth_config=auth)
-            for step in progress:
-                if cancelled():
-                    progress.close()
-                    raise Refused(f"the pull of {image} was given up: the task was stopped")
-                if "error" in step:
-                    raise Refused(f"Error response from daemon: {step['error']}")
-                status = str(step.get("status", ""))
-                if status.startswith("Digest: "):
-                    digest = status.removeprefix("Digest: ")
-        return digest
+        return docker_images.pull(self._client(), image, login, cancelled)
 
     def has_image(self, image: str) -> bool:
         try:
@@ -160,6 +147,16 @@ class DockerRuntime:
         except NotFound:
             return False
         return True
+
+    def image(self, name: str) -> ImageState:
+        return docker_images.find_image(self._client(), name)
+
+    def images_in_use(self) -> frozenset[str]:
+        return docker_images.images_in_use(self._client())
+
+    def remove_image(self, name: str) -> None:
+        with suppress(NotFound), translated():
+            self._client().remove_image(name)
 
     def import_image(self, image: str, tar: bytes, changes: tuple[str, ...]) -> None:
         repository, _, tag = image.rpartition(":")
@@ -187,9 +184,6 @@ class DockerRuntime:
         return DockerExec(api, made["Id"], local=api.base_url.startswith("http+docker://"))
 
     def stats(self, container: str) -> Usage:
-        """From the kernel where its files can be seen, since the engine takes a second for each container."""
-        if self._is_local() and (used := self._usage.of(container)):
-            return used
         with translated():
             return usage(self._client().stats(container, stream=False, one_shot=True))
 
@@ -268,9 +262,6 @@ class DockerRuntime:
             api, self._api = self._api, None
         if api is not None:
             api.close()
-
-    def _is_local(self) -> bool:
-        return str(self._client().base_url).startswith("http+docker://")
 
     def _networks(self, name: str) -> tuple[Network, ...]:
         """Every network of exactly this name, the eldest first."""

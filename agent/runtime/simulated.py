@@ -5,12 +5,11 @@ Nothing happens by itself: ``settle`` makes happen what is due by the clock. Wha
 """
 
 import itertools
-import queue
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from agent.runtime import (
@@ -21,6 +20,7 @@ from agent.runtime import (
     Event,
     Health,
     ImageMissing,
+    ImageState,
     Kind,
     LogLine,
     NameTaken,
@@ -34,24 +34,15 @@ from agent.runtime import (
     Temporary,
     Usage,
 )
+from agent.runtime.simulated_images import Program, SimulatedImages
+from agent.runtime.simulated_streams import Echo, Lines, stamp
 from kit.clock import Clock
+
+__all__ = ["Program", "SimulatedRuntime"]
 
 FIRST_DYNAMIC_PORT = 49153
 KILLED = 137
 TERMINATED = 143
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """What a container does: run ``lasts`` (for ever by default), write ``output``, exit with ``exit_code``."""
-
-    lasts: timedelta | None = None
-    exit_code: int = 0
-    output: tuple[str, ...] = ()
-    start_error: str = ""
-    out_of_memory: bool = False
-    heeds_term: bool = True
-    healthy_after: timedelta | None = None
 
 
 @dataclass(slots=True)
@@ -59,6 +50,7 @@ class _Box:
     state: ContainerState
     body: Mapping[str, Any]
     program: Program
+    image_id: str
     log: list[LogLine] = field(default_factory=list)
     starts: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
@@ -82,6 +74,7 @@ class SimulatedRuntime:
         self.programs: dict[str, Program] = dict(images or {})
         self.registry: dict[str, tuple[str, Program]] = {}
         self.pulls: list[str] = []
+        self._images = SimulatedImages(self.programs)
 
     # What tests do to it.
 
@@ -154,7 +147,7 @@ class SimulatedRuntime:
                 raise NameTaken(f"the container name {name} is already in use")
             identity = f"{next(self._numbers):064x}"
             state = ContainerState(id=identity, name=name, labels=dict(body.get("Labels") or {}), status=Status.CREATED)
-            self._boxes[identity] = _Box(state, body, self.programs[image])
+            self._boxes[identity] = _Box(state, body, self.programs[image], self._images.find(image).id)
             return identity
 
     def start(self, container: str) -> None:
@@ -180,7 +173,7 @@ class SimulatedRuntime:
                 health=Health.UNKNOWN if box.body.get("Healthcheck") else None,
                 address=self._address(box),
             )
-            box.log += [LogLine(at=_stamp(now, n), text=t.encode()) for n, t in enumerate(box.program.output)]
+            box.log += [LogLine(at=stamp(now, n), text=t.encode()) for n, t in enumerate(box.program.output)]
 
     def stop(self, container: str, grace: timedelta) -> None:
         self._answer("stop")
@@ -229,12 +222,27 @@ class SimulatedRuntime:
         digest, program = self.registry[image]
         with self._lock:
             self.pulls.append(image)
-            self.programs[image] = program
+            self._images.pulled(image, digest, program)
         return digest
 
     def has_image(self, image: str) -> bool:
         self._answer("has_image")
         return image in self.programs
+
+    def image(self, name: str) -> ImageState:
+        self._answer("image")
+        with self._lock:
+            return self._images.find(name)
+
+    def images_in_use(self) -> frozenset[str]:
+        self._answer("images_in_use")
+        with self._lock:
+            return frozenset(box.image_id for box in self._boxes.values())
+
+    def remove_image(self, name: str) -> None:
+        self._answer("remove_image")
+        with self._lock:
+            self._images.remove(name, {box.image_id for box in self._boxes.values()})
 
     def import_image(self, image: str, tar: bytes, changes: tuple[str, ...]) -> None:
         self._answer("import_image")
@@ -245,16 +253,16 @@ class SimulatedRuntime:
         self._sinks.append(entry)
         return _Listening(self._sinks, entry)
 
-    def logs(self, container: str, *, since: str, follow: bool, tty: bool) -> "_Lines":
+    def logs(self, container: str, *, since: str, follow: bool, tty: bool) -> Lines:
         self._answer("logs")
-        return _Lines([line for line in self._box(container).log if line.at >= since])
+        return Lines([line for line in self._box(container).log if line.at >= since])
 
-    def execute(self, container: str, command: Sequence[str]) -> "_Echo":
+    def execute(self, container: str, command: Sequence[str]) -> Echo:
         """A command that says its own words, and then again whatever it is told."""
         self._answer("execute")
         if self._box(container).state.status is not Status.RUNNING:
             raise Refused(f"container {container} is not running")
-        return _Echo(" ".join(command).encode())
+        return Echo(" ".join(command).encode())
 
     def stats(self, container: str) -> Usage:
         self._answer("stats")
@@ -388,42 +396,3 @@ class _Listening:
     def close(self) -> None:
         if self.entry in self.sinks:
             self.sinks.remove(self.entry)
-
-
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    lines: list[LogLine]
-
-    def __iter__(self) -> Iterator[LogLine]:
-        return iter(self.lines)
-
-    def close(self) -> None:
-        self.lines.clear()
-
-
-def _stamp(at: datetime, number: int) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond * 1000 + number:09d}Z"
-
-
-class _Echo:
-    """Ends when told ``exit``."""
-
-    def __init__(self, first: bytes) -> None:
-        self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._said.put(first)
-        self.size = (0, 0)
-
-    def read(self) -> bytes:
-        return self._said.get()
-
-    def write(self, data: bytes) -> None:
-        self._said.put(b"" if data.strip() == b"exit" else data)
-
-    def resize(self, cols: int, rows: int) -> None:
-        self.size = (cols, rows)
-
-    def exit_code(self) -> int:
-        return 0
-
-    def close(self) -> None:
-        self._said.put(b"")

@@ -13,6 +13,8 @@ from typing import Protocol
 from agent.images import CannotPull, Images
 from agent.runtime import (
     ContainerState,
+    Damaged,
+    Hindered,
     ImageMissing,
     NameTaken,
     NotFound,
@@ -127,24 +129,27 @@ def _attempt(
     pulled_at: list[datetime] = []
     try:
         injected = prepares.before(task, container)
-        if injected.login and container.registry_auth:
-            container = replace(container, registry_auth=replace(container.registry_auth, login=injected.login))
+        container = _with_login(task, container, injected)
         picked = {mapping: ports.pick(mapping.count, mapping.protocol) for mapping in ranges_to_pick(task, container)}
         render = partial(render_container, task, container, host=host, picked=picked, injected=injected)
         fresh = injected is not NOTHING
-        create = partial(_create, task, container, runtime, images, render, clock, cancelled, pulled_at, fresh)
-        try:
-            made = create()
-        except NotFound as missing:
-            if not container.internal or not prepares.mend(task, missing):
-                raise
-            made = create()
+        image = images.resolve(container)
+        create = partial(_create, task, container, image, runtime, images, render, clock, cancelled, pulled_at, fresh)
+        with images.held(image):
+            try:
+                made = create()
+            except NotFound as missing:
+                if not container.internal or not prepares.mend(task, missing):
+                    raise
+                made = create()
     except CannotPull as error:
         return NotLaunched(reason=f"CannotPullContainerError: {error}")
-    except (Temporary, PutOff) as error:
+    except (Temporary, PutOff, Hindered) as error:
         return Later(because=str(error))
     except Unprepared as error:
         return NotLaunched(reason=f"ResourceInitializationError: {error}")
+    except Damaged as error:
+        return NotLaunched(reason=f"CannotCreateContainerError: {error}; {remedy(image)}")
     except (Refused, NotFound) as error:
         return NotLaunched(reason=f"CannotCreateContainerError: {error}")
     except NoPortsInARow as error:
@@ -157,7 +162,7 @@ def _attempt(
     elif failure := _put(runtime, made.runtime_id, injected):
         return failure
     else:
-        outcome = _start(task, container, made.runtime_id, runtime, prepares, clock)
+        outcome = _start(task, container, image, made.runtime_id, runtime, prepares, clock)
     if not isinstance(outcome, Launched):
         return outcome
     prepares.started(task, container, made.runtime_id)
@@ -190,9 +195,35 @@ class PutOff(Exception):
     """What the container needs around it can't be had now, and perhaps later; the text says what and why."""
 
 
+def remedy(image: str) -> str:
+    """What to do about an image whose layers on the disk are not whole, in words for people."""
+    return (
+        f"the copy of {image} on this host is damaged: check the host's disk, remove the image there "
+        f"(docker image rm --force {image}) and start the task again, which pulls it anew"
+    )
+
+
+def _with_login(task: TaskSpec, container: ContainerSpec, injected: Injected) -> ContainerSpec:
+    """The container with what its image is pulled with: a secret's login, or the newest keys of the execution role."""
+    auth = container.registry_auth
+    if auth is None:
+        return container
+    if injected.login:
+        return replace(container, registry_auth=replace(auth, login=injected.login))
+    if not auth.by_role:
+        return container
+    # This host's own identity is not to pull in the role's stead.
+    if task.execution_keys is None and task.has_execution_role:
+        raise PutOff("the execution role's credentials have not arrived yet")
+    if task.execution_keys is None:
+        raise CannotPull("the task has no execution role to pull with")
+    return replace(container, registry_auth=replace(auth, keys=task.execution_keys))
+
+
 def _create(
     task: TaskSpec,
     container: ContainerSpec,
+    image: str,
     runtime: Runtime,
     images: Images,
     render: Callable[..., dict[str, object]],
@@ -201,7 +232,6 @@ def _create(
     pulled_at: list[datetime],
     renewed: bool,
 ) -> _Made:
-    image = images.resolve(container)
     name = container_name(task, container.name)
     body = render(image=image)
     failure: CannotPull | None = None
@@ -212,8 +242,6 @@ def _create(
         pulled_at.append(clock.now())
         try:
             digest = images.pull(container, image, cancelled)
-        except (Refused, NotFound) as error:
-            raise CannotPull(str(error)) from error
         finally:
             pulled_at.append(clock.now())
 
@@ -231,6 +259,11 @@ def _create(
             raise
         if failure:
             raise failure from None
+        pull()
+        return _create_or_adopt(runtime, name, body, task, digest, renewed)
+    except Damaged:
+        if container.internal or not images.discard(image):
+            raise
         pull()
         return _create_or_adopt(runtime, name, body, task, digest, renewed)
 
@@ -279,6 +312,7 @@ def _put(runtime: Runtime, runtime_id: str, injected: Injected) -> Outcome | Non
 def _start(
     task: TaskSpec,
     container: ContainerSpec,
+    image: str,
     runtime_id: str,
     runtime: Runtime,
     prepares: Prepares,
@@ -298,6 +332,8 @@ def _start(
     except (Refused, NotFound) as error:
         state = _look(runtime, runtime_id)
         code = state.exit_code if state and state.exit_code else None
+        if isinstance(error, Damaged):
+            return NotLaunched(reason=f"{reason}: {error}; {remedy(image)}", runtime_id=runtime_id, exit_code=code)
         return NotLaunched(reason=f"{reason}: {error}", runtime_id=runtime_id, exit_code=code)
     return Launched(runtime_id=runtime_id, started_at=started_at)
 

@@ -241,7 +241,7 @@ def _registry_auth(raw: Mapping[str, Any], where: str, keys: RoleKeys | None) ->
         raise BadPayload(f"{where}.registryAuthentication.type: this agent knows ecr and asm, not {kind!r}")
     data = member(auth, "ecrAuthData", where)
     own = yes_or_no(data, "useExecutionRole", f"{where}.registryAuthentication.ecrAuthData", False)
-    return RegistryAuth(registry_id=text(data, "registryId", where, ""), keys=keys if own else None)
+    return RegistryAuth(registry_id=text(data, "registryId", where, ""), keys=keys if own else None, by_role=own)
 
 
 def read_keys(raw: Mapping[str, Any], where: str) -> RoleKeys | None:
@@ -252,6 +252,7 @@ def read_keys(raw: Mapping[str, Any], where: str) -> RoleKeys | None:
         access_key=text(raw, "accessKeyId", where),
         secret_key=text(raw, "secretAccessKey", where),
         session_token=text(raw, "sessionToken", where, ""),
+        role=text(raw, "roleArn", where, ""),
     )
 
 

@@ -81,11 +81,12 @@ class Interface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleKeys:
-    """Temporary keys of a role."""
+    """Temporary keys of a role, which is named where that was told."""
 
     access_key: str
     secret_key: str
     session_token: str
+    role: str = ""
 
     def __repr__(self) -> str:
         return f"RoleKeys({self.access_key})"
@@ -93,10 +94,14 @@ class RoleKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryAuth:
-    """Where to get a pull login: from ECR (of ``registry_id``), or from a ``secret``; ``login`` once that was read."""
+    """Where to get a pull login: from ECR (of ``registry_id``), or from a ``secret``; ``login`` once that was read.
+
+    ``keys`` are those of the execution role where it is to ask (``by_role``); at each launch they are the newest.
+    """
 
     registry_id: str
     keys: RoleKeys | None
+    by_role: bool = False
     secret: str = ""
     login: RegistryLogin | None = None
 

@@ -30,7 +30,7 @@ def make_busybox_image(engine: Engine, tag: str, *, changes: tuple[str, ...] = (
     """
     name, _, version = tag.rpartition(":")
     engine.client.api.import_image_from_data(
-        _busybox_tree(),
+        busybox_tree(),
         repository=name,
         tag=version,
         changes=["ENV PATH=/bin", f"LABEL {LABEL}={engine.run}", 'CMD ["sh"]', *changes],
@@ -44,7 +44,7 @@ def busybox_image(docker_engine: Engine) -> str:
     return make_busybox_image(docker_engine, f"berth-test/busybox:{docker_engine.run}")
 
 
-def _busybox_tree() -> bytes:
+def busybox_tree() -> bytes:
     if not BUSYBOX.exists():
         pytest.fail("the tiny image is made of a static busybox; run: make setup", pytrace=False)
     packed = io.BytesIO()
