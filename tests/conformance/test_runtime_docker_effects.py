@@ -154,6 +154,11 @@ def test_kernel_parameters_hold_in_an_awsvpc_tasks_network(bench: Bench) -> None
     assert run_script(bench, READ_SYSCTLS, task, hostConfig={"Sysctls": SYSCTLS}) == ["81", "9000"]
 
 
+@pytest.mark.parametrize(("config", "mode"), [({"NetworkDisabled": True}, "bridge"), ({}, "none")])
+def test_without_a_network_there_is_but_loopback(bench: Bench, config: dict[str, Any], mode: str) -> None:
+    assert run_script(bench, "ls /sys/class/net", {"networkMode": mode}, config=config) == ["lo"]
+
+
 def test_links_name_other_containers(bench: Bench) -> None:
     web = bench.container("web", "httpd", "-f", "-h", "/www", essential=False)
     script = "until wget -q -O - http://front/; do sleep 0.2; done"
