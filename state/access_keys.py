@@ -32,6 +32,11 @@ def get_access_key(session: Session, key_id: str) -> AccessKey | None:
     return session.get(AccessKey, key_id)
 
 
+def hold_access_key(session: Session, key_id: str) -> AccessKey | None:
+    """The key as it is now, held for this transaction."""
+    return session.get(AccessKey, key_id, with_for_update=True)
+
+
 def list_principal_keys(session: Session, principal_arn: str) -> Sequence[AccessKey]:
     """A principal's long-lived keys, oldest first; sessions are not among them."""
     return session.scalars(

@@ -3,14 +3,21 @@
 A host's key may do what an agent does and nothing else, for the one container instance that registers with it.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import anyio.to_thread
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
-from kit.aws.errors import AccessDeniedException, AwsError, InvalidParameterException, ServiceUnavailable
+from kit.aws.errors import (
+    AccessDeniedException,
+    AwsError,
+    InvalidParameterException,
+    RequestTimeout,
+    ServiceUnavailable,
+)
 from kit.aws.http import HttpRequest
 from kit.aws.joining import JOIN_ACTION, JOIN_PATH, derive_secret, read_nonce
 from kit.aws.sigv4 import Key, verify
@@ -23,6 +30,7 @@ from state.join_tokens import JoinToken, hold_join_token
 from state.store import Session, Store, StoreBusy, StoreUnavailable
 
 LARGEST_BODY = 4096
+BODY_SECONDS = 20.0
 
 
 class JoinTokenUsed(AwsError):
@@ -46,10 +54,14 @@ class Joining:
     async def serve(self, request: Request) -> JSONResponse:
         """Answer ``POST /join``; every refusal has a code."""
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LARGEST_BODY:
-                return _refusal(InvalidParameterException(f"The body may have {LARGEST_BODY} bytes."))
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > LARGEST_BODY:
+                        return _refusal(InvalidParameterException(f"The body may have {LARGEST_BODY} bytes."))
+        except (TimeoutError, ClientDisconnect):
+            return _refusal(RequestTimeout())
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
         query = request.scope["query_string"].decode("latin-1")
         asked = HttpRequest(method="POST", path=JOIN_PATH, query=query, headers=headers, body=bytes(body))
@@ -73,6 +85,9 @@ class Joining:
             raise InvalidParameterException(str(error)) from error
 
         def write(session: Session) -> str:
+            if get_access_key(session, given.access_key_id) is None:
+                # It was known a moment ago; without its row a token would pass for a key that lets any number join.
+                raise AccessDeniedException("The key has ended.")
             token = hold_join_token(session, given.access_key_id)
             if token is not None and token.nonce is not None:
                 if token.nonce != nonce or get_access_key(session, token.host_key_id or "") is None:

@@ -85,13 +85,15 @@ def run_keys(arguments: argparse.Namespace) -> int:
 
 def run_revoke(arguments: argparse.Namespace) -> int:
     from kit.ids import last_part
-    from orchestrator.api.ecs.container_instances import take_out
+    from scheduler.leaving import take_out
     from state.access_keys import list_host_keys
     from state.clusters import lock_cluster
     from state.container_instances import ContainerInstance
     from state.store import Session
 
     wanted = last_part(arguments.host)
+    if not wanted:
+        raise CommandFailed("which host? Name its container instance or its key; see: berth agent keys")
 
     with opened(settings_of(arguments)) as parts:
 
@@ -100,6 +102,8 @@ def run_revoke(arguments: argparse.Namespace) -> int:
             hosts = {key.speaks_for for key in ended if key.speaks_for}
             for key in ended:
                 session.delete(key)
+            # Keys before clusters, as whoever registers does.
+            session.flush()
             for host_id in sorted(hosts):
                 host = session.get(ContainerInstance, host_id)
                 if host is not None:

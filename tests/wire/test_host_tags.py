@@ -39,6 +39,8 @@ def test_an_agent_reads_the_tags_of_its_own_tasks(plane: TasksPlane) -> None:
     mine = plane.run(tags=tags)["taskArn"]
     assert agent.list_tags_for_resource(resourceArn=mine)["tags"] == tags
 
+    assert agent.list_tags_for_resource(resourceArn=host["containerInstanceArn"])["tags"] == []
+
     other = plane.add_host(memory=4096)
     there = plane.ecs.start_task(taskDefinition="t", containerInstances=[other])["tasks"][0]["taskArn"]
     cluster = plane.ecs.describe_clusters()["clusters"][0]["clusterArn"]

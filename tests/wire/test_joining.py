@@ -1,14 +1,16 @@
 """Hosts join with a token, get a key that is theirs alone, and can be put out again."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from sqlalchemy import delete
 
 from kit.aws.errors import AwsError
+from kit.aws.http import HttpRequest
 from kit.aws.joining import JOIN_PATH, derive_secret
 from kit.aws.sigv4 import Caller, Key
 from kit.clock import ManualClock, SystemClock
@@ -19,7 +21,7 @@ from orchestrator.agents.joining import Joining, JoinTokenUsed, make_host_key, m
 from orchestrator.agents.presence import Presence
 from orchestrator.identity import ensure_agent_key, find_key
 from orchestrator.operations import SERVICES
-from state.access_keys import forget_host_keys, list_host_keys
+from state.access_keys import AccessKey, forget_host_keys, list_host_keys
 from state.container_instances import ContainerInstance
 from tests.support.aws_requests import signed
 from tests.support.loopback import KEY, Loopback
@@ -38,7 +40,7 @@ class Berth(Loopback):
         super().__init__(url, SERVICES, clock=clock, secrets=secrets, find_key=lambda key_id: self.find(key_id))
         self.time = clock
         find = find_key(self.store, secrets, clock, fresh=timedelta(0))
-        self.find = lambda key_id: KEY if key_id == KEY.access_key_id else find(key_id)
+        self.find: Callable[[str], Key | None] = lambda name: KEY if name == KEY.access_key_id else find(name)
         self.joining = Joining(self.store, clock, self.find, secrets, self.settings)
         self.client("ecs").create_cluster()
 
@@ -47,9 +49,7 @@ class Berth(Loopback):
         return key(*self.store.transact(lambda s: make_token(s, self.secrets, self.clock, account=account, life=life)))
 
     def join(self, given: Key, nonce: Any = "a" * 32) -> Key:
-        body = json.dumps({"nonce": nonce}).encode()
-        request = signed("ecs", path=JOIN_PATH, body=body, key=given, clock=self.clock)
-        key_id = self.joining.join(request)
+        key_id = self.joining.join(asking(self, given, nonce))
         return key(key_id, derive_secret(given.secret, nonce=nonce, key_id=key_id))
 
     def register(self, host: Key, **members: Any) -> str:
@@ -65,6 +65,12 @@ class Berth(Loopback):
         query = f"containerInstanceArn={instance.rsplit('/', 1)[-1]}"
         request = signed("ecs", method="GET", path="/acs/ws", query=query, key=host, clock=self.clock)
         return handshake.admit(request, action="ecs:Poll", member="containerInstanceArn")
+
+
+def asking(berth: Berth, given: Key, nonce: Any) -> HttpRequest:
+    """The request to join."""
+    body = json.dumps({"nonce": nonce}).encode()
+    return signed("ecs", path=JOIN_PATH, body=body, key=given, clock=berth.clock)
 
 
 def key(key_id: str, secret: str) -> Key:
@@ -109,9 +115,8 @@ def test_a_token_ends_with_its_time_and_does_nothing_else(berth: Berth) -> None:
 @pytest.mark.parametrize("nonce", [None, 7, "", "short", "x" * 65, "ü" * 20, "a b" * 8])
 def test_nonsense_joins_nothing_and_leaves_the_token_good(berth: Berth, nonce: Any) -> None:
     token = berth.token()
-    request = signed("ecs", path=JOIN_PATH, body=json.dumps({"nonce": nonce}).encode(), key=token, clock=berth.clock)
     with pytest.raises(AwsError) as error:
-        berth.joining.join(request)
+        berth.joining.join(asking(berth, token, nonce))
     assert error.value.code == "InvalidParameterException"
     assert berth.join(token)
 
@@ -167,6 +172,58 @@ def test_a_host_that_lost_its_name_is_a_new_one_and_no_longer_the_old(berth: Ber
     assert second != first
     assert refused(berth.poll, host, first) == "AccessDeniedException"
     assert berth.poll(host, second)
+    root = berth.client("ecs")
+    told = root.describe_container_instances(containerInstances=[first, second])["containerInstances"]
+    assert [one["status"] for one in told] == ["INACTIVE", "ACTIVE"], "a key is good for one host at a time"
+
+
+def test_what_a_new_host_had_under_its_old_name_counts_as_ended(berth: Berth) -> None:
+    host = berth.join(berth.token())
+    berth.register(host)
+    root = berth.client("ecs")
+    root.register_task_definition(family="t", containerDefinitions=[SMALL])
+    arn = root.run_task(taskDefinition="t")["tasks"][0]["taskArn"]
+    berth.register(host)
+    assert root.describe_tasks(tasks=[arn])["tasks"][0]["lastStatus"] == "STOPPED"
+
+
+def test_keys_that_ended_a_moment_ago_neither_join_nor_register(berth: Berth) -> None:
+    """Though each process remembers keys for some seconds."""
+    token, host = berth.token(), berth.join(berth.token(), "b" * 32)
+    berth.register(host)
+    remember(berth, token, host)
+    ended = (token.access_key_id, host.access_key_id)
+    berth.store.transact(lambda s: s.execute(delete(AccessKey).where(AccessKey.id.in_(ended))))
+
+    assert refused(berth.join, token, "c" * 32) == "AccessDeniedException"
+    assert refused(berth.register, host) == "AccessDeniedException"
+    assert len(berth.client("ecs").list_container_instances()["containerInstanceArns"]) == 1
+
+
+def test_a_key_that_is_remembered_as_another_hosts_registers_again(berth: Berth) -> None:
+    host = berth.join(berth.token())
+    first = berth.register(host)
+    remember(berth, host)
+    assert berth.register(host, containerInstanceArn=first) == first
+    second = berth.register(host)
+    assert berth.register(host, containerInstanceArn=second) == second
+
+
+def test_a_host_says_nonsense_of_log_streams(berth: Berth) -> None:
+    host = berth.join(berth.token())
+    berth.register(host)
+    berth.client("logs").create_log_group(logGroupName="g")
+    line = [{"timestamp": int(berth.clock.now().timestamp() * 1000), "message": "hello"}]
+    stream = {"logGroupName": "g", "logStreamName": "p/main/\0"}
+    assert refused(berth.client("logs", host).put_log_events, **stream, logEvents=line) == "InvalidParameterException"
+
+
+def remember(berth: Berth, *keys: Key) -> None:
+    """Have these keys remembered as they are now, as the process does that has just looked them up."""
+    known = {key.access_key_id: berth.find(key.access_key_id) for key in keys}
+    find = berth.find
+    berth.find = lambda key_id: known.get(key_id) or find(key_id)
+    berth.joining = Joining(berth.store, berth.clock, berth.find, berth.secrets, berth.settings)
 
 
 def test_keys_without_a_host_are_forgotten(berth: Berth) -> None:

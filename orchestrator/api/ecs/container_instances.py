@@ -1,7 +1,7 @@
 """The API of container instances: agents register them, people describe, drain and deregister them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_network
 from typing import Any
 
@@ -13,7 +13,7 @@ from orchestrator.agents.own_host import check_own_host
 from orchestrator.api.ecs.container_instance_filter import list_matching, read_filter
 from orchestrator.api.ecs.container_instance_view import TAGS, render_container_instance, render_container_instances
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
-from orchestrator.api.ecs.host_keys import bind_key, check_registering
+from orchestrator.api.ecs.host_keys import bind_key, check_registering, hold_registering_key, part_from_old
 from orchestrator.api.ecs.host_resources import Offered, read_resources
 from orchestrator.api.ecs.instance_identity import read_identity
 from orchestrator.api.ecs.lookup import find_cluster, tags_of
@@ -21,14 +21,13 @@ from orchestrator.api.ecs.pages import page
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
 from scheduler.capacity import capacity_arrived, expected_capacity
-from scheduler.ending import end_tasks
 from scheduler.fleets import NETWORK
+from scheduler.leaving import take_out
 from state.base import Event
 from state.client_tokens import ClientToken, get_client_token
 from state.clusters import Cluster, lock_cluster
 from state.container_instances import ContainerInstance, hold_hosts
 from state.devices import ResourceHeld, register_resources
-from state.store import Session
 from state.tasks import list_tasks_on
 
 MOST_DESCRIBED = 100
@@ -50,8 +49,9 @@ def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str
     offered = read_resources(resources)
     identity = read_identity(request.get("instanceIdentityDocument") or "")
     attributes = _attributes(call, request.get("attributes") or [], identity.attributes)
+    key = hold_registering_key(call)
     instance = _known_instance(call, cluster, request)
-    check_registering(call, instance)
+    check_registering(call, key, instance)
     if instance is not None:
         instance.free_cpu += offered.cpu - instance.registered_cpu
         instance.free_memory += offered.memory - instance.registered_memory
@@ -60,6 +60,7 @@ def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str
         known = {attribute["name"] for attribute in attributes}
         attributes += [kept for kept in instance.attributes if kept["name"] not in known]
     else:
+        part_from_old(call, key)
         instance = _new_instance(call, cluster, attributes, offered, tags_of(request), identity.instance_id)
         _remember(call, _token(request), instance)
     instance.registered_cpu = offered.cpu
@@ -69,7 +70,7 @@ def register_container_instance(call: Call, request: dict[str, Any]) -> dict[str
     instance.version_info = request.get("versionInfo") or {}
     instance.seen_at = call.now
     call.session.flush()
-    bind_key(call, instance)
+    bind_key(key, instance)
     try:
         register_resources(call.session, instance.id, offered.named)
     except ResourceHeld as held:
@@ -91,18 +92,6 @@ def deregister_container_instance(call: Call, request: dict[str, Any]) -> dict[s
         raise InvalidParameterException("Found running tasks on the instance.")
     take_out(call.session, instance, now=call.now, because="deregistered by a user")
     return {"containerInstance": render_container_instance(call, instance)}
-
-
-def take_out(session: Session, instance: ContainerInstance, *, now: datetime, because: str) -> None:
-    """Make the host INACTIVE, and end its tasks for Berth; the caller holds the cluster."""
-    tasks = list_tasks_on(session, instance.id)
-    for task in tasks:
-        task.ask_to_stop(at=now, code="TerminationNotice", because="The container instance was deregistered.")
-    end_tasks(session, tasks, now=now, because="The container instance was deregistered.")
-    if instance.status != "INACTIVE":
-        instance.advance("INACTIVE", at=now, because=because)
-    session.flush()
-    session.wake(f"agent:{instance.id}", "services", "jobs")
 
 
 @ecs.operation("DescribeContainerInstances")

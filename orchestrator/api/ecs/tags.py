@@ -7,7 +7,7 @@ from orchestrator.api.ecs.errors import InvalidParameterException, ResourceNotFo
 from orchestrator.api.ecs.lookup import MOST_TAGS, find_cluster, tags_of
 from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
-from state.container_instances import get_container_instance
+from state.container_instances import ContainerInstance, get_container_instance
 from state.services import get_service
 from state.task_definitions import get_task_definition
 from state.tasks import Task, get_task
@@ -56,9 +56,14 @@ def list_tags_for_resource(call: Call, request: dict[str, Any]) -> dict[str, Any
 
 
 def _check_own(call: Call, entity: Tagged) -> None:
-    """Whoever has a host's key may ask for the tags of what runs there. Raises AccessDeniedException."""
-    if call.caller.speaks_for is not None:
-        check_own_host(call.caller, entity.container_instance_id if isinstance(entity, Task) else None)
+    """Whoever has a host's key may ask for the tags of it and what runs there. Raises AccessDeniedException."""
+    match entity:
+        case Task():
+            check_own_host(call.caller, entity.container_instance_id)
+        case ContainerInstance():
+            check_own_host(call.caller, entity.id)
+        case _:
+            check_own_host(call.caller, None)
 
 
 def find_tagged(call: Call, arn: str) -> Tagged:

@@ -58,7 +58,7 @@ def find_stream(call: Call, group: LogGroup, name: str, *, hold: bool = False) -
 def check_own_stream(call: Call, name: str) -> None:
     """Raise AccessDeniedException when a host's key would write where a task on another host does."""
     if call.caller.speaks_for is not None:
-        task = call.session.get(Task, name.rsplit("/", 1)[-1])
+        task = call.session.get(Task, check_text("logStreamName", name).rsplit("/", 1)[-1])
         if task is not None:
             check_own_host(call.caller, task.container_instance_id)
 
