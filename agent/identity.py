@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kit.files import write_private
 from kit.folders import private_folder
-from kit.ids import new_id
+from kit.ids import new_id, resource_of
 from kit.processes import AlreadyLocked, FolderLock
 
 
@@ -71,3 +71,12 @@ class DataLock(FolderLock):
             super().__init__(data / "lock")
         except AlreadyLocked as error:
             raise AlreadyRunning(f"an agent is running on {data} already") from error
+
+
+def cluster_arn(identity: Identity) -> str:
+    """The cluster's ARN, from the container instance's; the name while there is none."""
+    arn = identity.container_instance
+    parts = resource_of(arn).split("/")
+    if not arn.startswith("arn:") or len(parts) != 3:
+        return identity.cluster
+    return f"{arn.split(':container-instance/')[0]}:cluster/{parts[1]}"

@@ -7,17 +7,19 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agent.awsvpc import DEFAULT_CIDR
 from agent.control.aws import Keys
 from agent.gpus import is_gpu_id
 from agent.images import PullBehavior
+from agent.images.cleaner import CleanUp
 from kit.aws.joining import read_token
 
 STANDARD = ("CPU", "MEMORY", "PORTS", "PORTS_UDP", "GPU")
-DEFAULT_CIDR = "10.233.0.0/20"
 DEFAULT_NETWORK = "berth-awsvpc"
 DEFAULT_RESERVED = "22,2375,2376,51678,51679,51680"
 
@@ -44,6 +46,8 @@ class AgentSettings:
     capacity: str = ""
     cgroup_parent: str = ""
     pull_behavior: PullBehavior = PullBehavior.DEFAULT
+    clean_up: CleanUp | None = None
+    image_records: Path | None = None
     awsvpc_cidr: str = DEFAULT_CIDR
     awsvpc_network: str = DEFAULT_NETWORK
     reserved_ports: tuple[int, ...] = ()
@@ -83,6 +87,12 @@ def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
         default=PullBehavior.DEFAULT.value,
         help="when to pull an image that is here already (default: default, as the ECS agent)",
     )
+    add("--image-cleanup", default="on", choices=("on", "off"), help="remove unused images that agents pulled here")
+    add("--image-cleanup-interval", default="30m", metavar="TIME", help="between looks for old images (default: 30m)")
+    add("--image-minimum-age", default="1h", metavar="TIME", help="how old an image to remove must be (default: 1h)")
+    add("--image-cleanup-count", default="5", metavar="N", help="images removed at a look, at most (default: 5)")
+    add("--image-disk-percent", default="85", metavar="N", help="disk use above which unused images go at once")
+    add("--image-records", type=Path, metavar="FILE", help="what agents of this engine pulled (default: in --data)")
     add("--awsvpc-cidr", default=DEFAULT_CIDR, help=f"addresses for awsvpc tasks (default: {DEFAULT_CIDR})")
     add("--awsvpc-network", default=DEFAULT_NETWORK, metavar="NAME", help="the engine's network for awsvpc tasks")
     add("--reserved-ports", default=DEFAULT_RESERVED, help="host ports never to be used, with commas")
@@ -123,6 +133,8 @@ def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -
         capacity=options.capacity,
         cgroup_parent=options.cgroup_parent,
         pull_behavior=PullBehavior(options.image_pull_behavior),
+        clean_up=_clean_up(options),
+        image_records=options.image_records,
         awsvpc_cidr=_cidr(options.awsvpc_cidr),
         awsvpc_network=options.awsvpc_network,
         reserved_ports=_ports(options.reserved_ports),
@@ -132,6 +144,36 @@ def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -
         s3_keys=_s3_keys(environment),
         verbose=options.verbose,
     )
+
+
+def _clean_up(options: argparse.Namespace) -> CleanUp | None:
+    """None where images stay: when told so, and where copies are preferred, as with the ECS agent."""
+    rules = CleanUp(
+        interval=_duration("--image-cleanup-interval", options.image_cleanup_interval, least=timedelta(minutes=1)),
+        minimum_age=_duration("--image-minimum-age", options.image_minimum_age),
+        most=_number("--image-cleanup-count", options.image_cleanup_count, 1, 1_000_000),
+        disk_percent=_number("--image-disk-percent", options.image_disk_percent, 1, 100),
+    )
+    keeps = options.image_cleanup == "off" or options.image_pull_behavior == PullBehavior.PREFER_CACHED
+    return None if keeps else rules
+
+
+def _duration(option: str, text: str, *, least: timedelta = timedelta(0)) -> timedelta:
+    """A length of time as ECS's agent writes it: ``1h30m``, ``45m``, ``90s``."""
+    found = re.fullmatch(r"(?=.)(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?", text)
+    if not found:
+        raise BadSettings(f"{option}: {text!r} is no length of time such as 30m or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    length = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if length < least:
+        raise BadSettings(f"{option}: must be {least.total_seconds():.0f}s or more")
+    return length
+
+
+def _number(option: str, text: str, least: int, most: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise BadSettings(f"{option}: expected a whole number from {least} to {most}")
+    return int(text)
 
 
 def _keys(environment: Mapping[str, str], kept: Mapping[str, str]) -> Keys | None:

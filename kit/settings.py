@@ -35,6 +35,7 @@ class Settings:
     agent_secret_access_key: str = ""
     docker_host: str = ""
     image_pull_behavior: str = "default"
+    image_cleanup: bool = True
     gpus: str = ""
     resources: str = ""
     provisioner: str = "local"
@@ -43,7 +44,7 @@ class Settings:
     threads: int = 24
     task_retention_seconds: int = 3600
     service_settle_seconds: int = 10
-    host_lost_seconds: int = 7
+    host_lost_seconds: int = 6
     inject_endpoint: bool = False
     file_systems: str = ""
     task_s3_endpoint: str = ""
@@ -134,6 +135,8 @@ ABOUT: Mapping[str, str] = {
     "agent_secret_access_key": "Secret access key of the agents' key; goes with `agent_access_key_id`.",
     "docker_host": "Docker Engine of local agents, as in `DOCKER_HOST`. Empty: the default socket.",
     "image_pull_behavior": "When agents pull an image again: `default`, `always`, `once`, `prefer-cached`, as in ECS.",
+    "image_cleanup": "Whether agents started here remove images that agents pulled and nobody uses: each half hour up "
+    "to five that are older than an hour, and above 85 % of the engine's disk as many as it takes.",
     "gpus": "Ids of the GPUs that the local agent offers, with commas, or `none`. Empty: those `nvidia-smi` names.",
     "resources": "Further resources that the local agent offers: `NAME=N`, with commas.",
     "provisioner": "Where Fargate capacity comes from.",

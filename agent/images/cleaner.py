@@ -65,14 +65,13 @@ class Cleaner:
 
     def run(self, stop: threading.Event) -> None:
         """Look whether something is due, until told to stop."""
-        self._recover()
+        self.recover()
         while not stop.is_set():
             try:
                 self.look()
             except Exception:
                 log.surprise("images not cleaned up")
             self._steady.wait(stop, min(LOOK_EVERY, self._rules.interval))
-        self._records.flush()
 
     def look(self) -> None:
         """Remove what is due now."""
@@ -104,7 +103,9 @@ class Cleaner:
                     return
                 left -= self._remove(record, f"not used since {record.used_at.isoformat(timespec='seconds')}")
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
+        """Settle what an earlier run began to pull."""
+
         def id_of(name: str) -> str:
             try:
                 return self._runtime.image(name).id

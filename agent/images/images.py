@@ -7,7 +7,7 @@ holds its image from before the pull until the container is there, so that nothi
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,6 +27,7 @@ from agent.runtime import (
     Runtime,
     RuntimeTrouble,
 )
+from agent.tasks.model import Phase, Task
 from agent.tasks.spec import ContainerSpec, RegistryAuth
 from kit.clock import Clock
 
@@ -93,6 +94,11 @@ class Images:
             return image
         server = self._registry.known_server(found["account"]) if self._registry else ""
         return f"{server}/{found['rest']}" if server else ""
+
+    def wanted(self, tasks: Iterable[Task]) -> frozenset[str]:
+        """The names of the images that containers of these tasks are yet to be made of."""
+        waiting = (c.spec.image for task in tasks for c in task.containers.values() if c.phase is Phase.PENDING)
+        return frozenset(self.known_name(image) for image in set(waiting))
 
     def pull_first(self, container: ContainerSpec, image: str) -> bool:
         """Whether to pull before trying the copy on this host.

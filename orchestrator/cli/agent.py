@@ -28,6 +28,11 @@ FORWARDED = {
     "reserved-ports": ("PORTS", "host ports never to be used, with commas"),
     "awsvpc-cidr": ("CIDR", "addresses for awsvpc tasks"),
     "image-pull-behavior": ("HOW", "when to pull an image that is here already: as ECS_IMAGE_PULL_BEHAVIOR"),
+    "image-cleanup": ("ON|OFF", "whether to remove unused images that agents pulled here (default: on)"),
+    "image-cleanup-interval": ("TIME", "between looks for old images (default: 30m)"),
+    "image-minimum-age": ("TIME", "how old an image to remove must be (default: 1h)"),
+    "image-cleanup-count": ("N", "images removed at a look, at most (default: 5)"),
+    "image-disk-percent": ("N", "disk use above which unused images go at once (default: 85)"),
 }
 
 

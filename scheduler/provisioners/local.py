@@ -112,4 +112,7 @@ def network_of(data: Path) -> str:
 def agent_options(settings: Settings) -> list[str]:
     """What every agent started here is told of its engine."""
     options = ["--image-pull-behavior", settings.image_pull_behavior, "--awsvpc-network", network_of(settings.data)]
+    # What a Fargate task's agent pulled outlives that agent: the others know of it, and clean it up.
+    options += ["--image-cleanup", "on" if settings.image_cleanup else "off"]
+    options += ["--image-records", str(settings.data / "images.json")]
     return [*options, "--docker-host", settings.docker_host] if settings.docker_host else options

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from agent.app import cluster_arn
 from agent.control.aws import ApiError
 from agent.control.registration import NoCluster, Offer, register, render_registration
-from agent.identity import AlreadyRunning, DataLock, Identity, IdentityFile, OtherCluster
+from agent.identity import AlreadyRunning, DataLock, Identity, IdentityFile, OtherCluster, cluster_arn
 from agent.main import main
 from agent.runtime import EngineInfo
 from agent.runtime.simulated import SimulatedRuntime
