@@ -5,12 +5,11 @@ that takes; then the sockets open and reports flow. Containers are watched from 
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from ipaddress import IPv4Network
-from itertools import islice
 from typing import TypeVar
 
+from agent.awsvpc import ensure_network
 from agent.cgroup import CannotLimit, Cgroup, Limit
 from agent.control.acs import Acs
 from agent.control.aws import NO_KEYS, ApiError, Aws, Unreachable
@@ -27,8 +26,10 @@ from agent.exec.sessions import ExecSessions
 from agent.executor import ThreadExecutor
 from agent.firelens import Firelens
 from agent.gpus import find_gpus
-from agent.identity import Identity, IdentityFile
+from agent.identity import Identity, IdentityFile, cluster_arn
 from agent.images import EcrLogins, Images
+from agent.images.cleaner import Cleaner, disk_of
+from agent.images.records import RecordFile
 from agent.injections import Injections
 from agent.log import facts
 from agent.logs.cursor import CursorFiles
@@ -48,11 +49,9 @@ from agent.tasks.host_ports import HostPorts, local_ports
 from agent.tasks.model import Task
 from agent.tasks.render import AGENT_LABEL, Host
 from kit.clock import Clock, SystemClock, backoff
-from kit.ids import resource_of
 
 RETRY_FIRST = timedelta(milliseconds=250)
 RETRY_MOST = timedelta(seconds=15)
-MOST_SIBLINGS = 64
 
 log = facts(__name__)
 T = TypeVar("T")
@@ -112,7 +111,7 @@ class Agent:
     def _work(self) -> None:
         settings, clock, runtime = self._settings, self._clock, self._runtime
         host = Host(agent_id=self._identity.id, cgroup_parent=self._bound(), network=self._settings.awsvpc_network)
-        self._cidr = self._network(host)
+        self._cidr = ensure_network(runtime, host.network, settings.awsvpc_cidr)
         reporter = Reporter(aws=self._aws, clock=clock, post=lambda message: engine.post(message))
         shipper = LogShipper(
             aws=self._aws,
@@ -130,11 +129,13 @@ class Agent:
             injections=self._injections(),
             endpoints=endpoints.reach if endpoints else None,
         )
+        records = RecordFile(settings.image_records or settings.data / "images.json")
         images = Images(
             runtime=runtime,
             clock=clock,
             behavior=settings.pull_behavior,
             registry=EcrLogins(aws=self._aws, clock=clock, server=settings.registry),
+            records=records,
         )
         actions = Actions(
             runtime=runtime,
@@ -192,6 +193,7 @@ class Agent:
             subscription.close,
             *((endpoints.stop,) if endpoints else ()),
             engine.wake,
+            records.flush,
             shipper.stop,
             reporter.stop,
             tcs.stop,
@@ -200,6 +202,18 @@ class Agent:
             payloads.stop,
         ]
         self._thread("engine", lambda: engine.run(self._stop))
+        if settings.clean_up:
+            cleaner = Cleaner(
+                runtime=runtime,
+                images=images,
+                records=records,
+                rules=settings.clean_up,
+                clock=clock,
+                steady=self._steady,
+                disk=disk_of(self._info),
+                wanted=lambda: images.wanted(engine.tasks()),
+            )
+            self._thread("images", lambda: cleaner.run(self._stop))
         self._thread("logs", lambda: shipper.run(self._stop))
         for number in range(THREADS):
             self._thread(f"reports-{number}", lambda: reporter.run(self._stop))
@@ -324,21 +338,6 @@ class Agent:
             return self._settings.gpus
         return () if self._settings.capacity or not self._info.local else find_gpus()
 
-    def _network(self, host: Host) -> str:
-        """The awsvpc network's CIDR; the one asked for when the network can't be made now.
-
-        Another network of the engine, perhaps another Berth's, may have those addresses: then the next ones will do.
-        """
-        asked = self._settings.awsvpc_cidr
-        for cidr in (asked, *siblings(asked)):
-            try:
-                return self._runtime.network(host.network, cidr)
-            except RuntimeTrouble as error:
-                log.warning("awsvpc network not made", network=host.network, cidr=cidr, because=str(error))
-                if "overlaps" not in str(error):
-                    break
-        return asked
-
     def _bound(self) -> str:
         """Make the cgroup that bounds this capacity; empty when each container is bounded by itself."""
         if not self._settings.cgroup_parent:
@@ -365,21 +364,3 @@ class Agent:
                 self._runtime.remove_network(self._settings.awsvpc_network)
             except RuntimeTrouble as error:
                 log.warning("awsvpc network not removed", because=str(error))
-
-
-def siblings(cidr: str) -> Iterator[str]:
-    """The networks of the same size after ``cidr``, as far as they share its first 16 bits."""
-    network = IPv4Network(cidr)
-    around = network.supernet(new_prefix=min(16, network.prefixlen))
-    for other in islice(around.subnets(new_prefix=network.prefixlen), MOST_SIBLINGS):
-        if other > network:
-            yield str(other)
-
-
-def cluster_arn(identity: Identity) -> str:
-    """The cluster's ARN, from the container instance's; the name while there is none."""
-    arn = identity.container_instance
-    parts = resource_of(arn).split("/")
-    if not arn.startswith("arn:") or len(parts) != 3:
-        return identity.cluster
-    return f"{arn.split(':container-instance/')[0]}:cluster/{parts[1]}"
