@@ -23,7 +23,7 @@ from orchestrator.app import (
 )
 from orchestrator.cli.certificate import ca_bundle, certificate_of
 from orchestrator.cli.output import CommandFailed
-from orchestrator.cli.serve import listen, serve
+from orchestrator.cli.serve import listen, listen_for_api, serve
 from orchestrator.identity import ensure_agent_key
 from scheduler.provisioners import Provisioner
 from scheduler.provisioners.local import LocalProvisioner, agent_options
@@ -79,7 +79,8 @@ def serve_api(settings: Settings) -> None:
     ensure_default_cluster(parts)
     listener = listen_for_wakes(parts)
     try:
-        serve([(create_api(parts), listen(settings.host, settings.port, "API"))], certificate=certificate_of(settings))
+        api = listen_for_api(settings.host, settings.port)
+        serve([(create_api(parts), api)], certificate=certificate_of(settings))
     finally:
         if listener is not None:
             listener.stop()

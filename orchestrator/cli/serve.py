@@ -17,6 +17,9 @@ from orchestrator.cli.output import CommandFailed
 STOPS_WITHIN = 5
 # An agent's socket is asked so often whether its host is still there, and closed when it has not answered for as long.
 PING_SECONDS = 3
+# What an agent does not acknowledge for as long ends its connection too: while something waits to be sent, a socket
+# that is closed would otherwise linger until the kernel gives up, for a quarter of an hour.
+UNANSWERED_MS = 2 * PING_SECONDS * 1000
 # Larger frames end an agent's socket before they are whole.
 LARGEST_FRAME = 4 * 1024 * 1024
 
@@ -44,6 +47,14 @@ def listen(host: str, port: int, what: str) -> socket.socket:
         ) from error
     listener.listen(1024)
     listener.setblocking(False)
+    return listener
+
+
+def listen_for_api(host: str, port: int) -> socket.socket:
+    """A listening socket for the API, and so for the agents' sockets."""
+    listener = listen(host, port, "API")
+    # Each connection that is accepted has it from here.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_MS)
     return listener
 
 

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 def serve_here(place: Place, settings: Settings) -> int:
     """Be the control plane until a signal comes."""
     # Imported here: the other commands should not pay for what only a server needs.
-    from orchestrator.cli.serve import listen
+    from orchestrator.cli.serve import listen, listen_for_api
     from orchestrator.control_plane import serve_embedded
 
     try:
@@ -82,7 +82,7 @@ def serve_here(place: Place, settings: Settings) -> int:
     except AlreadyLocked:
         return _already_up(place)
     configure_logging()
-    api = listen(settings.host, settings.port, "API")
+    api = listen_for_api(settings.host, settings.port)
     registry = listen(settings.host, settings.registry_port, "registry")
     settings = settings.with_ports(api.getsockname()[1], registry.getsockname()[1])
     bundle = ca_bundle(settings)
