@@ -13,6 +13,7 @@ PARTS = {
     "stop": "bench.agent.stop",
     "hundred": "bench.agent.hundred",
     "crowd": "bench.agent.crowd",
+    "lost": "bench.agent.lost",
 }
 
 
