@@ -4,8 +4,8 @@
 what was pulled here, and ``cleaner`` removes of that what nobody uses.
 """
 
-from agent.images.images import Images, PullBehavior
+from agent.images.images import Images, PullBehavior, remedy
 from agent.images.logins import EcrLogins
 from agent.images.pulls import CannotPull
 
-__all__ = ["CannotPull", "EcrLogins", "Images", "PullBehavior"]
+__all__ = ["CannotPull", "EcrLogins", "Images", "PullBehavior", "remedy"]

@@ -15,7 +15,7 @@ from datetime import timedelta
 from agent.images.images import Images
 from agent.images.records import Record, RecordFile
 from agent.log import facts
-from agent.runtime import EngineInfo, ImageMissing, Runtime, RuntimeTrouble
+from agent.runtime import Damaged, EngineInfo, ImageMissing, Runtime, RuntimeTrouble
 from kit.clock import Clock
 
 LOOK_EVERY = timedelta(minutes=1)
@@ -160,10 +160,15 @@ class Cleaner:
                     self._runtime.remove_image(name)
             except ImageMissing:
                 continue
+            except Damaged:
+                # The engine tells no id of it; the name is one that was pulled here.
+                self._runtime.remove_image(name)
         try:
             left = self._runtime.image(record.id)
         except ImageMissing:
             return True
+        except Damaged:
+            return False
         if any("@" not in name for name in left.names):
             return False
         self._runtime.remove_image(record.id)

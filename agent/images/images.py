@@ -18,6 +18,7 @@ from agent.images.records import NOTHING_KEPT, Records
 from agent.log import facts
 from agent.runtime import (
     Cancelled,
+    Damaged,
     Hindered,
     Hindrance,
     ImageMissing,
@@ -135,7 +136,7 @@ class Images:
                 image,
                 lambda given_up: self._pull_once(container, image, given_up),
                 cancelled=cancelled,
-                has_copy=lambda: self.cached_copy_will_do and self._runtime.has_image(image),
+                has_copy=lambda: self.cached_copy_will_do and self._has_copy(image),
             )
         except CannotPull as error:
             if error.passing:
@@ -199,17 +200,40 @@ class Images:
         return False
 
     def _pull_once(self, container: ContainerSpec, image: str, given_up: Cancelled) -> str | None:
-        before = self._id_of(image)
-        self._records.begun(image, before)
+        before = self._before(image)
+        if before is not None:
+            self._records.begun(image, before)
         try:
             digest = self._pull_with_login(container, image, given_up)
         except Hindered as error:
             if error.hindrance is Hindrance.FULL:
                 self.make_room()
             raise
-        self._records.pulled(image, before, self._id_of(image), self._clock.now())
+        if before is not None:
+            try:
+                self._records.pulled(image, before, self._id_of(image), self._clock.now())
+            except Damaged as error:
+                # A layer that it shares with an image of somebody else.
+                raise CannotPull(f"{error}; {remedy(image)}") from error
         log.info("image pulled", image=image, digest=digest)
         return digest
+
+    def _has_copy(self, image: str) -> bool:
+        try:
+            return self._runtime.has_image(image)
+        except RuntimeTrouble:
+            return False
+
+    def _before(self, image: str) -> str | None:
+        """The id that the name has before a pull, or empty; None for a damaged copy of somebody else's.
+
+        Of such a copy the engine tells no id, and a pull mends nothing of what it believes to have.
+        """
+        try:
+            return self._id_of(image)
+        except Damaged as error:
+            log.warning("image damaged", image=image, because=str(error))
+            return "" if self.discard(image) else None
 
     def _pull_with_login(self, container: ContainerSpec, image: str, given_up: Cancelled) -> str | None:
         for last in (False, True):
@@ -246,10 +270,19 @@ class Images:
         return image, auth.registry_id, owner_of(auth)
 
     def _id_of(self, image: str) -> str:
+        """Raises Damaged."""
         try:
             return self._runtime.image(image).id
         except ImageMissing:
             return ""
+
+
+def remedy(image: str) -> str:
+    """What to do about an image whose layers on the disk are not whole, in words for people."""
+    return (
+        f"the copy of {image} on this host is damaged: check the host's disk, remove the image there "
+        f"(docker image rm --force {image}) and start the task again, which pulls it anew"
+    )
 
 
 def _auth_of(container: ContainerSpec) -> RegistryAuth:

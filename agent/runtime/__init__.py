@@ -293,7 +293,7 @@ class Runtime(Protocol):
     def has_image(self, image: str) -> bool: ...
 
     def image(self, name: str) -> ImageState:
-        """The image of that name or id. Raises ImageMissing."""
+        """The image of that name or id. Raises ImageMissing, Damaged."""
         ...
 
     def images_in_use(self) -> frozenset[str]:

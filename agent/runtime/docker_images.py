@@ -90,9 +90,9 @@ def trouble_of(text: str) -> RuntimeTrouble:
 
 
 def find_image(api: Any, name: str) -> ImageState:
-    """Raises ImageMissing."""
+    """Raises ImageMissing, Damaged."""
     try:
-        with translated():
+        with telling_damage(), translated():
             seen = api.inspect_image(name)
     except NotFound as error:
         raise ImageMissing(str(error)) from error

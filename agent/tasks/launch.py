@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol
 
-from agent.images import CannotPull, Images
+from agent.images import CannotPull, Images, remedy
 from agent.runtime import (
     ContainerState,
     Damaged,
@@ -193,14 +193,6 @@ class Unprepared(Exception):
 
 class PutOff(Exception):
     """What the container needs around it can't be had now, and perhaps later; the text says what and why."""
-
-
-def remedy(image: str) -> str:
-    """What to do about an image whose layers on the disk are not whole, in words for people."""
-    return (
-        f"the copy of {image} on this host is damaged: check the host's disk, remove the image there "
-        f"(docker image rm --force {image}) and start the task again, which pulls it anew"
-    )
 
 
 def _with_login(task: TaskSpec, container: ContainerSpec, injected: Injected) -> ContainerSpec:
