@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from orchestrator.agents.tcs import TelemetrySockets
 from orchestrator.agents.usage_book import UsageBook
 from scheduler.ending import end_tasks, stop_tasks
 from scheduler.loops.capacities import CapacitiesLoop
+from scheduler.loops.hosts import HostsLoop
 from scheduler.provisioners import Wanted
 from state.capacities import Capacity
 from state.loop import Leases
@@ -20,7 +22,7 @@ from state.store import Session
 from state.tasks import Task
 from tests.support.batch import BatchPlane
 from tests.support.loopback import Loopback
-from tests.support.services import ServicesPlane
+from tests.support.services import ServicesPlane, host_of
 from tests.support.tasks import TasksPlane
 
 ORDER = ("clusters", "tasks", "container_instances", "address_pools", "task_counts")
@@ -207,6 +209,33 @@ def test_hosts_that_are_buried(filled_postgresql_url: str) -> None:
     plane.close()
     assert task.last_status == "STOPPED"
     assert held.before == [list(ORDER)]
+
+
+def test_hosts_that_are_lost_while_others_go_away(filled_postgresql_url: str) -> None:
+    """In two clusters at once: everything is held before the first of it is written."""
+    plane = ServicesPlane(filled_postgresql_url)
+    presence = Presence(plane.store, plane.loop_clock)
+    loop = HostsLoop(plane.store, plane.loop_clock, Leases(plane.store, plane.loop_clock, "one"))
+    plane.register()
+    lost = []
+    for cluster in ("default", "other"):
+        plane.ecs.create_cluster(clusterName=cluster)
+        lost.append(host_of(plane, cluster))
+        plane.create(1, cluster=cluster)
+        plane.come_to_rest()
+        presence.arrived(host_of(plane, cluster), f"beside-{cluster}")
+    for host in lost:
+        presence.arrived(host, host)
+    loop.step()
+    for host in lost:
+        presence.left(host, host, lost_after=timedelta(0))
+    plane.add_host(seen_at=plane.loop_clock.now() - timedelta(hours=1))
+    held = Held(plane)
+    loop.step()
+    statuses = [task.last_status for task in plane.tasks(alive=False)]
+    plane.close()
+    assert statuses == ["STOPPED"] * 2
+    assert held.before[-1] == ["clusters", "tasks", "container_instances", "task_counts"]
 
 
 def test_jobs_that_are_terminated_while_another_waits(filled_postgresql_url: str) -> None:

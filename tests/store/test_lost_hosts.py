@@ -33,6 +33,14 @@ class Plane(ServicesPlane):
         self.presence.arrived(host, host)
         return host
 
+    def sole(self, count: int = 1) -> str:
+        """A host that runs a service of so many tasks, and has another beside it."""
+        host = self.join()
+        self.create(count)
+        self.come_to_rest()
+        self.join()
+        return host
+
     def on(self, host: str, *, alive: bool = True) -> list[Task]:
         return [task for task in self.tasks(alive=alive) if task.container_instance_id == host]
 
@@ -45,7 +53,8 @@ class Plane(ServicesPlane):
         until = self.loop_clock.now() + length
         while self.loop_clock.now() < until:
             self.presence.refresh()
-            due = self.hosts.step() or self.loop_clock.now() + self.hosts.every
+            latest = self.loop_clock.now() + self.hosts.every
+            due = min(self.hosts.step() or latest, latest)
             self.loop_clock.tick(seconds=(min(due, until) - self.loop_clock.now()).total_seconds())
         self.hosts.step()
 
@@ -96,9 +105,7 @@ def test_what_nobody_would_replace_is_left_alone(plane: Plane) -> None:
 
 
 def test_agents_that_went_away_with_the_control_plane_get_time_to_come_back(plane: Plane) -> None:
-    host = plane.join()
-    plane.create(1)
-    plane.come_to_rest()
+    host = plane.sole()
 
     plane.part(host, after=None)
     plane.pass_by(PATIENCE - timedelta(seconds=1))
@@ -108,9 +115,7 @@ def test_agents_that_went_away_with_the_control_plane_get_time_to_come_back(plan
 
 
 def test_a_host_lost_while_nobody_looked_has_its_time_from_the_first_look_on(plane: Plane) -> None:
-    host = plane.join()
-    plane.create(1)
-    plane.come_to_rest()
+    host = plane.sole()
 
     plane.part(host)
     plane.tick(minutes=10)
@@ -132,6 +137,45 @@ def test_many_hosts_away_at_once_are_waited_for(plane: Plane) -> None:
     assert [bool(plane.on(host)) for host in hosts] == [False, False, False, True]
 
 
+def test_those_that_went_with_many_are_waited_for_when_most_are_back(plane: Plane) -> None:
+    """As when a control plane was too busy to hear its agents: they come back one after another."""
+    hosts = [plane.join() for _ in range(6)]
+    plane.create(6, placementStrategy=[{"type": "spread", "field": "instanceId"}])
+    plane.come_to_rest()
+
+    plane.part(*hosts)
+    plane.hosts.step()
+    for host in hosts[:5]:
+        plane.presence.arrived(host, f"{host} again")
+    plane.pass_by(PATIENCE)
+    assert all(plane.on(host) for host in hosts)
+    plane.pass_by(AFTER)
+    assert [bool(plane.on(host)) for host in hosts] == [True] * 5 + [False]
+
+
+def test_where_nothing_could_run_elsewhere_the_hosts_are_waited_for(plane: Plane) -> None:
+    host = plane.join()
+    plane.create(1)
+    plane.come_to_rest()
+
+    plane.part(host)
+    plane.pass_by(PATIENCE)
+    assert len(plane.on(host)) == 1
+    plane.pass_by(AFTER)
+    assert plane.on(host) == []
+
+
+def test_hosts_that_have_been_dead_for_long_hold_nobody_up(plane: Plane) -> None:
+    dead = [plane.join() for _ in range(4)]
+    plane.part(*dead)
+    plane.pass_by(timedelta(hours=1))
+    host = plane.sole()
+
+    plane.part(host)
+    plane.pass_by(AFTER)
+    assert plane.on(host) == []
+
+
 def test_hosts_are_never_lost_where_that_is_set(plane: Plane) -> None:
     host = plane.join()
     plane.create(1)
@@ -146,9 +190,7 @@ def test_hosts_are_never_lost_where_that_is_set(plane: Plane) -> None:
 
 
 def test_how_long_a_lost_hosts_copy_ran_on_is_told(plane: Plane) -> None:
-    host = plane.join()
-    plane.create(1)
-    plane.come_to_rest()
+    host = plane.sole()
     plane.part(host)
     plane.pass_by(AFTER)
     [task] = plane.on(host, alive=False)
