@@ -98,8 +98,11 @@ class Follower:
                 attempt = 0
             except NotFound:
                 break
-            except RuntimeTrouble as error:
+            except Exception as error:
+                # A bug in the reading must not leave the rest of the log behind: it is read again, as after an outage.
                 attempt += 1
+                if not isinstance(error, RuntimeTrouble):
+                    log.surprise("log not read", container=self.container)
                 log.warning("log not read", container=self.container, because=str(error))
                 self._clock.wait(self._closed, backoff(attempt, first=RETRY_FIRST, most=RETRY_MOST))
                 continue

@@ -24,14 +24,22 @@ class DockerLog:
     def __init__(self, response: Any, *, tty: bool) -> None:
         self._response = response
         self._tty = tty
+        self._closed = False
 
     def __iter__(self) -> Iterator[LogLine]:
         # A stream that breaks is a stream that ends: the reader comes back with the last instant it has seen.
-        with suppress(OSError, requests.RequestException, urllib3.exceptions.HTTPError, ValueError):
+        try:
             yield from joined(self._lines() if self._tty else self._frames())
+        except (OSError, requests.RequestException, urllib3.exceptions.HTTPError, ValueError):
+            return
+        except AttributeError:
+            # What the standard library raises where a response is closed by one thread and read by another.
+            if not self._closed:
+                raise
 
     def close(self) -> None:
         """End the reading, from any thread."""
+        self._closed = True
         with suppress(OSError, AttributeError, DockerException):
             CancellableStream(iter(()), self._response).close()
         self._response.close()
@@ -41,16 +49,23 @@ class DockerLog:
         while True:
             header = raw.read(HEADER)
             if len(header) < HEADER:
-                return
+                break
             size = int.from_bytes(header[4:8], "big")
             text = raw.read(size)
             if len(text) < size:
-                return
+                break
             yield header[0], text
+        self._check_open()
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         for line in self._response.raw._fp:
             yield 1, line
+        self._check_open()
+
+    def _check_open(self) -> None:
+        """The begin of a line that was being read when the log was closed is no line: it comes again as a whole."""
+        if self._closed:
+            raise OSError("the log was closed")
 
 
 def joined(frames: Iterator[tuple[int, bytes]]) -> Iterator[LogLine]:

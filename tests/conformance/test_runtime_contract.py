@@ -20,6 +20,7 @@ from agent.runtime import (
     ImageMissing,
     Kind,
     LogLine,
+    LogStream,
     NameTaken,
     NotFound,
     Refused,
@@ -267,6 +268,28 @@ def test_a_log_is_read_from_any_line_on(rig: Rig) -> None:
 def test_following_a_log_ends_with_the_container(rig: Rig) -> None:
     container = rig.started("c", "talk")
     assert [line.text for line in read_log(rig, container, follow=True)] == [b"one", b"two", b"three"]
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_a_log_that_is_followed_can_be_closed_from_another_thread(rig: Rig, tty: bool) -> None:
+    container = rig.runtime.create(rig.name("c"), {**rig.body("sleep"), "Tty": tty})
+    rig.runtime.start(container)
+    for _ in range(5):
+        log = rig.runtime.logs(container, since="", follow=True, tty=tty)
+        ended: list[object] = []
+
+        def read(log: LogStream = log, ended: list[object] = ended) -> None:
+            try:
+                ended.append(list(log))
+            except Exception as error:
+                ended.append(error)
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        rig.wait_a_moment()
+        log.close()
+        reading.join(10)
+        assert ended == [[]]
 
 
 def test_usage_is_counted(rig: Rig) -> None:

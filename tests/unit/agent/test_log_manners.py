@@ -261,3 +261,24 @@ def test_a_stream_that_hangs_is_given_up_when_the_container_ends_or_starts_again
     assert opened[:2] == [True, how == "resume"]
     reading.close()
     assert reading.ended_reading.wait(10)
+
+
+def test_a_bug_in_the_reading_leaves_no_line_behind() -> None:
+    clock = ManualClock()
+    reading = follower(Manner(), 3, clock)
+    logs = reading._runtime.logs
+    opened: list[bool] = []
+
+    def first_broken(container: str, *, since: str, follow: bool, tty: bool) -> LogStream:
+        opened.append(follow)
+        if len(opened) == 1:
+            raise AttributeError("no such thing")
+        return logs(container, since=since, follow=follow, tty=tty)
+
+    reading._runtime.logs = first_broken  # type: ignore[method-assign]
+    reading.end()
+    reading.start()
+    while len(opened) < 2:
+        clock.tick(seconds=1)
+    assert reading.ended_reading.wait(10)
+    assert len(reading.peek()) == 3
