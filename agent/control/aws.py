@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from agent.control.silence import CONNECT_S, notice_unanswered
 from kit.aws.sigv4 import sign
 from kit.clock import Clock
 
@@ -108,7 +109,7 @@ class Aws:
         self._path = (parts.path or "") + "/"
         # Loading the machine's certificates takes memory that is not spent on plain HTTP.
         self.trust = ssl.create_default_context(cafile=ca_bundle or None) if parts.scheme == "https" else None
-        self._open = _opener(self._endpoint, self._timeout, self.trust)
+        self._open = _opener(self._endpoint, min(self._timeout, CONNECT_S), self.trust)
 
     def call(self, service: str, operation: str, body: Mapping[str, Any], *, keys: Keys | None = None) -> Any:
         """Call one operation of a JSON 1.1 service."""
@@ -159,6 +160,7 @@ class Aws:
         )
 
     def close(self) -> None:
+        """Close the connections that are kept and idle; calls go on, on new ones."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
@@ -168,6 +170,7 @@ class Aws:
         connection, fresh = self._take()
         while True:
             try:
+                self._connect(connection)
                 connection.request("POST", path, payload, dict(headers))
                 response = connection.getresponse()
                 answer = response.read(BODY_MOST)
@@ -180,6 +183,13 @@ class Aws:
                 continue
             self._give_back(connection, keep=not response.will_close)
             return response.status, answer
+
+    def _connect(self, connection: http.client.HTTPConnection) -> None:
+        if not connection.sock:
+            connection.connect()
+        if opened := connection.sock:
+            opened.settimeout(self._timeout)
+            notice_unanswered(opened)
 
     def _take(self) -> tuple[http.client.HTTPConnection, bool]:
         with self._lock:

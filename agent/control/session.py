@@ -12,12 +12,13 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import websockets
 from websockets.sync.client import ClientConnection, connect
 
 from agent.control.aws import Aws
+from agent.control.silence import CONNECT_S, notice_silence
 from agent.log import facts
 from kit.clock import Clock, backoff
 
@@ -26,10 +27,7 @@ RETRY_MOST = timedelta(seconds=15)
 INACTIVE_PAUSE = timedelta(hours=1)
 SILENCE = timedelta(minutes=1)
 RENEWAL = timedelta(minutes=30)
-OPEN_TIMEOUT_S = 10
-# Berth's control plane is heard every 3 seconds, and of another one the kernel asks: 5 + 2 × 2 seconds in all.
-QUIET_S, PROBE_S, PROBES = 5, 2, 2
-UNANSWERED_MS = 8_000
+OPEN_TIMEOUT_S = 15
 FRAME_MOST = 16 * 1024 * 1024
 JITTER = 0.2
 INACTIVE = "InactiveInstanceException"
@@ -109,6 +107,8 @@ class Session:
                 # Whatever the network does to a socket, the answer is the same: dial again later.
                 because = repr(error)
             failures += 1
+            # What is gone for one connection is gone for those that are kept.
+            self._aws.close()
             pause = backoff(failures, first=RETRY_FIRST, most=RETRY_MOST)
             pause *= 1 + JITTER * self._chance.random()
             log.warning("socket lost", socket=self._name, because=because, retry_s=pause.total_seconds())
@@ -171,30 +171,28 @@ class Session:
 def dial(aws: Aws, url: str) -> ClientConnection:
     """A signed socket to the control plane. Raises WebSocketException and OSError."""
     headers = aws.signed("GET", url, {}, b"")
-    scheme, _, rest = url.partition("://")
-    schemes = {"http": "ws", "https": "wss"}
-    connection = connect(
-        f"{schemes.get(scheme, scheme)}://{rest}",
-        additional_headers=headers,
-        compression=None,
-        ping_interval=None,
-        proxy=None,
-        ssl=aws.trust if scheme in ("https", "wss") else None,
-        open_timeout=OPEN_TIMEOUT_S,
-        close_timeout=2,
-        max_size=FRAME_MOST,
-    )
-    notice_silence(connection.socket)
-    return connection
-
-
-def notice_silence(socket: sockets.socket) -> None:
-    """Have the kernel end the connection when the other end answers nothing for some seconds."""
-    socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1)
-    socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPIDLE, QUIET_S)
-    socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, PROBE_S)
-    socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, PROBES)
-    socket.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, UNANSWERED_MS)
+    parts = urlsplit(url)
+    secure = parts.scheme in ("https", "wss")
+    # A control plane that is there may take its time, when all agents dial at once.
+    line = sockets.create_connection((parts.hostname, parts.port or (443 if secure else 80)), CONNECT_S)
+    try:
+        line.settimeout(None)
+        notice_silence(line)
+        return connect(
+            parts._replace(scheme="wss" if secure else "ws").geturl(),
+            sock=line,
+            additional_headers=headers,
+            compression=None,
+            ping_interval=None,
+            proxy=None,
+            ssl=aws.trust if secure else None,
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=2,
+            max_size=FRAME_MOST,
+        )
+    except BaseException:
+        line.close()
+        raise
 
 
 def read_frame(frame: str | bytes) -> tuple[str | None, Mapping[str, Any]]:
