@@ -11,8 +11,9 @@ def write_private(path: Path, text: str, *, sync: bool = True) -> None:
     temporary = _write_beside(path, text, sync=sync)
     try:
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def append_private(path: Path) -> BinaryIO:

@@ -40,6 +40,7 @@ from agent.runtime.docker_reading import container_details, container_state, epo
 from kit.clock import Clock
 
 CONNECTIONS = 64
+LOCAL = "http+docker://"
 LATE_NEWS = timedelta(milliseconds=250)
 TIMEOUT_S = 120
 NETWORK_LABEL = {"berth.network": "awsvpc"}
@@ -270,7 +271,7 @@ class DockerRuntime:
             api.close()
 
     def _is_local(self) -> bool:
-        return str(self._client().base_url).startswith("http+docker://")
+        return str(self._client().base_url).startswith(LOCAL)
 
     def _networks(self, name: str) -> tuple[Network, ...]:
         """Every network of exactly this name, the eldest first."""
@@ -292,4 +293,7 @@ class DockerRuntime:
                     if self._host:
                         kwargs["base_url"] = self._host
                     self._api = docker.APIClient(version="auto", timeout=TIMEOUT_S, max_pool_size=CONNECTIONS, **kwargs)
+                    if self._api.base_url.startswith(LOCAL):
+                        # Looking for proxies and logins of a socket's would be a good part of each call.
+                        self._api.trust_env = False
             return self._api

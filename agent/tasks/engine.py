@@ -79,6 +79,8 @@ class Engine:
         self._wake = threading.Event()
         self._due: dict[str, datetime] = {}
         self._kept: dict[str, list[Callable[[], None]]] = {}
+        self._noted: set[str] = set()
+        self._unsettled: dict[str, None] = {}
 
     def post(self, message: m.Message) -> None:
         """Hand in a message, from any thread."""
@@ -86,7 +88,11 @@ class Engine:
         self._wake.set()
 
     def step(self) -> bool:
-        """Take in everything that has arrived or is due, act on it; say whether there was anything."""
+        """Take in everything that has arrived or is due, act on it; say whether there was anything.
+
+        Nothing that can be begun waits for the disk: what is to be kept of the tasks is kept after that, until
+        something new arrives, which comes first again.
+        """
         now = self._steady.now()
         touched = dict.fromkeys(arn for arn, due in self._due.items() if due <= now)
         arrived = False
@@ -99,12 +105,17 @@ class Engine:
                 self._survey()
             elif task := self._board.tasks.get(arn):
                 self._advance(task, now)
-        for arn in touched:
+        self._unsettled |= touched
+        settled = False
+        while self._unsettled and not (settled and not self._inbox.empty()):
+            settled = True
+            arn = next(iter(self._unsettled))
+            del self._unsettled[arn]
             if task := self._board.tasks.get(arn):
                 self._settle(task)
                 if all(container.phase is Phase.STOPPED for container in task.containers.values()):
                     self._due |= dict.fromkeys(self._stale.ended(arn), now)
-        return arrived or bool(touched)
+        return arrived or settled
 
     def run(self, stop: threading.Event) -> None:
         """Step whenever there is something to do, until told to stop."""
@@ -124,6 +135,8 @@ class Engine:
     def until_due(self) -> timedelta:
         """How long nothing has to be done if nothing arrives."""
         soonest = min(self._due.values(), default=None)
+        if self._unsettled:
+            return timedelta(0)
         if soonest is None:
             return LONGEST_WAIT
         return max(timedelta(0), min(LONGEST_WAIT, soonest - self._steady.now()))
@@ -202,6 +215,7 @@ class Engine:
             if message.outcome is None:
                 self._due.pop(task.arn, None)
                 self._board.forget(task)
+                self._noted.discard(task.arn)
             else:
                 task.remove_attempts += 1
                 task.remove_at = now + _pause(task.remove_attempts)
@@ -315,10 +329,13 @@ class Engine:
         )
 
     def _note_stop(self, task: Task, container: Container) -> None:
-        """Keep when the stop began: what is left of the container's grace is what a later attempt gives it."""
+        """Keep when the stop began: what is left of the container's grace is what a later attempt gives it.
+
+        Kept with the rest, after the stop was begun: whoever is killed before that may give it all of it once more.
+        """
         if container.stop_begun_at is None:
             container.stop_begun_at = self._clock.now()
-            self._keep(task)
+            self._noted.add(task.arn)
 
     def _keep(self, task: Task) -> None:
         """Put the task on the disk before something is done to it; a full disk keeps nothing from being done."""
@@ -351,7 +368,7 @@ class Engine:
         report = report_of(task)
         news = report != task.reported
         unsaved = task.arn in self._board.unsaved
-        if news or unsaved:
+        if news or unsaved or task.arn in self._noted:
             try:
                 self._files.save(task, self._board.raw[task.arn], sync=unsaved or over)
             except OSError as error:
@@ -359,6 +376,7 @@ class Engine:
                 self._due[task.arn] = self._steady.now() + DISK_PAUSE
                 return
             self._board.unsaved.discard(task.arn)
+            self._noted.discard(task.arn)
         for tell in self._kept.pop(task.arn, ()):
             tell()
         if news and worth_sending(report):
