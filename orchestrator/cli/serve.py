@@ -13,6 +13,7 @@ import uvicorn
 from kit.limits import allow_open_files
 from orchestrator.cli.bounded_http import BoundedHttp
 from orchestrator.cli.output import CommandFailed
+from orchestrator.cli.patient_sockets import PatientWebSockets
 
 STOPS_WITHIN = 5
 # An agent's socket is asked so often whether its host is still there, and closed when it has not answered for as long.
@@ -88,7 +89,7 @@ async def _serve(
                 # Nobody is believed about where a request came from: behind a proxy, it is the proxy that policies
                 # see as aws:SourceIp.
                 proxy_headers=False,
-                ws="websockets-sansio",
+                ws=PatientWebSockets,
                 ws_max_size=LARGEST_FRAME,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,
