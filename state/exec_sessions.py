@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import String, Text, delete, or_, select
+from sqlalchemy import String, Text, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
@@ -34,7 +34,7 @@ class ExecSession(Moves, Base):
     command: Mapped[str] = mapped_column(Text)
     caller: Mapped[str] = mapped_column(String(400))
     created_at: Mapped[datetime]
-    # Until when its client must have come.
+    # Until when its client must have come; from then on, until when the process that holds it must have said so again.
     expires_at: Mapped[datetime] = mapped_column(index=True)
     ended_at: Mapped[datetime | None]
 
@@ -49,22 +49,34 @@ def find_exec_session(session: Session, token_digest: str) -> ExecSession | None
     ).one_or_none()
 
 
-def list_waiting_sessions(session: Session, container_instance_id: str) -> Sequence[ExecSession]:
+def list_waiting_sessions(session: Session, container_instance_id: str, *, now: datetime) -> Sequence[ExecSession]:
     """The sessions for which the host's agent is awaited, oldest first."""
     return session.scalars(
         select(ExecSession)
-        .where(ExecSession.container_instance_id == container_instance_id, ExecSession.status == "WAITING")
+        .where(
+            ExecSession.container_instance_id == container_instance_id,
+            ExecSession.status == "WAITING",
+            ExecSession.expires_at > now,
+        )
         .order_by(ExecSession.created_at, ExecSession.id)
     ).all()
 
 
-def forget_exec_sessions(session: Session, *, before: datetime) -> None:
-    """Delete sessions that ended, and those that nobody came for; the event log still tells of them."""
-    session.execute(
-        delete(ExecSession).where(
-            or_(
-                ExecSession.ended_at < before,
-                (ExecSession.status == "MADE") & (ExecSession.expires_at < before),
-            )
-        )
+def end_exec_sessions(session: Session, *, now: datetime, limit: int) -> None:
+    """End sessions that nobody came for, and those whose control plane has died; the oldest ``limit`` of them."""
+    over = session.scalars(
+        select(ExecSession)
+        .where(ExecSession.status != "ENDED", ExecSession.expires_at < now)
+        .order_by(ExecSession.expires_at, ExecSession.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
     )
+    for one in over.all():
+        because = "its client never came" if one.status == "MADE" else "the control plane that held it went away"
+        one.advance("ENDED", at=now, because=because)
+        one.ended_at = now
+
+
+def forget_exec_sessions(session: Session, *, before: datetime) -> None:
+    """Delete sessions that ended; the event log still tells of them."""
+    session.execute(delete(ExecSession).where(ExecSession.ended_at < before))

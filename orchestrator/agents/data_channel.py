@@ -6,6 +6,7 @@ and a text frame says how the command ended.
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,8 @@ from kit.clock import Clock, epoch_millis
 HANDSHAKE_SECONDS = 15.0
 LARGEST_SIDE = 10_000
 TERMINATE = 2
+# What does not read is not waited for.
+GOODBYE_SECONDS = 5.0
 
 
 class DataChannel:
@@ -53,21 +56,21 @@ class DataChannel:
         return because
 
     async def end(self, text: str, because: str = "") -> None:
-        """Tell the client that it is over."""
+        """Tell the client that it is over, if it reads."""
         code = because.removeprefix("exit code ")
-        await self._send(
-            ssm.CLOSED,
-            payload=ssm.write_json(
-                MessageId=str(uuid4()),
-                CreatedDate=self._clock.now().isoformat(),
-                DestinationId="",
-                SessionId=self._session_id,
-                MessageType=ssm.CLOSED,
-                SchemaVersion=ssm.SCHEMA_VERSION,
-                Output=text,
-                **({"ExitCode": int(code)} if code.lstrip("-").isdigit() else {}),
-            ),
+        payload = ssm.write_json(
+            MessageId=str(uuid4()),
+            CreatedDate=self._clock.now().isoformat(),
+            DestinationId="",
+            SessionId=self._session_id,
+            MessageType=ssm.CLOSED,
+            SchemaVersion=ssm.SCHEMA_VERSION,
+            Output=text,
+            **({"ExitCode": int(code)} if code.lstrip("-").isdigit() else {}),
         )
+        with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._send(ssm.CLOSED, payload=payload)
 
     async def _shake_hands(self) -> None:
         action = {
@@ -174,4 +177,8 @@ def _how(text: str) -> str:
     except ssm.BadFrame:
         return "the agent sent nonsense"
     code = ended.get("exitCode")
-    return f"exit code {code}" if isinstance(code, int) else str(ended.get("error") or "the command ended")[:500]
+    if isinstance(code, int):
+        return f"exit code {int(code)}"
+    said = str(ended.get("error") or "the command ended")[:500]
+    # It goes into the event log, which keeps no NUL and no half of a surrogate pair.
+    return "".join(letter if letter.isprintable() else " " for letter in said)

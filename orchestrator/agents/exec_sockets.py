@@ -9,18 +9,20 @@ import contextlib
 import hashlib
 import logging
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from kit.aws.errors import AwsError, CodedError
+from kit.aws.errors import AwsError, CodedError, ServiceUnavailable
 from kit.aws.ssm_channel import BadFrame, read_token
 from kit.clock import Clock
 from orchestrator.agents.data_channel import DataChannel
 from orchestrator.agents.handshake import Handshake, refuse, request_of
 from state.exec_sessions import ExecSession, find_exec_session, list_waiting_sessions
-from state.store import Session, Store
+from state.store import Session, Store, StoreBusy, StoreUnavailable
 
 log = logging.getLogger(__name__)
 TOKEN_SECONDS = 10.0
@@ -29,6 +31,11 @@ AGENT_SECONDS = 20.0
 IDLE_SECONDS = 1200.0
 MOST_SESSIONS = 200
 LARGEST_OPENING = 8192
+LONGEST_ID = 80
+# How long a session outlives a process that died with it, and how often a living one says that it holds it.
+HELD, SAID_EVERY = timedelta(minutes=3), 60.0
+# A client that does not read cannot be told that it is over.
+GOODBYE_SECONDS = 5.0
 POLICY, GOING_AWAY, OVERLOADED, NORMAL = 1008, 1001, 1013, 1000
 
 
@@ -52,7 +59,12 @@ class ExecSockets:
         self._inside = 0
 
     async def serve_client(self, socket: WebSocket) -> None:
-        """One client, from its token to its end. Nothing is said to who has none."""
+        """One client, from its token to its end. Who names no session that is there is not let in to show one."""
+        try:
+            await anyio.to_thread.run_sync(self._check, socket.query_params.get("session", ""))
+        except AwsError as error:
+            await refuse(socket, error)
+            return
         await socket.accept()
         if self._inside >= MOST_SESSIONS:
             await socket.close(OVERLOADED, "too many sessions")
@@ -96,10 +108,20 @@ class ExecSockets:
                     "containerName": waiting.container,
                     "command": waiting.command,
                 }
-                for waiting in list_waiting_sessions(session, instance_id)
+                for waiting in list_waiting_sessions(session, instance_id, now=self._clock.now())
             ]
 
         return self._store.read(read)
+
+    def _check(self, session_id: str) -> None:
+        """Raise AwsError where there is no such session. Its id is random, and known to who asked for it alone."""
+        known = session_id.isascii() and session_id.isprintable() and len(session_id) <= LONGEST_ID
+        try:
+            found = self._store.read(lambda session: session.get(ExecSession, session_id)) if known else None
+        except StoreUnavailable as trouble:
+            raise ServiceUnavailable(str(trouble)) from trouble
+        if found is None or found.status == "ENDED":
+            raise CodedError("SessionNotFound", "There is no such session, or not any more.", status=404)
 
     async def _open(self, socket: WebSocket) -> tuple[str, str] | None:
         """The session's and the host's id, once the client has shown its token."""
@@ -119,9 +141,14 @@ class ExecSockets:
             if found is None or found.status != "MADE" or found.expires_at <= now:
                 return None
             found.advance("WAITING", at=now, because="its client is here")
+            found.expires_at = now + HELD
             return found.id, found.container_instance_id
 
-        opened = await anyio.to_thread.run_sync(self._store.transact, take)
+        try:
+            opened = await anyio.to_thread.run_sync(self._store.transact, take)
+        except (StoreBusy, StoreUnavailable):
+            await _close(socket, OVERLOADED, "the store does not answer")
+            return None
         if opened is None:
             await _close(socket, POLICY, "the token is not good, or not any more")
         return opened
@@ -131,6 +158,7 @@ class ExecSockets:
         self._waiting[session_id] = waiting
         because = "the agent did not come"
         channel = DataChannel(socket, session_id, self._clock, idle_seconds=IDLE_SECONDS)
+        holding = asyncio.create_task(self._hold(session_id))
         try:
             # Committed WAITING and known here: now the agent can be told.
             await anyio.to_thread.run_sync(self._wake, host)
@@ -145,13 +173,18 @@ class ExecSockets:
             because = "the client does not speak the data channel"
         except (WebSocketDisconnect, RuntimeError):
             because = "the client went away"
+        except (StoreBusy, StoreUnavailable):
+            because = "the store did not answer"
         finally:
+            holding.cancel()
             del self._waiting[session_id]
             waiting.agent.cancel()
             waiting.over.set()
             ended = f"{because}; {channel.received} bytes in, {channel.sent} bytes out"
-            await anyio.to_thread.run_sync(self._note, session_id, "ENDED", ended)
             await _close(socket, NORMAL, "")
+            # Else it ends when nobody has held it for a while.
+            with contextlib.suppress(StoreBusy, StoreUnavailable):
+                await anyio.to_thread.run_sync(self._note, session_id, "ENDED", ended)
 
     async def _agent(self, waiting: _Waiting, host: str) -> WebSocket | None:
         """The agent's socket. A wake may be lost, so it is told again half-way."""
@@ -161,6 +194,19 @@ class ExecSockets:
                 return waiting.agent.result()
             await anyio.to_thread.run_sync(self._wake, host)
         return None
+
+    async def _hold(self, session_id: str) -> None:
+        """Say now and then that the session lasts."""
+
+        def write(session: Session) -> None:
+            found = session.get(ExecSession, session_id, with_for_update=True)
+            if found is not None:
+                found.expires_at = self._clock.now() + HELD
+
+        while True:
+            await asyncio.sleep(SAID_EVERY)
+            with contextlib.suppress(StoreBusy, StoreUnavailable):
+                await anyio.to_thread.run_sync(partial(self._store.transact, write))
 
     def _wake(self, host: str) -> None:
         self._store.transact(lambda session: session.wake(f"exec:{host}"))
@@ -177,6 +223,7 @@ class ExecSockets:
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:
-    # It may be closed already.
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-        await socket.close(code, reason)
+    # It may be closed already, or its other end may not read.
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            await socket.close(code, reason)

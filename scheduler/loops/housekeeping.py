@@ -12,7 +12,7 @@ from state.base import Event
 from state.capacities import Capacity
 from state.client_tokens import forget_client_tokens
 from state.container_instances import ContainerInstance
-from state.exec_sessions import forget_exec_sessions
+from state.exec_sessions import end_exec_sessions, forget_exec_sessions
 from state.firings import forget_firings
 from state.job_retention import forget_jobs, task_of_no_unfinished_job
 from state.log_events import expire_log_events
@@ -90,6 +90,7 @@ def _forget_small(session: Session, now: datetime) -> bool:
     forget_access_keys(session, now=now)
     forget_role_sessions(session, now=now)
     forget_host_keys(session, unused_since=now - UNUSED_KEYS_KEPT)
+    end_exec_sessions(session, now=now, limit=BITE)
     forget_exec_sessions(session, before=now - EXEC_SESSIONS_KEPT)
     forget_task_definitions(session)
     forget_empty_cells(session)
