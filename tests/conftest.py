@@ -4,6 +4,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No time limits, since a busy machine is not a failure, and no files left behind.
+settings.register_profile(
+    "berth", deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("berth")
 
 pytest_plugins = ["tests.support.engine", "tests.support.images", "tests.support.postgres", "tests.support.s3"]
 
