@@ -20,6 +20,7 @@ from agent.tasks.board import Board, ended_report
 from agent.tasks.decide import Examine, GiveUp, Launch, Remove, Restart, Stop, Wait, decide
 from agent.tasks.files import TaskFiles
 from agent.tasks.model import Busy, Container, Phase, Task
+from agent.tasks.removals import Removals
 from agent.tasks.render import CONTAINER_LABEL, TASK_LABEL
 from agent.tasks.reports import Report, report_of, worth_sending
 from agent.tasks.stale import StaleCopies
@@ -75,6 +76,7 @@ class Engine:
         self._on_runtime = on_runtime
         self._board = Board(actions=actions, files=files, clock=clock, on_health=on_health)
         self._stale = StaleCopies()
+        self._removals = Removals()
         self._inbox: queue.SimpleQueue[m.Message] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._due: dict[str, datetime] = {}
@@ -206,9 +208,10 @@ class Engine:
             self._reports.offer(ended_report(message.spec, message.reason))
 
     def _done(self, message: m.Done) -> list[str]:
+        freed = self._removals.ended(message.task, message.container) if message.container else []
         task = self._board.tasks.get(message.task)
         if task is None:
-            return []
+            return freed
         now = self._steady.now()
         if message.container is None:
             task.removing = False
@@ -232,7 +235,7 @@ class Engine:
             container.retry_at = now + _pause(container.attempts)
             # A look that got no answer is still to be taken: the event that asked for it will not come again.
             container.look_again = container.look_again or examined
-        return [task.arn]
+        return [task.arn, *freed]
 
     def _happened(self, event: Event) -> list[str]:
         if event.kind in (Kind.LOST, Kind.BACK):
@@ -309,6 +312,8 @@ class Engine:
                     case GiveUp(name, reason):
                         self._give_up(task, task.containers[name], reason)
                         again = True
+                    case Remove() if held := self._removals.hold(task.arn, now):
+                        self._due[task.arn] = min(held, self._due.get(task.arn, held))
                     case Remove():
                         self._remove(task)
                     case Wait(until):
@@ -324,6 +329,7 @@ class Engine:
         container = task.containers[name]
         container.busy = busy
         arn = task.arn
+        self._removals.begun(arn, name)
         self._executor.run(
             action(task, container), lambda outcome: self.post(m.Done(task=arn, container=name, outcome=outcome))
         )

@@ -1,6 +1,7 @@
 """What a plain task costs: the calls it makes of the engine, and that nothing to be begun waits for the disk."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from agent.runtime.simulated import SimulatedRuntime
 from agent.s3 import S3
 from agent.secrets import Secrets
 from agent.surroundings import TaskSurroundings
+from agent.tasks import messages as m
 from agent.tasks.actions import Actions
 from agent.tasks.files import TaskFiles
 from agent.tasks.launch import Launched
 from agent.tasks.model import Task, task_of
 from agent.tasks.payload import read_task
+from agent.tasks.removals import MOST_HELD
 from tests.support.agent_process import container, task
 from tests.support.fake_control_plane import CLUSTER
 from tests.unit.agent.calls import FakeCalls
@@ -143,3 +146,37 @@ def test_a_stop_is_begun_before_it_is_kept_and_kept_once(tmp_path: Path, monkeyp
     host.assign("t9", container("c", "server"), desiredStatus="STOPPED", seq=2)
     host.engine.step()
     assert happened == ["begin", "save t9"]
+
+
+@pytest.fixture
+def hampered(tmp_path: Path) -> MemoryHost:
+    """A host with a task that is over but for its removal, and another whose launch is under way."""
+    host = MemoryHost(tmp_path)
+    host.reports.acknowledge = False
+    host.run("t1", container("c", "job"))
+    host.tick(seconds=10)
+    assert host.runtime.names()
+    host.assign("t2", container("c", "server"))
+    host.engine.step()
+    report = host.last("t1")
+    assert report
+    host.engine.post(m.Acknowledged(report))
+    host.engine.step()
+    return host
+
+
+def test_what_is_over_is_removed_once_nothing_is_launched_or_stopped(hampered: MemoryHost) -> None:
+    assert len(hampered.executor) == 1
+    hampered.executor.step()
+    assert len(hampered.runtime.names()) == 2
+    hampered.settle()
+    assert hampered.running() == ["c"]
+    assert len(hampered.runtime.names()) == 1
+
+
+def test_a_removal_does_not_wait_for_long(hampered: MemoryHost) -> None:
+    assert hampered.engine.until_due() == MOST_HELD
+    hampered.steady.tick(seconds=MOST_HELD.total_seconds())
+    hampered.engine.step()
+    assert len(hampered.executor) == 2
+    assert hampered.engine.until_due() > timedelta(minutes=1)
