@@ -69,6 +69,7 @@ class Session:
         self._chance = random.Random(seed)  # noqa: S311
         self._silence = silence
         self._socket: ClientConnection | None = None
+        self._opened_at: datetime | None = None
         self._sending = threading.Lock()
         self._stopped = threading.Event()
 
@@ -106,13 +107,18 @@ class Session:
             except Exception as error:
                 # Whatever the network does to a socket, the answer is the same: dial again later.
                 because = repr(error)
-            failures += 1
+            # One that went well for a while was no failure, however it ended.
+            failures = 1 if self._lasted() else failures + 1
             # What is gone for one connection is gone for those that are kept.
             self._aws.close()
             pause = backoff(failures, first=RETRY_FIRST, most=RETRY_MOST)
             pause *= 1 + JITTER * self._chance.random()
             log.warning("socket lost", socket=self._name, because=because, retry_s=pause.total_seconds())
             self._clock.wait(self._stopped, pause)
+
+    def _lasted(self) -> bool:
+        opened_at, self._opened_at = self._opened_at, None
+        return opened_at is not None and self._clock.now() - opened_at >= RETRY_MOST
 
     def stop(self) -> None:
         """Close the socket for good."""
@@ -127,6 +133,7 @@ class Session:
     def _serve(self, listener: Listener) -> None:
         with self._dial(listener.query()) as socket:
             self._socket = socket
+            self._opened_at = self._clock.now()
             try:
                 log.info("socket open", socket=self._name)
                 listener.opened()

@@ -122,6 +122,52 @@ def test_an_inactive_instance_waits_an_hour(plane: FakeControlPlane) -> None:
         plane.wait_for(lambda: clock.tick(seconds=60) and listener.opened_times == 1)
 
 
+class Pauses(ManualClock):
+    """Passes by itself while somebody waits, and keeps how long that was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, event: threading.Event, timeout: timedelta) -> bool:
+        self.seconds.append(timeout.total_seconds())
+        self.tick(seconds=timeout.total_seconds())
+        if len(self.seconds) == 8:
+            event.set()
+        return event.is_set()
+
+
+class Breaking:
+    """A listener whose sockets break, some time after they were opened."""
+
+    def __init__(self, clock: ManualClock, lasts: list[float]) -> None:
+        self._clock, self._lasts = clock, lasts
+
+    def query(self) -> Mapping[str, str]:
+        return {}
+
+    def opened(self) -> None:
+        self._clock.tick(seconds=self._lasts.pop(0))
+        raise OSError("cable pulled")
+
+    def received(self, kind: str, message: Mapping[str, Any]) -> bool:
+        return True
+
+
+def test_only_sockets_that_break_at_once_are_dialled_again_more_and_more_slowly(plane: FakeControlPlane) -> None:
+    clock = Pauses()
+    aws = aws_of(plane)
+    session = Session(name="payloads", door=lambda: discover(aws, IDENTITY).agent, aws=aws, clock=clock, seed=1)
+
+    session.run(Breaking(clock, [0, 0, 0, 60, 0, 3600, 0, 0]))
+
+    aws.close()
+    firsts = [clock.seconds[index] for index in (0, 3, 5)]
+    assert all(0.25 <= pause <= 0.3 for pause in firsts)
+    assert clock.seconds[1] >= 0.5 and clock.seconds[2] >= 1 and clock.seconds[4] >= 0.5
+    assert clock.seconds[7] >= 1
+
+
 def test_without_a_socket_nothing_is_sent() -> None:
     aws = Aws(
         endpoint="http://127.0.0.1:9",
