@@ -12,11 +12,13 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, func, select
 
+from scheduler.image_notes import ImageNotes
 from scheduler.placement import Ask, Fleet, GroupPlan, Host, Plan, Port, place, place_group
 from state.addresses import addresses_left
 from state.base import some
@@ -72,6 +74,7 @@ class View:
         self._networks: dict[str, str] = {}
         self._left: dict[str, int] = {}
         self._version = self.fleet.version
+        self._images = ImageNotes()
 
     def place(self, asks: Sequence[Ask], *, seed: int) -> Plan:
         """As ``scheduler.placement.place``, on this fleet."""
@@ -84,6 +87,10 @@ class View:
         plan = place_group(self.fleet, ask, count, seed=seed)
         self._took(on.host for on in plan.on)
         return plan
+
+    def note_images(self, session: Session, cluster: str, family: str, revision: int, *, now: datetime) -> None:
+        """Let asks of this task definition (``image_of``) prefer the hosts that have run it."""
+        self._images.refresh(session, self.fleet, cluster, family, revision, now=now)
 
     def network(self, host_id: str) -> str:
         """The host's ``awsvpc`` network; placement gives tasks that need an address only to hosts that have one."""

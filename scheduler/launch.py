@@ -17,6 +17,7 @@ from kit.ids import new_id, new_ids
 from kit.settings import Settings
 from scheduler.claims import Claim, claim
 from scheduler.fleets import Fleets, View
+from scheduler.image_notes import image_of
 from scheduler.new_tasks import Launch, Mould, Place, TaskExtra
 from scheduler.placement import Ask, GroupPlan, Objection, On, Placed, Reason, Refused, Why, ask_of, place
 from scheduler.placement.refusal import MOST_OBJECTIONS
@@ -69,6 +70,8 @@ def launch_tasks(
     asking, missing = count, 0
     for turn in range(ROUNDS):
         with fleets.view(session, launch.cluster, addresses=ask.address) as view:
+            definition = launch.task_definition
+            view.note_images(session, launch.cluster, definition.family, definition.revision, now=now)
             plan = _plan(view, ask, asking, seed=seed + turn)
             claims = list(_claims(view, mould, plan.on))
         missing += plan.missing
@@ -182,6 +185,7 @@ def _ask(mould: Mould, *, free_choice: bool = True) -> Ask:
         constraints=constraints,
         strategy=launch.strategy,
         queued=launch.queued,
+        image=image_of(launch.task_definition.family, launch.task_definition.revision),
     )
 
 

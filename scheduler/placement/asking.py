@@ -18,6 +18,7 @@ def ask_of(
     constraints: Sequence[Mapping[str, Any]] = (),
     strategy: Sequence[Mapping[str, Any]] = (),
     queued: bool = False,
+    image: str = "",
 ) -> Ask:
     """What is asked for a task that demands so much; ``constraints`` are all of them, those of the task definition
     included. Raises BadConstraint and BadStrategy."""
@@ -37,4 +38,5 @@ def ask_of(
         gpus=demand.gpus,
         resources=demand.resources,
         queued=queued,
+        image=image,
     )

@@ -89,6 +89,9 @@ class Draft:
             keys.append(self._key(slots, link))
             if link.type == "random":
                 break
+        here = self.fleet.images.on(self.ask.image)
+        if here is not None:
+            keys.append(~here[slots])
         keys.append(stranding(self.fleet, self.ask, slots, self.given[slots]))
         keys.append(self.fleet.columns.tasks[slots] + self.given[slots])
         keys.append(self.chance.ranks(self.fleet.columns.marks[slots]))

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from scheduler.placement.arrays import Ints, Mask, Slots
 from scheduler.placement.columns import Columns
 from scheduler.placement.fields import Fields
+from scheduler.placement.images import Images, slots_of
 from scheduler.placement.leftovers import Leftovers
 from scheduler.placement.members import Members
 from scheduler.placement.ports import Ports
@@ -30,6 +31,7 @@ class Fleet:
         self.columns = Columns(len(known))
         self.members = Members(len(known))
         self.ports = Ports(len(known))
+        self.images = Images(len(known))
         self._told: list[Host | None] = [None] * len(known)
         self.fields = Fields(self._told)
         self.tallies = Tallies(self.columns, self.members, self.fields)
@@ -107,9 +109,14 @@ class Fleet:
         self._gpus[slot] = ()
         self.columns.put(slot, nothing)
         self.ports.put(slot, frozenset())
+        self.images.emptied(slot)
         self.tallies.recount(self.members.put(slot, {}))
         self.with_gpus -= bool(gone.registered_gpus)
         self._stand(slot, nothing)
+
+    def tell_image(self, image: str, hosts: Iterable[str]) -> None:
+        """These hosts have what asks of this ``image`` need, and no others; ids that are not known are passed over."""
+        self.images.tell(image, slots_of(hosts, self._slots))
 
     def take(self, slot: int, ask: Ask) -> tuple[str, ...]:
         """Give a task like the ask its share of the host; answers the GPUs that it gets."""
@@ -195,6 +202,7 @@ class Fleet:
         self.columns.grow(size)
         self.members.grow(size)
         self.ports.grow(size)
+        self.images.grow(size)
         self.fields.grow()
 
     def _stand(self, slot: int, host: Host) -> None:

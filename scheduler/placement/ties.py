@@ -1,5 +1,5 @@
-"""Ties: what a strategy leaves equal goes where the least capacity is stranded, then to the host with the fewest
-tasks, then by chance.
+"""Ties: what a strategy leaves equal goes to hosts that have the image, then where the least capacity is stranded,
+then to the host with the fewest tasks, then by chance.
 
 Capacity is stranded when another dimension runs out first: a host with half of its CPU and a tenth of its memory
 free strands two fifths of its CPU. What counts is how much more the placement would strand.
@@ -15,6 +15,11 @@ from scheduler.placement.world import Ask
 
 def settle(fleet: Fleet, ask: Ask, slots: Slots, chance: Chance) -> int:
     """The best of the hosts, at least one, for one task."""
+    here = fleet.images.on(ask.image)
+    if here is not None and len(slots) > 1:
+        having = here.take(slots)
+        if having.any():
+            slots = slots.compress(having)
     if len(slots) > 1:
         more = stranding(fleet, ask, slots, None)
         slots = slots.compress(more == more.min())

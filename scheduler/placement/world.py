@@ -87,6 +87,8 @@ class Ask:
     """Whole devices, pinned to the task."""
     resources: tuple[tuple[str, int], ...] = ()
     """Amounts of named resources, by name."""
+    image: str = ""
+    """A name for what has to be on a host before the task starts; of equal hosts one that has it is taken."""
     queued: bool = False
     """One of many that wait and were put into order by ``pack_queue``: best fit over both dimensions then begins no
     host while one in use fits."""
@@ -109,5 +111,6 @@ def shape_of(ask: Ask) -> Shape:
         ask.address,
         ask.gpus,
         ask.resources,
+        ask.image,
         ask.queued,
     )
