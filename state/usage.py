@@ -12,12 +12,14 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Float,
+    Index,
     Insert,
     Select,
     String,
     bindparam,
     delete,
     func,
+    or_,
     select,
     type_coerce,
 )
@@ -43,13 +45,15 @@ class UsagePoint(Base):
     """One subject's bucket. Minutes are written by the agents' door, coarser ones by the usage loop."""
 
     __tablename__ = "usage_points"
+    # What is rolled up and forgotten is found without a look at the many points of other resolutions.
+    __table_args__ = (Index("ix_usage_points_seconds_at", "seconds", "at"),)
 
     # ``cluster/NAME``, ``host/ID``, ``service/CLUSTER/NAME`` or ``container/CLUSTER/TASK/NAME``.
     subject: Mapped[str] = mapped_column(String(600), primary_key=True)
     # How long the bucket is.
     seconds: Mapped[int] = mapped_column(primary_key=True)
     # When it begins.
-    at: Mapped[datetime] = mapped_column(primary_key=True, index=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
     minutes: Mapped[int]
     cpu: Mapped[float] = mapped_column(Float)
     cpu_peak: Mapped[float] = mapped_column(Float)
@@ -97,6 +101,11 @@ def roll_up(session: Session, *, since: datetime) -> None:
         )
 
 
+def rolled_until(session: Session) -> datetime | None:
+    """When the newest rolled-up bucket begins; None when there is none."""
+    return session.scalar(select(func.max(UsagePoint.at)).where(UsagePoint.seconds == FIVE_MINUTES))
+
+
 def forget_usage(session: Session, *, now: datetime) -> None:
     """Delete points that have had their time."""
     for seconds, kept in KEPT.items():
@@ -114,19 +123,19 @@ def list_usage(session: Session, subject: str, *, seconds: int, since: datetime)
 
 def list_latest(session: Session, kinds: Collection[str], *, since: datetime) -> Sequence[UsagePoint]:
     """The newest minute since then of every subject of these kinds (``host``, ``service``…), by subject."""
+    wanted = or_(*(UsagePoint.subject.like(f"{kind}/%") for kind in kinds))
     newest = (
         select(UsagePoint.subject, func.max(UsagePoint.at).label("at"))
-        .where(UsagePoint.seconds == MINUTE, UsagePoint.at >= since)
+        .where(UsagePoint.seconds == MINUTE, UsagePoint.at >= since, wanted)
         .group_by(UsagePoint.subject)
         .subquery()
     )
-    rows = session.scalars(
+    return session.scalars(
         select(UsagePoint)
         .join(newest, (newest.c.subject == UsagePoint.subject) & (newest.c.at == UsagePoint.at))
         .where(UsagePoint.seconds == MINUTE)
         .order_by(UsagePoint.subject)
-    )
-    return [row for row in rows if row.subject.partition("/")[0] in kinds]
+    ).all()
 
 
 def service_utilization(session: Session, cluster: str, service: str, *, since: datetime) -> tuple[float, float] | None:

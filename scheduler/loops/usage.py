@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from state.loop import Loop
 from state.store import Session
-from state.usage import forget_usage, roll_up
+from state.usage import KEPT, MINUTE, forget_usage, roll_up, rolled_until
 
 # What came late, from a process that was busy, is rolled up again.
 LOOKED_BACK = timedelta(minutes=10)
@@ -18,7 +18,10 @@ class UsageLoop(Loop):
     every = timedelta(minutes=1)
 
     def observe(self, session: Session, now: datetime) -> datetime:
-        return now - LOOKED_BACK
+        # What was written just before everything stood still, be it for an hour, is rolled up after; but nothing of
+        # which finer points may be forgotten by now, since a bucket is made anew of those that there are.
+        until = rolled_until(session) or now
+        return max(min(until, now - LOOKED_BACK), now - KEPT[MINUTE] + LOOKED_BACK)
 
     def decide(self, seen: datetime, now: datetime) -> datetime:
         return seen

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agents import usage_book
 from orchestrator.agents.usage_book import UsageBook
 from scheduler.loops.usage import UsageLoop
 from state.loop import Leases
+from state.store import StoreUnavailable
 from state.usage import (
     FIVE_MINUTES,
     HOUR,
@@ -183,6 +185,110 @@ def test_nonsense_is_passed_over(plane: Plane, nonsense: Any) -> None:
     plane.tick(seconds=60)
     plane.book.step()
     assert len(plane.points("cluster/default")) == 1
+
+
+def told(task: str, container: str, **metrics: Any) -> dict[str, Any]:
+    return {"taskMetrics": [{"taskArn": task, "containerMetrics": [{"containerName": container, **metrics}]}]}
+
+
+@pytest.mark.parametrize(
+    ("task", "container"),
+    [("t\0", "web"), ("\ud800", "web"), ("", "web\0"), ("", "\ud800"), ("", "w" * 256), ("", "a/b")],
+)
+def test_names_that_no_database_keeps_hold_nobody_elses_minute_up(plane: Plane, task: str, container: str) -> None:
+    name = task or plane.tasks()[0].id
+    plane.book.note(plane.host, told(name, container, memoryStatsSet=stats(5)))
+    plane.publish(10, 32)
+    plane.tick(seconds=60)
+    plane.book.step()
+    [point] = plane.points("cluster/default")
+    assert point.memory == 64
+
+
+def test_counters_that_leap_hold_nobody_elses_minute_up(plane: Plane) -> None:
+    task = plane.tasks()[0].id
+    for received in (0, 2**61, 0, 2**61, 0, 2**61, 0, 2**61, 0, 2**61):
+        more = {"networkStatsSet": {"rxBytes": stats(received)}, "restartStatsSet": {"restartCount": 2**31 - 1}}
+        for container in ("web", "other"):
+            plane.book.note(plane.host, told(task, container, **more))
+    plane.tick(seconds=60)
+    plane.book.step()
+    [point] = plane.points("cluster/default")
+    assert (point.rx, point.restarts) == (2**50, 2**20)
+
+
+def test_a_host_that_makes_containers_up_leaves_the_others_theirs(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_book, "MOST_OF_HOST", 10)
+    monkeypatch.setattr(usage_book, "MOST_CONTAINERS", 20)
+    for number in range(30):
+        plane.book.note("another", told(f"t{number}", "web", memoryStatsSet=stats(5)))
+    plane.publish(10, 32)
+    plane.tick(seconds=60)
+    plane.book.step()
+    [point] = plane.points("cluster/default")
+    assert point.memory == 64
+
+
+def test_of_very_many_containers_only_what_they_come_to_is_kept(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_book, "MOST_KEPT", 1)
+    plane.minute((10, 32))
+    plane.book.step()
+    assert plane.points(f"container/default/{plane.tasks()[0].id}/web") == []
+    assert [point.memory for point in plane.points("service/default/web")] == [64]
+
+
+def test_a_clock_that_is_set_back_a_little_adds_to_no_minute_twice(plane: Plane) -> None:
+    plane.minute((10, 32))
+    plane.book.step()
+    plane.tick(seconds=-30)
+    plane.publish(10, 32)
+    plane.tick(seconds=90)
+    plane.book.step()
+    assert [point.memory for point in plane.points("cluster/default")] == [64]
+
+
+def test_minutes_that_cannot_be_written_are_not_kept_without_end(plane: Plane) -> None:
+    write, plane.book._store = plane.book._store, Away()  # type: ignore[assignment]
+    for _ in range(12):
+        plane.minute((10, 32))
+        with pytest.raises(StoreUnavailable):
+            plane.book.step()
+    plane.book._store = write
+    plane.book.step()
+    assert len(plane.points("cluster/default")) == usage_book.MOST_MINUTES
+
+
+class Away:
+    """A store that does not answer."""
+
+    def transact(self, work: Any) -> Any:
+        raise StoreUnavailable("away")
+
+
+def test_what_was_written_before_a_long_silence_is_rolled_up_after_it(plane: Plane) -> None:
+    plane.minute((10, 32))
+    plane.book.step()
+    plane.rolls.step()
+    plane.minute((10, 32))
+    plane.book.step()
+    plane.tick(hours=2)
+    plane.rolls.step()
+    [point] = plane.points("service/default/web", FIVE_MINUTES)
+    assert point.minutes == 2
+
+
+def test_a_bucket_does_not_shrink_when_what_it_is_made_of_is_forgotten(plane: Plane) -> None:
+    for _ in range(5):
+        plane.minute((10, 32))
+        plane.book.step()
+    plane.rolls.step()
+    for _ in range(12 * 4):
+        plane.tick(minutes=5)
+        plane.rolls.step()
+        [point] = plane.points("service/default/web", FIVE_MINUTES)
+        assert point.minutes == 5
 
 
 def test_the_latest_minute_of_every_subject(plane: Plane) -> None:

@@ -105,7 +105,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject", "seconds", "at", name=op.f("pk_usage_points")),
     )
     with op.batch_alter_table("usage_points", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_usage_points_at"), ["at"], unique=False)
+        batch_op.create_index("ix_usage_points_seconds_at", ["seconds", "at"], unique=False)
 
     op.create_table(
         "join_tokens",
@@ -191,7 +191,7 @@ def downgrade() -> None:
     op.drop_table("parameter_versions")
     op.drop_table("join_tokens")
     with op.batch_alter_table("usage_points", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_usage_points_at"))
+        batch_op.drop_index("ix_usage_points_seconds_at")
 
     op.drop_table("usage_points")
     with op.batch_alter_table("secrets", schema=None) as batch_op:
