@@ -243,7 +243,8 @@ def _pids_of(name: str, directory: Path) -> set[int]:
                 with suppress(OSError):
                     found |= {int(pid) for pid in path.read_text().split()}
     for line in processes_of(directory):
-        if match := re.match(r"process (\d+):", line):
+        # Another site's directory may begin with the same words.
+        if f"{directory}/" in line and (match := re.match(r"process (\d+):", line)):
             found.add(int(match[1]))
     return found
 

@@ -189,14 +189,16 @@ def _take_number() -> tuple[int, FolderLock]:
     """A number of one's own; what dead owners of others have left is swept away on the way."""
     taken: tuple[int, FolderLock] | None = None
     for number in range(MOST_SITES):
-        with suppress(AlreadyLocked):
-            lock = FolderLock(Path(tempfile.gettempdir()) / f"berth-site-{number}.lock")
-            if Site(number=number).directory.exists():
-                Site(number=number).clear()
-            if taken is None:
-                taken = number, lock
-            else:
-                lock.release()
+        left = Site(number=number).directory.exists()
+        if taken is None or left:
+            with suppress(AlreadyLocked):
+                lock = FolderLock(Path(tempfile.gettempdir()) / f"berth-site-{number}.lock")
+                if left:
+                    Site(number=number).clear()
+                if taken is None:
+                    taken = number, lock
+                else:
+                    lock.release()
     if taken is None:
         raise RuntimeError(f"{MOST_SITES} sites run already")
     return taken
