@@ -19,6 +19,7 @@ from kit.ids import new_id
 NO_DOOR = ("AccessDeniedException", "UnknownOperationException", "InvalidAction", "HTTP404", "HTTP405")
 NOT_KNOWN = ("UnrecognizedClientException", "InvalidClientTokenId")
 USED = "JoinTokenUsed"
+ENDED = ("ExpiredTokenException", *NOT_KNOWN)
 
 log = facts(__name__)
 
@@ -78,6 +79,11 @@ class HostKey:
         except (ApiError, LookupError, TypeError) as error:
             if isinstance(error, ApiError) and error.code == USED:
                 raise CannotJoin(error.message) from error
+            if isinstance(error, ApiError) and error.code in ENDED:
+                raise CannotJoin(
+                    f"the join token or key that it was started with has ended or is not known ({error.code}): "
+                    "make another token with 'berth agent token'"
+                ) from error
             if isinstance(error, ApiError) and error.code not in NO_DOOR:
                 raise
             log.info("no key of its own for this host", because=str(error))
