@@ -34,7 +34,7 @@ from agent.injections import Injections
 from agent.log import facts
 from agent.logs.cursor import CursorFiles
 from agent.logs.shipper import LogShipper
-from agent.runtime import ContainerState, EngineInfo, Runtime, RuntimeTrouble
+from agent.runtime import ContainerState, EngineInfo, Runtime, RuntimeTrouble, Status
 from agent.runtime.docker import DockerRuntime
 from agent.s3 import S3
 from agent.secrets import Secrets
@@ -185,7 +185,10 @@ class Agent:
         )
         labels = {AGENT_LABEL: self._identity.id}
         subscription = runtime.events(labels, lambda event: engine.post(m.Happened(event)))
-        engine.recover(self._found(labels))
+        found = self._found(labels)
+        engine.recover(found)
+        running = [state.id for state in found if state.status is Status.RUNNING]
+        self._thread("sessions-left", lambda: sessions.end_left(running))
         if endpoints:
             endpoints.recover()
             self._thread("endpoints", endpoints.run)

@@ -1,7 +1,7 @@
 """Sessions: what the control plane summons the agent to is run in the container, with a terminal.
 
 A thread or two for each session while it lasts, and none while there is none. Nothing is kept on the disk: a session
-ends with its agent.
+ends with its agent, or, where that was killed, when the next one starts.
 """
 
 import json
@@ -9,6 +9,7 @@ import re
 import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -53,7 +54,16 @@ class ExecSessions:
         self._known: set[str] = set()
         self._open: dict[str, ClientConnection] = {}
         self._lock = threading.Lock()
+        self._ending_left = threading.Lock()
         self._stopped = threading.Event()
+
+    def end_left(self, containers: Sequence[str]) -> None:
+        """End what an agent before this one has left running in these containers."""
+        with self._ending_left:
+            for container in containers:
+                # It may have stopped meanwhile, and what cannot be ended now is no reason not to work.
+                with suppress(RuntimeTrouble):
+                    self._runtime.end_executed(container)
 
     def summoned(self, message: Mapping[str, Any]) -> None:
         """Begin the sessions of a ``BerthExecMessage`` that are not begun yet."""
@@ -112,7 +122,9 @@ class ExecSessions:
             return
         log.info("session begins", session=session_id, task=task_id, container=container, command=command)
         try:
-            stream = self._runtime.execute(runtime_id, argv_of(command))
+            # What begins now is not left by anybody.
+            with self._ending_left:
+                stream = self._runtime.execute(runtime_id, argv_of(command))
         except RuntimeTrouble as error:
             socket.send(json.dumps({"error": f"the command could not be run: {error}"}))
             return

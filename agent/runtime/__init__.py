@@ -323,6 +323,10 @@ class Runtime(Protocol):
         """Run a command in a running container. Raises NotFound, Refused, Temporary."""
         ...
 
+    def end_executed(self, container: str) -> None:
+        """End the commands of ``execute`` that an agent before this one has left running there, where it can."""
+        ...
+
     def stats(self, container: str) -> Usage: ...
 
     def statistics(self, container: str) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ from agent.runtime import (
 from agent.runtime.cgroup_usage import CgroupUsage
 from agent.runtime.docker_errors import translated
 from agent.runtime.docker_events import EventStream
-from agent.runtime.docker_exec import DockerExec
+from agent.runtime.docker_exec import EXECUTED, DockerExec, hang_up_left
 from agent.runtime.docker_images import telling_damage
 from agent.runtime.docker_logs import DockerLog
 from agent.runtime.docker_reading import container_details, container_state, epoch_text, maybe_out_of_memory, usage
@@ -184,8 +184,12 @@ class DockerRuntime:
     def execute(self, container: str, command: Sequence[str]) -> DockerExec:
         api = self._client()
         with translated():
-            made = api.exec_create(container, list(command), stdin=True, tty=True)
-        return DockerExec(api, made["Id"], local=api.base_url.startswith("http+docker://"))
+            made = api.exec_create(container, list(command), stdin=True, tty=True, environment=[EXECUTED])
+        return DockerExec(api, made["Id"], container=container, local=api.base_url.startswith("http+docker://"))
+
+    def end_executed(self, container: str) -> None:
+        if self._is_local():
+            hang_up_left(self._client(), container)
 
     def stats(self, container: str) -> Usage:
         """From the kernel where its files can be seen, since the engine takes a second for each container."""

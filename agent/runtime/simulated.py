@@ -264,6 +264,10 @@ class SimulatedRuntime:
             raise Refused(f"container {container} is not running")
         return Echo(" ".join(command).encode())
 
+    def end_executed(self, container: str) -> None:
+        """An agent's commands end with it here."""
+        self._answer("end_executed")
+
     def stats(self, container: str) -> Usage:
         self._answer("stats")
         state = self._box(container).state
