@@ -181,10 +181,10 @@ class ExecSockets:
             waiting.agent.cancel()
             waiting.over.set()
             ended = f"{because}; {channel.received} bytes in, {channel.sent} bytes out"
-            await _close(socket, NORMAL, "")
             # Else it ends when nobody has held it for a while.
             with contextlib.suppress(StoreBusy, StoreUnavailable):
                 await anyio.to_thread.run_sync(self._note, session_id, "ENDED", ended)
+            await _close(socket, NORMAL, "")
 
     async def _agent(self, waiting: _Waiting, host: str) -> WebSocket | None:
         """The agent's socket. A wake may be lost, so it is told again half-way."""

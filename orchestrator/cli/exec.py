@@ -14,11 +14,12 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import Any
 from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from kit.aws import ssm_channel as ssm
@@ -27,6 +28,9 @@ from orchestrator.cli.asking import connect as ask
 from orchestrator.cli.output import CommandFailed, add_data
 
 CHUNK = 4096
+END_OF_INPUT = b"\x04"
+# As a shell counts those that a signal ended.
+BROKEN_PIPE, INTERRUPTED = 128 + signal.SIGPIPE, 128 + signal.SIGINT
 
 
 def add_parser(commands: Any) -> None:
@@ -57,6 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
         return _talk(session, card.get("ca_bundle"))
     except (ClientError, BotoCoreError) as error:
         raise CommandFailed(f"{error}{_hint(error)}") from error
+    except BrokenPipeError:
+        # Whoever reads what it prints has read enough. Nothing more is written, not even at the end of this process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (WebSocketException, OSError, ssm.BadFrame) as error:
         raise CommandFailed(f"the session broke: {error}") from error
 
@@ -93,7 +103,7 @@ class _Terminal:
                 return _farewell(frame)
             if frame.type != ssm.OUTPUT:
                 continue
-            self._send(ssm.ACKNOWLEDGE, payload=ssm.acknowledgement(frame), number=0)
+            self._acknowledge(frame)
             if frame.number != self._next_in:
                 continue
             self._next_in += 1
@@ -105,16 +115,19 @@ class _Terminal:
         raise ssm.BadFrame("it was closed before it began")
 
     def _serve(self) -> int:
-        self._tell_size()
+        # A signal comes in the middle of anything, of a send too: here it only leaves word.
+        resized: SimpleQueue[None] = SimpleQueue()
+        resized.put(None)
         with suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGWINCH, lambda *_: self._tell_size())
+            signal.signal(signal.SIGWINCH, lambda *_: resized.put(None))
+        threading.Thread(target=self._tell_sizes, args=(resized,), name="sizes", daemon=True).start()
         threading.Thread(target=self._type, name="typing", daemon=True).start()
         for raw in self._socket:
             frame = ssm.decode(raw if isinstance(raw, bytes) else raw.encode())
             if frame.type == ssm.CLOSED:
                 return _farewell(frame)
             if frame.type == ssm.OUTPUT:
-                self._send(ssm.ACKNOWLEDGE, payload=ssm.acknowledgement(frame), number=0)
+                self._acknowledge(frame)
                 if frame.number == self._next_in:
                     self._next_in += 1
                     sys.stdout.buffer.write(frame.payload)
@@ -128,17 +141,26 @@ class _Terminal:
 
     def _type(self) -> None:
         piped = not sys.stdin.isatty()
+        last = b"\n"
         with suppress(WebSocketException, OSError, ValueError):
             while typed := os.read(sys.stdin.fileno(), CHUNK):
                 self._send(ssm.INPUT, ssm.Kind.OUTPUT, typed)
+                last = typed[-1:]
             if piped:
-                # What a terminal sends at the end of input.
-                self._send(ssm.INPUT, ssm.Kind.OUTPUT, b"\x04")
+                # As at a terminal: within a line the first one only ends the line.
+                self._send(ssm.INPUT, ssm.Kind.OUTPUT, END_OF_INPUT * (1 if last == b"\n" else 2))
 
-    def _tell_size(self) -> None:
-        size = shutil.get_terminal_size()
+    def _tell_sizes(self, resized: "SimpleQueue[None]") -> None:
         with suppress(WebSocketException, OSError):
-            self._send(ssm.INPUT, ssm.Kind.SIZE, ssm.write_json(cols=size.columns, rows=size.lines))
+            while True:
+                resized.get()
+                size = shutil.get_terminal_size()
+                self._send(ssm.INPUT, ssm.Kind.SIZE, ssm.write_json(cols=size.columns, rows=size.lines))
+
+    def _acknowledge(self, frame: ssm.Frame) -> None:
+        # It may be closed already, and how the command ended lies behind this frame.
+        with suppress(ConnectionClosed):
+            self._send(ssm.ACKNOWLEDGE, payload=ssm.acknowledgement(frame), number=0)
 
     def _send(self, type_: str, kind: int = 0, payload: bytes = b"", *, number: int | None = None) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -130,6 +131,39 @@ def test_berth_exec_gives_a_terminal_and_the_commands_own_exit_code(berth: Runni
             while b"a terminal\r\n" not in seen:
                 seen += terminal.read(4096)
             assert process.wait(30) == 9
+
+
+@pytest.mark.parametrize("typed", ["echo piped", "echo piped\n"])
+def test_berth_exec_under_a_pipe_ends_with_its_input(berth: RunningBerth, task: str, typed: str) -> None:
+    command = [*BERTH, "exec", "--data", str(berth.data), task, "cat"]
+    done = subprocess.run(command, input=typed.encode(), capture_output=True, timeout=60, env=berth.environment)
+    assert done.returncode == 0, done.stderr
+    assert b"echo piped" in done.stdout
+
+
+def test_berth_exec_into_a_pipe_that_is_closed_says_nothing(berth: RunningBerth, task: str) -> None:
+    command = [*BERTH, "exec", "--data", str(berth.data), task, "yes"]
+    streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=berth.environment, **streams) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(10_000)
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == b""
+    until("it has ended", lambda: b" yes" not in look(berth, task))
+
+
+def test_windows_that_change_while_much_is_printed_stop_nothing(berth: RunningBerth, task: str) -> None:
+    words = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; exit 3"
+    command = [*BERTH, "exec", "--data", str(berth.data), task, words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=berth.environment) as process:
+        assert process.stdout is not None
+        seen = os.read(process.stdout.fileno(), 1000)
+        while piece := os.read(process.stdout.fileno(), 8192):
+            process.send_signal(signal.SIGWINCH)
+            seen += piece
+        assert process.wait(60) == 3
+    assert seen.endswith(b"line 19999\r\n")
 
 
 def test_refusals_say_what_is_missing(berth: RunningBerth, image: str, task: str) -> None:
