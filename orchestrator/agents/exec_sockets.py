@@ -98,7 +98,8 @@ class ExecSockets:
         await waiting.over.wait()
 
     def told(self, instance_id: str) -> list[dict[str, Any]]:
-        """The messages for the agent of a host: one for each session in which it is awaited."""
+        """The messages for the agent of a host: one for each session in which it is awaited. It is woken again for
+        those that a store in trouble does not tell."""
 
         def read(session: Session) -> list[dict[str, Any]]:
             return [
@@ -111,7 +112,10 @@ class ExecSockets:
                 for waiting in list_waiting_sessions(session, instance_id, now=self._clock.now())
             ]
 
-        return self._store.read(read)
+        try:
+            return self._store.read(read)
+        except StoreUnavailable:
+            return []
 
     def _check(self, session_id: str) -> None:
         """Raise AwsError where there is no such session. Its id is random, and known to who asked for it alone."""

@@ -33,7 +33,7 @@ def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime
     ``report`` has the members of SubmitTaskStateChange; instants may be datetimes or epoch seconds.
     """
     if task.last_status in OVER:
-        return _ran_on(task, report)
+        return _ran_on(task, report, now)
     values: dict[str, Any] = {}
     if task.pull_started_at is None and report.get("pullStartedAt"):
         values["pull_started_at"] = _instant(report["pullStartedAt"])
@@ -104,12 +104,12 @@ def _stopped(task: ObservedTask, values: dict[str, Any], report: Mapping[str, An
     return Change(values, (Move(task.last_status, values["last_status"], because),))
 
 
-def _ran_on(task: ObservedTask, report: Mapping[str, Any]) -> Change:
-    """A host that was taken for lost is back, and its copy of the task has ended only now."""
+def _ran_on(task: ObservedTask, report: Mapping[str, Any], now: datetime) -> Change:
+    """A host that was taken for lost is back, and its copy of the task has ended only now, and not in times to come."""
     said = report.get("executionStoppedAt")
     if report.get("status") != "STOPPED" or not said or task.execution_stopped_at is None:
         return NOTHING
-    at = _instant(said)
+    at = min(_instant(said), now)
     return Change({"execution_stopped_at": at}, ()) if at - task.execution_stopped_at >= NOTED else NOTHING
 
 

@@ -195,13 +195,15 @@ def test_how_long_a_lost_hosts_copy_ran_on_is_told(plane: Plane) -> None:
     plane.pass_by(AFTER)
     [task] = plane.on(host, alive=False)
     ended = plane.loop_clock.now() + timedelta(seconds=34)
-    report = {"task": task.id, "status": "STOPPED", "executionStoppedAt": ended, "containers": []}
+    report: dict[str, Any] = {"task": task.id, "status": "STOPPED", "executionStoppedAt": ended, "containers": []}
 
     def submit(session: Session) -> Any:
         return apply_reports(session, [report], now=ended)
 
     for _ in range(2):
         assert plane.store.transact(submit) == [None]
+    report |= {"executionStoppedAt": ended + timedelta(days=3000)}
+    assert plane.store.transact(submit) == [None], "nothing has ended in times to come"
     [task] = plane.on(host, alive=False)
     assert task.execution_stopped_at == ended
     events = plane.store.read(lambda session: told(session, task))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import delete
 
-from kit.aws.errors import AwsError
+from kit.aws.errors import AwsError, ServiceUnavailable
 from kit.aws.http import HttpRequest
 from kit.aws.joining import JOIN_PATH, derive_secret
 from kit.aws.sigv4 import Caller, Key
@@ -102,6 +103,37 @@ def test_a_token_lets_one_host_join_and_only_that_one_ask_again(berth: Berth) ->
     with pytest.raises(JoinTokenUsed):
         berth.join(token, "b" * 32)
     assert berth.register(host)
+
+
+def test_of_many_that_join_with_one_token_at_once_one_does(berth: Berth) -> None:
+    token = berth.token()
+    nonces = [letter * 32 for letter in "abcdefgh"]
+
+    def join(nonce: str) -> str:
+        try:
+            return berth.join(token, nonce).access_key_id
+        except (JoinTokenUsed, ServiceUnavailable) as refusal:
+            return refusal.code
+
+    with ThreadPoolExecutor(len(nonces)) as pool:
+        answers = list(pool.map(join, nonces))
+    [joined] = [answer for answer in answers if answer.startswith("AKIA")]
+    assert [key.id for key in berth.store.read(list_host_keys)] == [joined]
+
+
+def test_of_many_that_register_with_one_key_at_once_one_host_is_left(berth: Berth) -> None:
+    host = berth.join(berth.token())
+    clients = [berth.client("ecs", host) for _ in range(4)]
+
+    def register(client: Any) -> str:
+        answer = client.register_container_instance(totalResources=SIZES, attributes=ATTRIBUTES)
+        return str(answer["containerInstance"]["containerInstanceArn"])
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        arns = list(pool.map(register, clients))
+    [left] = berth.client("ecs").list_container_instances()["containerInstanceArns"]
+    assert left in arns
+    assert berth.poll(host, left)
 
 
 def test_a_token_ends_with_its_time_and_does_nothing_else(berth: Berth) -> None:

@@ -9,7 +9,7 @@ from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
 from orchestrator.errand import Errand
 from scheduler.wiring import task_of_attachment
-from state.tasks import Task
+from state.tasks import Task, hold_tasks
 
 ACKNOWLEDGED = {"acknowledgment": "ACK"}
 
@@ -41,14 +41,16 @@ def submit_container_state_change(errand: Errand, request: dict[str, Any]) -> di
 @ecs.operation("SubmitAttachmentStateChanges")
 def submit_attachment_state_changes(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Write that network interfaces are in place (``ATTACHED``) or gone."""
-    for change in request["attachments"]:
-        attachment_id = last_part(change["attachmentArn"])
-        task = call.session.get(Task, task_of_attachment(attachment_id) or "", with_for_update=True)
+    changes = [(last_part(change["attachmentArn"]), change["status"]) for change in request["attachments"]]
+    owners = {attachment_id: task_of_attachment(attachment_id) or "" for attachment_id, _ in changes}
+    hold_tasks(call.session, owners.values())
+    for attachment_id, status in changes:
+        task = call.session.get(Task, owners[attachment_id])
         if task is not None:
             check_own_host(call.caller, task.container_instance_id)
         if task is not None and task.last_status not in ("DEPROVISIONING", "STOPPED"):
             task.attachments = [
-                {**attachment, "status": change["status"]} if attachment["id"] == attachment_id else attachment
+                {**attachment, "status": status} if attachment["id"] == attachment_id else attachment
                 for attachment in task.attachments
             ]
     return ACKNOWLEDGED
