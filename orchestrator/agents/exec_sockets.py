@@ -21,6 +21,7 @@ from kit.aws.ssm_channel import BadFrame, read_token
 from kit.clock import Clock
 from orchestrator.agents.data_channel import DataChannel
 from orchestrator.agents.handshake import Handshake, refuse, request_of
+from state.container_instances import get_container_instance
 from state.exec_sessions import ExecSession, find_exec_session, list_waiting_sessions
 from state.store import Session, Store, StoreBusy, StoreUnavailable
 
@@ -33,7 +34,7 @@ MOST_SESSIONS = 200
 LARGEST_OPENING = 8192
 LONGEST_ID = 80
 # How long a session outlives a process that died with it, and how often a living one says that it holds it.
-HELD, SAID_EVERY = timedelta(minutes=3), 60.0
+HELD, SAID_EVERY = timedelta(minutes=3), 30.0
 # A client that does not read cannot be told that it is over.
 GOODBYE_SECONDS = 5.0
 POLICY, GOING_AWAY, OVERLOADED, NORMAL = 1008, 1001, 1013, 1000
@@ -162,7 +163,7 @@ class ExecSockets:
         self._waiting[session_id] = waiting
         because = "the agent did not come"
         channel = DataChannel(socket, session_id, self._clock, idle_seconds=IDLE_SECONDS)
-        holding = asyncio.create_task(self._hold(session_id))
+        holding = asyncio.create_task(self._hold(session_id, waiting))
         try:
             # Committed WAITING and known here: now the agent can be told.
             await anyio.to_thread.run_sync(self._wake, host)
@@ -199,18 +200,22 @@ class ExecSockets:
             await anyio.to_thread.run_sync(self._wake, host)
         return None
 
-    async def _hold(self, session_id: str) -> None:
-        """Say now and then that the session lasts."""
+    async def _hold(self, session_id: str, waiting: _Waiting) -> None:
+        """Say now and then that the session lasts, and hang up on an agent whose host was taken out meanwhile."""
 
-        def write(session: Session) -> None:
+        def write(session: Session) -> bool:
             found = session.get(ExecSession, session_id, with_for_update=True)
             if found is not None:
                 found.expires_at = self._clock.now() + HELD
+            host = get_container_instance(session, waiting.host)
+            return host is not None and host.status != "INACTIVE"
 
         while True:
             await asyncio.sleep(SAID_EVERY)
             with contextlib.suppress(StoreBusy, StoreUnavailable):
-                await anyio.to_thread.run_sync(partial(self._store.transact, write))
+                is_in = await anyio.to_thread.run_sync(partial(self._store.transact, write))
+                if not is_in and waiting.agent.done():
+                    await _close(waiting.agent.result(), POLICY, "the host is out")
 
     def _wake(self, host: str) -> None:
         self._store.transact(lambda session: session.wake(f"exec:{host}"))

@@ -133,6 +133,24 @@ def test_a_session_that_nobody_holds_any_more_is_ended(plane: Plane, status: str
     assert plane.because()[-1] in ("its client never came", "the control plane that held it went away")
 
 
+def test_a_session_ends_with_a_host_that_is_taken_out(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exec_sockets, "SAID_EVERY", 0.0)
+    session = plane.execute()["sessionId"]
+
+    async def work() -> None:
+        agent = End()
+        await agent.socket.accept()
+        waiting = exec_sockets._Waiting(plane.host, asyncio.get_running_loop().create_future())
+        waiting.agent.set_result(agent.socket)
+        holding = asyncio.create_task(plane.sockets._hold(session, waiting))
+        plane.ecs.deregister_container_instance(containerInstance=plane.host, force=True)
+        while not agent.told("websocket.close"):
+            await asyncio.sleep(0)
+        holding.cancel()
+
+    run(work)
+
+
 def test_a_client_that_does_not_read_is_not_told_for_ever(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_channel, "GOODBYE_SECONDS", 0.0)
 
