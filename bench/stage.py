@@ -9,7 +9,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,8 @@ def berth_up() -> Iterator[Stage]:
         )
     finally:
         berth("down")
-        client.images.remove(IMAGE, force=True)
+        with suppress(docker.errors.ImageNotFound):
+            client.images.remove(IMAGE, force=True)
         client.close()
         shutil.rmtree(data, ignore_errors=True)
 
