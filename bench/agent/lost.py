@@ -21,7 +21,7 @@ from tests.support.engine import connect
 from tests.support.hosts import Host
 from tests.support.site import Site, running_site
 
-ROUNDS = int(os.environ.get("BENCH_LOST_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("BENCH_LOST_ROUNDS", "12"))
 TASKS = 4
 MOST_SECONDS = 120
 
