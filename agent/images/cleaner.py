@@ -61,6 +61,7 @@ class Cleaner:
         self._disk = disk
         self._wanted = wanted
         self._one = threading.Lock()
+        self._helpless = False
         images.make_room = self.make_room
 
     def run(self, stop: threading.Event) -> None:
@@ -82,18 +83,20 @@ class Cleaner:
     def make_room(self) -> None:
         """Remove images until the disk is no longer too full. May be called on any thread."""
         with self._one:
-            full = self._disk()
-            if full is None or full <= self._rules.disk_percent:
-                return
-            removed = 0
-            for record in self._unused(timedelta(0)):
+            for record in self._unused(timedelta(0)) if self._too_full() else ():
                 if self._clock.now() - record.used_at < JUST_USED:
                     continue
-                removed += self._remove(record, f"the disk is {full:.0f} % full")
-                full = self._disk()
-                if full is None or full <= self._rules.disk_percent:
-                    return
-            log.warning("disk too full, and no image is left to remove", percent=round(full), removed=removed)
+                self._remove(record, f"the disk is more than {self._rules.disk_percent} % full")
+                if not self._too_full():
+                    break
+            helpless = self._too_full()
+            if helpless and not self._helpless:
+                log.warning("disk too full, and no image is left to remove", more_than_percent=self._rules.disk_percent)
+            self._helpless = helpless
+
+    def _too_full(self) -> bool:
+        full = self._disk()
+        return full is not None and full > self._rules.disk_percent
 
     def _sweep(self) -> None:
         with self._one:

@@ -171,6 +171,21 @@ def test_what_was_used_a_moment_ago_stays_on_the_fullest_disk(house: House) -> N
     assert house.here() == ["a"]
 
 
+def test_a_disk_that_images_do_not_fill_is_told_once(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    def told() -> int:
+        return sum("disk too full" in record.message for record in caplog.records)
+
+    house.filled = 95
+    for _ in range(3):
+        house.pass_time(minutes=2)
+    assert told() == 1
+    house.filled = 10
+    house.pass_time(minutes=2)
+    house.filled = 95
+    house.pass_time(minutes=2)
+    assert told() == 2
+
+
 def test_a_disk_that_cannot_be_seen_is_not_emptied(house: House) -> None:
     house.pull("a")
     house.cleaner._disk = lambda: None
