@@ -4,6 +4,7 @@ One client, shared by all threads, with a connection for each; requests are the 
 and a start cost what they cost the bare SDK.
 """
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -98,7 +99,7 @@ class DockerRuntime:
 
     def stop(self, container: str, grace: timedelta) -> None:
         with translated():
-            self._client().stop(container, timeout=int(grace.total_seconds()))
+            self._client().stop(container, timeout=math.ceil(grace.total_seconds()))
 
     def kill(self, container: str) -> None:
         try:
