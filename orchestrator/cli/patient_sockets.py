@@ -1,8 +1,14 @@
 """WebSockets whose silence is held against the other end only where it is its own.
 
 Each end is asked every few seconds whether it is there. Its answer may lie unread because we are too busy to read what
-it sent before, and who sits before a terminal may look at one page for longer than an agent may be silent.
+it sent before; the question may lie behind much that is still on its way, on a slow line; and who sits before a
+terminal may look at one page for longer than an agent may be silent.
 """
+
+import array
+import fcntl
+import termios
+from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -14,14 +20,35 @@ TERMINAL_SECONDS = 120.0
 class PatientWebSockets(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol with a sense of whose fault a silence is."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_the_way = 0
+
     def start_keepalive(self) -> None:
         if self.scope["path"].startswith(TERMINALS):
             self.ping_timeout = TERMINAL_SECONDS
         super().start_keepalive()
 
+    def send_keepalive_ping(self) -> None:
+        super().send_keepalive_ping()
+        self._on_the_way = self.on_the_way()
+
     def keepalive_timeout(self) -> None:
-        if self.read_paused and self.ping_timeout is not None and not self.transport.is_closing():
-            # What it said last is not taken in yet, and its answer comes after that.
+        before, self._on_the_way = self._on_the_way, self.on_the_way()
+        # What it said last is not taken in yet, and its answer comes after that; or it is still taking in what came
+        # before the question.
+        may_answer = self.read_paused or 0 < self._on_the_way < before
+        if may_answer and self.ping_timeout is not None and not self.transport.is_closing():
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
             return
         super().keepalive_timeout()
+
+    def on_the_way(self) -> int:
+        """How many bytes the other end has not acknowledged; 0 where nobody can tell."""
+        line = self.transport.get_extra_info("socket")
+        queued = array.array("i", [0])
+        try:
+            fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, queued)
+        except (OSError, AttributeError):
+            return 0
+        return queued[0] + self.transport.get_write_buffer_size()

@@ -1,5 +1,6 @@
 """A socket is given up when its other end is silent, and not when we have not listened."""
 
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,8 +30,19 @@ class Loop:
 
 
 class Transport:
+    """One end of a line, on which the kernel keeps what the other end has not taken in."""
+
     def __init__(self) -> None:
         self.closed = False
+        self.line, self.other = socket.socketpair()
+        self.line.setblocking(False)
+
+    def get_extra_info(self, name: str) -> socket.socket:
+        assert name == "socket"
+        return self.line
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def write(self, data: bytes) -> None:
         pass
@@ -51,13 +63,15 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
 
     loop, transport = Loop(), Transport()
     config = Config(app, interface="asgi3", ws_ping_interval=3, ws_ping_timeout=3)
-    socket = PatientWebSockets(config, ServerState(), {}, _loop=loop)  # type: ignore[arg-type]
-    socket.transport = transport  # type: ignore[assignment]
-    socket.scope = {"path": request.param}  # type: ignore[typeddict-item]
-    socket.conn.state = State.OPEN
-    socket.start_keepalive()
+    protocol = PatientWebSockets(config, ServerState(), {}, _loop=loop)
+    protocol.transport = transport  # type: ignore[assignment]
+    protocol.scope = {"path": request.param}  # type: ignore[typeddict-item]
+    protocol.conn.state = State.OPEN
+    protocol.start_keepalive()
     loop.later.pop()[1]()
-    yield socket, loop, transport
+    yield protocol, loop, transport
+    transport.line.close()
+    transport.other.close()
 
 
 @pytest.mark.parametrize("opened", ["/acs/ws"], indirect=True)
@@ -70,14 +84,36 @@ def test_who_is_silent_is_given_up(opened: Opened) -> None:
 
 @pytest.mark.parametrize("opened", ["/acs/ws"], indirect=True)
 def test_whose_answer_may_lie_unread_is_waited_for(opened: Opened) -> None:
-    socket, loop, transport = opened
-    socket.read_paused = True
+    protocol, loop, transport = opened
+    protocol.read_paused = True
     for _ in range(3):
         loop.later.pop()[1]()
         assert not transport.closed
-    socket.read_paused = False
+    protocol.read_paused = False
     loop.later.pop()[1]()
     assert transport.closed
+
+
+@pytest.mark.parametrize("opened", ["/acs/ws"], indirect=True)
+def test_who_still_takes_in_what_came_before_is_waited_for(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    protocol, loop, transport = opened
+    protocol._on_the_way = 3000
+    for left, closed in ((2000, False), (1000, False), (1000, True)):
+        monkeypatch.setattr(protocol, "on_the_way", lambda left=left: left)
+        loop.later.pop()[1]()
+        assert transport.closed is closed
+
+
+@pytest.mark.parametrize("opened", ["/acs/ws"], indirect=True)
+def test_the_kernel_tells_what_is_on_the_way(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    protocol, _, transport = opened
+    assert protocol.on_the_way() == 0
+    with pytest.raises(BlockingIOError):
+        while transport.line.send(bytes(65536)):
+            pass
+    assert protocol.on_the_way() > 0
+    monkeypatch.setattr(transport, "get_extra_info", lambda name: None)
+    assert protocol.on_the_way() == 0, "nobody can tell"
 
 
 @pytest.mark.parametrize("opened", ["/exec/ws", "/exec/agent"], indirect=True)
