@@ -132,17 +132,20 @@ class Pattern:
 
 
 def _test(what: Any, argument: Any, flags: int) -> Test:
-    test = _plain_test(what, argument, flags)
-    if flags & re.IGNORECASE:
-        return lambda char: test(char.lower()) or test(char.upper())
-    return test
+    negated = what is op.NOT_LITERAL or (what is op.IN and argument[0][0] is op.NEGATE)
+    if what is op.NOT_LITERAL:
+        what = op.LITERAL
+    elif negated:
+        argument = argument[1:]
+    plain = _plain_test(what, argument, flags)
+    # What no case of a letter may be is not what one case of it may be.
+    test = (lambda char: plain(char.lower()) or plain(char.upper())) if flags & re.IGNORECASE else plain
+    return (lambda char: not test(char)) if negated else test
 
 
 def _plain_test(what: Any, argument: Any, flags: int) -> Test:
     if what is op.LITERAL:
         return lambda char: ord(char[0]) == argument
-    if what is op.NOT_LITERAL:
-        return lambda char: ord(char[0]) != argument
     if what is op.ANY:
         return (lambda char: True) if flags & re.DOTALL else (lambda char: char != "\n")
     if what is op.RANGE:
@@ -150,9 +153,8 @@ def _plain_test(what: Any, argument: Any, flags: int) -> Test:
     if what is op.CATEGORY:
         return _category(argument)
     if what is op.IN:
-        negated = argument[0][0] is op.NEGATE
-        tests = [_plain_test(item[0], item[1], flags) for item in argument[negated:]]
-        return lambda char: any(test(char) for test in tests) is not negated
+        tests = [_plain_test(item[0], item[1], flags) for item in argument]
+        return lambda char: any(test(char) for test in tests)
     raise BadPattern(f"{str(what).lower()} is not supported in a pattern")
 
 

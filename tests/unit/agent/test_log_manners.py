@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.logs.batches import Entry, entry_of
@@ -208,6 +208,7 @@ PIECES = st.sampled_from(
 PATTERNS = st.lists(st.tuples(PIECES, st.sampled_from(["", "", "+", "*", "?", "{2}", "{1,3}", "{2,}"])), max_size=5)
 
 
+@example([("[^a]", "")], "a", True)
 @given(PATTERNS, st.text(alphabet="abcx1 _-", min_size=1, max_size=12), st.booleans())
 def test_patterns_find_what_the_usual_engine_finds(parts: list[tuple[str, str]], line: str, ignore: bool) -> None:
     simple = [piece + (how if piece not in ("^", "$", r"\b", r"\B") else "") for piece, how in parts]
