@@ -15,7 +15,8 @@ from pathlib import Path
 
 import docker
 
-IMAGE = "berth-bench/busybox:1"
+# Of this run alone: another on the same engine removes its own at its end.
+IMAGE = f"berth-bench/busybox:{os.getpid()}"
 LABEL = "berth.bench"
 
 
