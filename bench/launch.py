@@ -6,7 +6,7 @@ The same engine, image and parallelism for all; the contestants take turns, roun
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -19,6 +19,7 @@ from bench.stage import IMAGE, LABEL, Stage
 from bench.table import print_table
 
 ROUNDS = 7
+FLOOR = "bare SDK calls (floor)"
 PARALLEL = 24
 MOST_PER_CALL = 10
 SLEEP = ["/bin/busybox", "sleep", "600"]
@@ -32,34 +33,39 @@ def run(stage: Stage) -> None:
         containerDefinitions=[{"name": "c", "image": IMAGE, "memoryReservation": 8, "command": SLEEP}],
     )
     ecs.wait_for_host()
-    in_swarm = join_swarm(stage.docker)
-    try:
-        contestants: dict[str, Callable[[int], float]] = {
-            "bare SDK calls (floor)": lambda count: bare(stage.docker, count),
+    contest(
+        stage.docker,
+        "request to running process",
+        {
+            FLOOR: lambda count: bare(stage.docker, count),
             "Berth, RunTask": lambda count: berth(stage, ecs, count),
             "Swarm, service create": lambda count: swarm(stage.docker, count),
-        }
+        },
+    )
+
+
+def contest(client: docker.DockerClient, what: str, contestants: Mapping[str, Callable[[int], float]]) -> None:
+    """Let the contestants, one of them the FLOOR, take turns with 1 container and with 24, and print how they did."""
+    in_swarm = join_swarm(client)
+    try:
         for count in (1, PARALLEL):
-            measured = {name: [] for name in contestants}
+            measured: dict[str, list[float]] = {name: [] for name in contestants}
             for _ in range(ROUNDS):
                 for name, contestant in contestants.items():
                     measured[name].append(contestant(count))
-            report(count, measured)
+            report(f"{count} container(s): {what}, {ROUNDS} rounds", measured)
     finally:
         if in_swarm:
-            stage.docker.swarm.leave(force=True)
+            client.swarm.leave(force=True)
 
 
-def report(count: int, measured: dict[str, list[float]]) -> None:
+def report(title: str, measured: dict[str, list[float]]) -> None:
     """Medians, and the median of the rounds' own ratios to the floor: rounds share the machine's mood."""
-    floor = measured["bare SDK calls (floor)"]
     rows = []
     for name, times in measured.items():
-        ratios = [mine / least for mine, least in zip(times, floor, strict=True)]
+        ratios = [mine / least for mine, least in zip(times, measured[FLOOR], strict=True)]
         rows.append((name, f"{statistics.median(times) * 1000:.0f} ms", f"{statistics.median(ratios):.2f} ×"))
-    print_table(
-        f"{count} container(s): request to running process, {ROUNDS} rounds", ("", "median", "of the floor"), rows
-    )
+    print_table(title, ("", "median", "of the floor"), rows)
 
 
 def bare(client: docker.DockerClient, count: int) -> float:

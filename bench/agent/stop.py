@@ -4,7 +4,6 @@ The process ends at its SIGTERM at once, so that what is measured is the way to 
 the last container; the start is the clock just before the request.
 """
 
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,13 +13,9 @@ from contextlib import contextmanager, suppress
 import docker
 
 from bench.client import Client, connect
-from bench.launch import join_swarm, remove, swarm_containers
+from bench.launch import FLOOR, MOST_PER_CALL, PARALLEL, contest, remove, swarm_containers
 from bench.stage import IMAGE, LABEL, Stage
-from bench.table import print_table
 
-ROUNDS = 7
-PARALLEL = 24
-MOST_PER_CALL = 10
 GRACE_S = 10
 HEEDS = ["/bin/busybox", "sh", "-c", "trap 'exit 0' TERM; while :; do /bin/busybox sleep 600 & wait $!; done"]
 
@@ -35,33 +30,14 @@ def run(stage: Stage) -> None:
         ],
     )
     ecs.wait_for_host()
-    in_swarm = join_swarm(stage.docker)
-    try:
-        contestants: dict[str, Callable[[int], float]] = {
-            "bare SDK calls (floor)": lambda count: bare(stage.docker, count),
+    contest(
+        stage.docker,
+        "request to ended process",
+        {
+            FLOOR: lambda count: bare(stage.docker, count),
             "Berth, StopTask": lambda count: berth(stage, ecs, count),
             "Swarm, service remove": lambda count: swarm(stage.docker, count),
-        }
-        for count in (1, PARALLEL):
-            measured: dict[str, list[float]] = {name: [] for name in contestants}
-            for _ in range(ROUNDS):
-                for name, contestant in contestants.items():
-                    measured[name].append(contestant(count))
-            report(count, measured)
-    finally:
-        if in_swarm:
-            stage.docker.swarm.leave(force=True)
-
-
-def report(count: int, measured: dict[str, list[float]]) -> None:
-    """Medians, and the median of the rounds' own ratios to the floor."""
-    floor = measured["bare SDK calls (floor)"]
-    rows = []
-    for name, times in measured.items():
-        ratios = [mine / least for mine, least in zip(times, floor, strict=True)]
-        rows.append((name, f"{statistics.median(times) * 1000:.0f} ms", f"{statistics.median(ratios):.2f} ×"))
-    print_table(
-        f"{count} container(s): request to ended process, {ROUNDS} rounds", ("", "median", "of the floor"), rows
+        },
     )
 
 
