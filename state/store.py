@@ -119,7 +119,8 @@ class Store:
         """SQLite's one writer keeps its connection, whose cache then knows all that was written. Another would find its
         own out of date and read everything again."""
         kept = self._writing
-        if kept is None or kept.closed or kept.invalidated or kept.in_transaction():
+        # A commit that failed, on a full disk say, leaves its transaction behind, active or not.
+        if kept is None or kept.closed or kept.invalidated or kept.get_transaction() is not None:
             if kept is not None:
                 kept.close()
             kept = self._writing = self.engine.connect()
