@@ -43,6 +43,7 @@ from kit.clock import Clock
 CONNECTIONS = 64
 LOCAL = "http+docker://"
 LATE_NEWS = timedelta(milliseconds=250)
+LOOKS_FOR_NEWS = 2
 TIMEOUT_S = 120
 NETWORK_LABEL = {"berth.network": "awsvpc"}
 
@@ -126,7 +127,9 @@ class DockerRuntime:
     def inspect(self, container: str) -> ContainerState:
         with translated():
             seen = self._client().inspect_container(container)
-            if maybe_out_of_memory(seen):
+            for _ in range(LOOKS_FOR_NEWS):
+                if not maybe_out_of_memory(seen):
+                    break
                 # The engine hears of that on another stream than of the exit, and at times after it.
                 self._clock.wait(threading.Event(), LATE_NEWS)
                 seen = self._client().inspect_container(container)
