@@ -160,7 +160,8 @@ class Follower:
         self._stream = self._runtime.logs(self.runtime_id, since=since, follow=follow, tty=self._tty)
         self._following = self._stream if follow else None
         try:
-            if follow and self._ended.is_set():
+            # Whoever asked for it while the stream was being opened has found none to close.
+            if follow and (self._ended.is_set() or self._again.is_set()):
                 return
             for line in self._stream:
                 if skipping.behind(line.stream, line.at):

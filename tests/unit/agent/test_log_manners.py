@@ -264,6 +264,28 @@ def test_a_stream_that_hangs_is_given_up_when_the_container_ends_or_starts_again
     assert reading.ended_reading.wait(10)
 
 
+@pytest.mark.parametrize("how", ["end", "resume"])
+def test_a_stream_that_is_being_opened_meanwhile_is_given_up_too(how: str) -> None:
+    reading = follower(Manner(), 3, ManualClock())
+    logs = reading._runtime.logs
+    opened: list[bool] = []
+
+    def late(container: str, *, since: str, follow: bool, tty: bool) -> LogStream:
+        opened.append(follow)
+        if len(opened) == 1:
+            getattr(reading, how)()
+            return Stuck()
+        return logs(container, since=since, follow=follow, tty=tty)
+
+    reading._runtime.logs = late  # type: ignore[method-assign]
+    reading.start()
+    while len(reading.peek()) < 3:
+        pass
+    assert opened[:2] == [True, how == "resume"]
+    reading.close()
+    assert reading.ended_reading.wait(10)
+
+
 def test_a_bug_in_the_reading_leaves_no_line_behind() -> None:
     clock = ManualClock()
     reading = follower(Manner(), 3, clock)
