@@ -14,7 +14,7 @@ from agent.tasks.reading import BadPayload, items, member, whole, yes_or_no
 
 DEFAULT_PERIOD_S = 300
 LONGEST_PERIOD_S = 86400
-NOTHING = timedelta(0)
+SHORT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +29,9 @@ class RestartPolicy:
         if ended.started_at is None or ended.finished_at is None:
             return False
         ran = ended.finished_at - ended.started_at
-        # A clock that was put back meanwhile proves nothing, and one restart too many does less harm than none.
-        return ran >= self.period or ran < NOTHING
+        # A clock that was put back meanwhile proves nothing, and one restart too many does less harm than none. Of a
+        # very short run engines note the end a moment before the begin.
+        return ran >= self.period or ran < -SHORT
 
 
 def read_restart_policy(raw: Mapping[str, Any], where: str) -> RestartPolicy | None:
