@@ -25,7 +25,9 @@ demo: ## the whole tour on real Docker: push, service, Fargate, Batch, schedule;
 
 test: ## every test, on SQLite, PostgreSQL and real Docker, but for the clients that are slow to install
 	@.ci/setup tests e2e compose
-	@.ci/engine run .ci/tests $(SPREAD) -m "not slow_install" $(PYTEST_ARGS)
+	@.ci/engine run .ci/tests $(SPREAD) -m "not slow_install and not docker" $(PYTEST_ARGS)
+	@# One after the other: engines, hosts and clients beside each other are more than two cores carry in their time.
+	@.ci/engine run .ci/tests -m "docker and not slow_install" $(PYTEST_ARGS)
 
 test-clients: ## every client under test, those that are slow to install included (Airflow)
 	@.ci/setup tests e2e clients
