@@ -21,10 +21,11 @@ from tests.support.berth import BERTH, RunningBerth, until
 
 
 @pytest.fixture(scope="module")
-def task(berth: RunningBerth, image: str) -> str:
-    """A running task with ECS Exec."""
+def task(berth: RunningBerth, image: str) -> Iterator[str]:
+    """A running task with ECS Exec; none is left of this file's at the end."""
     family = faults.register(berth, "with-exec", image, "sleep", "600")
-    return run(berth, family, enableExecuteCommand=True)
+    yield run(berth, family, enableExecuteCommand=True)
+    faults.stop_all(berth)
 
 
 def run(berth: RunningBerth, family: str, **members: Any) -> str:

@@ -24,6 +24,7 @@ def whole(site: Site) -> Iterator[None]:
     for host in site.hosts:
         host.mend()
     faults.stop_all(site.berth)
+    until("nothing runs any more", lambda: not copies(site), seconds=120)
 
 
 def served(site: Site, name: str, count: int, **members: Any) -> dict[str, dict[str, Any]]:

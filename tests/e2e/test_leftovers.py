@@ -1,9 +1,11 @@
 """The check that every Berth under test ends with: it must see what there is to see."""
 
+from tests.support import faults
 from tests.support.berth import RunningBerth, until
 
 
 def test_whatever_runs_is_seen(berth: RunningBerth, image: str) -> None:
+    faults.stop_all(berth)
     ecs = berth.client("ecs")
     ecs.register_task_definition(
         family="seen",

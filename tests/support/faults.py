@@ -134,4 +134,12 @@ def stop_all(berth: RunningBerth) -> None:
     for arn in ecs.list_tasks()["taskArns"]:
         with suppress(ClientError):
             ecs.stop_task(task=arn)
-    until("no task is left", lambda: not ecs.list_tasks()["taskArns"])
+    until("no task is left", lambda: not unended(berth), seconds=120)
+
+
+def unended(berth: RunningBerth) -> list[str]:
+    """The tasks of the default cluster that have not stopped, whatever is wished of them."""
+    ecs = berth.client("ecs")
+    arns = [arn for status in ("RUNNING", "STOPPED") for arn in ecs.list_tasks(desiredStatus=status)["taskArns"]]
+    tasks = [task for at in range(0, len(arns), 100) for task in ecs.describe_tasks(tasks=arns[at : at + 100])["tasks"]]
+    return [task["taskArn"] for task in tasks if task["lastStatus"] != "STOPPED"]
