@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from abc import ABC, abstractmethod
 from typing import Any
 
 import uvicorn
@@ -11,7 +12,7 @@ from orchestrator.cli.bounded_http import BoundedHttp
 from orchestrator.cli.serve import listen
 
 
-class BoundedServer:
+class BoundedServer(ABC):
     """Serves its ``app``, which whoever inherits writes, from its making until ``stop``."""
 
     def __init__(self, **config: Any) -> None:
@@ -22,8 +23,9 @@ class BoundedServer:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve([self._socket])))
         self._thread.start()
 
+    @abstractmethod
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        raise NotImplementedError
+        """What is served, as ASGI has it."""
 
     def connect(self) -> socket.socket:
         connection = socket.create_connection(self._socket.getsockname())
