@@ -9,9 +9,19 @@ class SharedFolder(PermissionError):
     """Somebody else could put files of theirs in the folder; the text says what to change."""
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder where there is none, with mode 0700, as every folder above it that is missing too."""
+    try:
+        # Not with parents=True, which makes those above with the mode of the process's umask.
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        make_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
 def private_folder(path: Path) -> Path:
-    """Make the folder with mode 0700 where there is none; raises SharedFolder where another user may write in it."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """As `make_folder`; raises SharedFolder where another user may write in it."""
+    make_folder(path)
     trusted = {0, os.geteuid()}
     # A link, too, must be ours: whoever owns it may point it elsewhere at any time.
     if path.lstat().st_uid not in trusted or path.stat().st_uid not in trusted:

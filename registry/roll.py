@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from kit.folders import make_folder
 from kit.processes import AlreadyLocked, FolderLock, is_locked
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -48,7 +49,7 @@ class Roll:
         # Written first: a file that is full and free tells of death, and there is nothing of this collector's yet.
         # Whoever strikes it off meanwhile leaves none, or an empty one, which tell nothing.
         with suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent)
             path.write_text(_machine())
             try:
                 return FolderLock(path)

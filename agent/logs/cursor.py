@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from kit.files import write_private
+from kit.folders import make_folder
 
 # How far apart the stamps of two streams can be from their order in the log.
 SKEW = timedelta(seconds=2)
@@ -70,7 +71,7 @@ class CursorFiles:
 
     def __init__(self, data: Path) -> None:
         self._directory = data / "logs"
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._directory)
 
     def load(self, runtime_id: str) -> Cursor:
         """The cursor kept, or the beginning when there is none that can be read."""

@@ -18,6 +18,7 @@ from agent.tasks.payload import read_task
 from agent.tasks.reading import BadPayload
 from agent.tasks.spec import Desired
 from kit.files import append_private, write_private
+from kit.folders import make_folder
 
 ENDED_KEPT = 2000
 KEPT_OF_KEYS = ("credentialsId", "roleArn", "expiration")
@@ -30,7 +31,7 @@ class TaskFiles:
 
     def __init__(self, data: Path) -> None:
         self._directory = data / "tasks"
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._directory)
         self._ended_path = data / "ended"
         self._ended = self._read_ended()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kit.files import read_or_create
+from kit.folders import make_folder
 from registry.storage import Busy, NoRoom, NotStored, WrongOffset
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -33,7 +34,7 @@ class FilesystemStorage:
         # Directories of blobs whose own names this process has made durable.
         self._settled: set[Path] = set()
         for directory in (root, self._blobs, self._uploads):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(directory)
 
     def identity(self, given: str | None = None) -> str | None:
         if given is not None:
@@ -113,7 +114,7 @@ class FilesystemStorage:
                 os.fsync(handle)
                 new = blob.parent not in self._settled or not blob.parent.is_dir()
                 if new:
-                    blob.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    make_folder(blob.parent)
                 self._give_name(spool, blob, os.fstat(handle).st_size)
                 _fsync_directory(blob.parent)
                 if new:

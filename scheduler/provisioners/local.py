@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kit.files import append_private
+from kit.folders import make_folder
 from kit.processes import await_command_line, find_processes, python_module
 from kit.settings import Settings, agent_environment
 from scheduler.provisioners import CannotLaunch, Wanted
@@ -39,7 +40,7 @@ class LocalProvisioner:
         """Start the agent; a second one on the same folder finds the first one's lock and goes away."""
         home = self._folder / wanted.id
         try:
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(home)
             with append_private(home / "log") as log:
                 child = subprocess.Popen(
                     [

@@ -11,10 +11,10 @@ from kit.folders import SharedFolder, private_folder
 def test_a_folder_is_made_for_its_owner_alone_under_any_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        made = private_folder(tmp_path / "berth")
+        made = private_folder(tmp_path / "share" / "berth" / "agent")
     finally:
         os.umask(before)
-    assert made.stat().st_mode & 0o777 == 0o700
+    assert [folder.stat().st_mode & 0o777 for folder in (made, *made.parents[:2])] == [0o700] * 3
     assert private_folder(made) == made
 
 
