@@ -1,11 +1,12 @@
 """``python -m bench.agent``: every part, or those named. ``make bench-agent``."""
 
+import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from bench.stage import Stage, berth_up
+from bench.stage import berth_up
 
 # ``launch`` is the general benchmarks' own: RunTask, the bare SDK and Swarm, for 1 and for 24.
 PARTS = {
@@ -14,20 +15,28 @@ PARTS = {
     "hundred": "bench.agent.hundred",
     "crowd": "bench.agent.crowd",
     "lost": "bench.agent.lost",
+    "outage": "bench.agent.outage",
 }
+# What each may be told, by the names of its parameters.
+OPTIONS = {"crowd": ("agents",), "lost": ("rounds",), "outage": ("containers", "seconds")}
 
 
-def main(names: Sequence[str]) -> int:
+def main(words: Sequence[str]) -> int:
     """Run the named parts, each on a Berth of its own."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    unknown = sorted(set(names) - PARTS.keys())
-    if unknown:
-        print(f"bench.agent: no part named {', '.join(unknown)}; there are {', '.join(PARTS)}", file=sys.stderr)
-        return 2
-    for name in names or PARTS:
-        run: Callable[[Stage], None] = import_module(PARTS[name]).run
+    parser = argparse.ArgumentParser(prog="bench.agent", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them unless named")
+    for part, options in OPTIONS.items():
+        for option in options:
+            parser.add_argument(f"--{option}", type=int, metavar="N", help=f"of {part}")
+    given = parser.parse_args(words)
+    if unknown := sorted(set(given.parts) - PARTS.keys()):
+        parser.error(f"no part named {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    for name in given.parts or PARTS:
+        run: Callable[..., None] = import_module(PARTS[name]).run
+        told = {option: getattr(given, option) for option in OPTIONS.get(name, ()) if getattr(given, option)}
         with berth_up() as stage:
-            run(stage)
+            run(stage, **told)
     return 0
 
 

@@ -6,11 +6,8 @@ with an agent's own back-off. The driver is one process beside the control plane
 
 import asyncio
 import json
-import os
 import random
 import ssl
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,12 +18,11 @@ from websockets.asyncio.client import connect as dial
 from websockets.exceptions import WebSocketException
 
 from bench.client import Client, connect
-from bench.stage import Stage
+from bench.stage import Stage, kill_plane, plane_of, start_again
 from bench.table import print_table
 from kit.aws.sigv4 import sign
 from kit.clock import SystemClock
 from kit.limits import allow_open_files
-from kit.processes import find_processes
 
 AGENTS = 5_000
 LISTEN_S = 100
@@ -74,7 +70,7 @@ async def _live(crowd: Crowd) -> None:
     try:
         first = await _until_all(crowd)
         crowd.silences.clear()
-        plane = psutil.Process(_plane(crowd.stage))
+        plane = psutil.Process(plane_of(crowd.stage))
         before, began = _cpu(plane), time.monotonic()
         await asyncio.sleep(LISTEN_S)
         share = (_cpu(plane) - before) / (time.monotonic() - began) * 100
@@ -113,19 +109,9 @@ async def _until_all(crowd: Crowd) -> float:
 
 async def _restart(crowd: Crowd) -> float:
     """Kill the control plane and start it on the same ports; answers the time from its answering to the last agent."""
-    plane = _plane(crowd.stage)
-    os.kill(plane, 9)
-    while psutil.pid_exists(plane) and psutil.Process(plane).status() != psutil.STATUS_ZOMBIE:
-        await asyncio.sleep(0.05)
-    card = json.loads((crowd.stage.data / "berth.json").read_text())
-    ports = ["--port", card["endpoint"].rpartition(":")[2], "--registry-port", card["registry"].rpartition(":")[2]]
-    command = [sys.executable, "-m", "orchestrator", "up", "--detach", *ports, "--data", str(crowd.stage.data)]
-    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    await asyncio.to_thread(kill_plane, crowd.stage)
+    await asyncio.to_thread(start_again, crowd.stage)
     return await _until_all(crowd)
-
-
-def _plane(stage: Stage) -> int:
-    return find_processes(["--serve-data", str(stage.data)])[0]
 
 
 async def _agent(crowd: Crowd, number: int) -> None:

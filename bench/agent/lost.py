@@ -5,7 +5,6 @@ with its default settings. The cable of the host that has all tasks is pulled, a
 plane's questions; when they run on the other host it is put back, and the next round pulls the other one's.
 """
 
-import os
 import random
 import time
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from tests.support.engine import connect
 from tests.support.hosts import Host
 from tests.support.site import Site, running_site
 
-ROUNDS = int(os.environ.get("BENCH_LOST_ROUNDS", "12"))
+ROUNDS = 12
 TASKS = 4
 MOST_SECONDS = 120
 
@@ -36,7 +35,7 @@ class Loss:
     back: float
 
 
-def run(stage: Stage) -> None:
+def run(stage: Stage, *, rounds: int = ROUNDS) -> None:
     """``stage`` has a single host and looks on."""
     losses = []
     with running_site(connect(), hosts=2) as site:
@@ -46,7 +45,7 @@ def run(stage: Stage) -> None:
         site.ecs.create_service(serviceName="lost", taskDefinition="lost", desiredCount=TASKS)
         until("the tasks run", lambda: running_on(site, site.hosts[0]), seconds=MOST_SECONDS)
         drain(site, there, "ACTIVE")
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             time.sleep(random.uniform(3, 6))
             losses.append(lose(site, here, there))
             here, there = there, here
@@ -58,7 +57,7 @@ def run(stage: Stage) -> None:
         "cable back to no stale copy left": ([loss.back for loss in losses], ""),
     }
     rows = [(name, at(0.5, times), at(0.99, times), at(1, times), aim) for name, (times, aim) in measured.items()]
-    print_table(f"A host lost and back, {ROUNDS} rounds", ("", "p50", "p99", "most", "aim of the p99"), rows)
+    print_table(f"A host lost and back, {rounds} rounds", ("", "p50", "p99", "most", "aim of the p99"), rows)
 
 
 def lose(site: Site, here: Host, there: Host) -> Loss:
