@@ -27,7 +27,7 @@ class EnvironmentFiles:
                 content = self._s3.get(arn, None if self._s3.has_keys else execution_keys(task))
                 merged = {**read_environment(content, arn), **merged}
             except Unreachable as error:
-                raise PutOff(f"{FAILED}: {error}") from error
+                raise PutOff(FAILED, error) from error
             except NoObject as error:
                 raise Unprepared(f"{FAILED}: {error}") from error
         return merged

@@ -113,7 +113,7 @@ class Firelens:
         try:
             return self._s3.get(router.config_value, None if self._s3.has_keys else execution_keys(task))
         except Unreachable as error:
-            raise PutOff(f"unable to download firelens s3 config file: {error}") from error
+            raise PutOff("unable to download firelens s3 config file", error) from error
         except NoObject as error:
             raise Unprepared(f"unable to download firelens s3 config file: {error}") from error
 

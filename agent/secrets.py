@@ -11,13 +11,12 @@ from typing import Any
 
 from agent.control.aws import RETRIED_CODES, ApiError, Calls, Keys, Unreachable
 from agent.runtime import RegistryLogin
-from agent.tasks.launch import PutOff, Unprepared
+from agent.tasks.launch import NO_SECRETS, PutOff, Unprepared
 from agent.tasks.secret_refs import Provider, SecretRef
 from agent.tasks.spec import TaskSpec
 
 MOST_PARAMETERS = 10
 ARN_PARTS = 7
-FAILED = "unable to pull secrets or registry auth: execution resource retrieval failed: "
 # Of these the last mean keys that have ended: new ones are on their way.
 PASSING = (
     "TooManyRequestsException",
@@ -73,7 +72,7 @@ class Secrets:
         )
         text = answer.get("SecretString")
         if not isinstance(text, str):
-            raise Unprepared(f"{FAILED}unable to retrieve secret from asm: {version.secret} holds no text")
+            raise Unprepared(f"{NO_SECRETS}unable to retrieve secret from asm: {version.secret} holds no text")
         return text
 
     def _parameters(self, refs: Sequence[SecretRef], keys: Keys) -> dict[SecretRef, str]:
@@ -94,7 +93,9 @@ class Secrets:
                 values[name] = str(parameter.get("Value", ""))
         missing = [name for name in wanted if name not in values]
         if missing:
-            raise Unprepared(f"{FAILED}unable to retrieve secrets from ssm: invalid parameters: {', '.join(missing)}")
+            raise Unprepared(
+                f"{NO_SECRETS}unable to retrieve secrets from ssm: invalid parameters: {', '.join(missing)}"
+            )
         return {ref: values[name] for ref, name in names.items()}
 
 
@@ -105,8 +106,8 @@ def execution_keys(task: TaskSpec) -> Keys:
         return Keys(access_key=keys.access_key, secret_key=keys.secret_key, session_token=keys.session_token or None)
     if task.has_execution_role:
         # They are not kept on the disk: after a restart the control plane tells them again.
-        raise PutOff("the execution role's credentials have not arrived yet")
-    raise Unprepared(f"{FAILED}the task has no execution role")
+        raise PutOff(NO_SECRETS.removesuffix(": "), "the execution role's credentials have not arrived yet")
+    raise Unprepared(f"{NO_SECRETS}the task has no execution role")
 
 
 def read_reference(value_from: str) -> tuple[Version, str]:
@@ -124,9 +125,9 @@ def member_of(text: str, key: str, secret: str) -> str:
         held = json.loads(text)
     except ValueError:
         # Without the cause: its text would quote the secret.
-        raise Unprepared(f"{FAILED}secret {secret} is not JSON, so it has no key {key}") from None
+        raise Unprepared(f"{NO_SECRETS}secret {secret} is not JSON, so it has no key {key}") from None
     if not isinstance(held, Mapping) or key not in held:
-        raise Unprepared(f"{FAILED}retrieved secret from Secrets Manager did not contain json key {key}")
+        raise Unprepared(f"{NO_SECRETS}retrieved secret from Secrets Manager did not contain json key {key}")
     value = held[key]
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -143,9 +144,9 @@ def _asked(what: str, ask: Callable[[], Any]) -> Mapping[str, Any]:
     try:
         answer = ask()
     except Unreachable as error:
-        raise PutOff(f"{what}: {error}") from error
+        raise PutOff(f"{NO_SECRETS}{what}", error) from error
     except ApiError as error:
         if error.status >= 500 or error.code in (*RETRIED_CODES, *PASSING):
-            raise PutOff(f"{what}: {error}") from error
-        raise Unprepared(f"{FAILED}{what}: {error}") from error
+            raise PutOff(f"{NO_SECRETS}{what}", error) from error
+        raise Unprepared(f"{NO_SECRETS}{what}: {error}") from error
     return answer if isinstance(answer, Mapping) else {}

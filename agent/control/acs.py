@@ -12,6 +12,7 @@ from agent import version
 from agent.identity import Identity
 from agent.log import facts
 from agent.tasks import messages as m
+from agent.tasks.model import NOT_PREPARED
 from agent.tasks.payload import names_of, read_keys, read_task
 from agent.tasks.reading import BadPayload
 from agent.tasks.roles import TaskRole, read_task_role
@@ -118,7 +119,7 @@ class Acs:
             desired=Desired.STOPPED,
             containers=tuple(ContainerSpec(name=name, image="unknown") for name in names_of(raw)),
         )
-        self._post(m.Unrunnable(spec=spec, reason=f"ResourceInitializationError: {reason}"))
+        self._post(m.Unrunnable(spec=spec, reason=f"{NOT_PREPARED}: {reason}"))
 
     def _heartbeat(self, message: Mapping[str, Any]) -> None:
         self._send("HeartbeatAckRequest", {"messageId": message.get("messageId", "")})

@@ -32,7 +32,7 @@ def apply_outcome(task: Task, container: Container, outcome: Any, now: datetime)
         case None:
             end_of_missing(container, now)
         case Later():
-            log.warning("put off", task=task.arn, container=container.name, because=outcome.because)
+            log.warning("put off", task=task.arn, container=container.name, because=_why(outcome))
             return False
         case _:
             log.error("action failed", task=task.arn, container=container.name, because=repr(outcome))
@@ -89,6 +89,10 @@ def end_of_missing(container: Container, now: datetime) -> None:
         container.phase = Phase.STOPPED
         container.reason = MISSING
         container.finished_at = now
+
+
+def _why(outcome: Later) -> str:
+    return f"{outcome.unable}: {outcome.because}" if outcome.unable else outcome.because
 
 
 def _restart(container: Container, ended: ContainerState) -> None:

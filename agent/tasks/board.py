@@ -13,7 +13,7 @@ from agent.runtime import ContainerState, Health
 from agent.tasks.actions import Actions
 from agent.tasks.apply import apply_state, end_of_missing
 from agent.tasks.files import TaskFiles
-from agent.tasks.model import Container, Phase, Task, task_of
+from agent.tasks.model import NOT_PREPARED, Container, Phase, Task, task_of
 from agent.tasks.pausing import PAUSE_NAME
 from agent.tasks.render import CLUSTER_LABEL, CONTAINER_LABEL, TASK_LABEL
 from agent.tasks.reports import Report, report_of
@@ -154,12 +154,12 @@ class Board:
         if container.phase is not Phase.STOPPED:
             return
         self._actions.finish_log(task, container)
-        if task.desired is Desired.STOPPED or not container.spec.essential:
+        if task.desired is Desired.STOPPED or not (container.spec.essential or container.failed_to_start):
             return
         if container.started_at is None and container.reason:
             because = container.reason
         elif container.spec.internal:
-            because = "ResourceInitializationError: the task's shared namespaces have ended"
+            because = f"{NOT_PREPARED}: the task's shared namespaces have ended"
         else:
             because = "Essential container in task exited"
         self.stop(task.arn, because)

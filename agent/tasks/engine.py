@@ -20,6 +20,7 @@ from agent.tasks.board import Board, ended_report
 from agent.tasks.decide import Examine, GiveUp, Launch, Remove, Restart, Stop, Wait, decide
 from agent.tasks.files import TaskFiles
 from agent.tasks.model import Busy, Container, Phase, Task
+from agent.tasks.patience import patient
 from agent.tasks.removals import Removals
 from agent.tasks.render import CONTAINER_LABEL, TASK_LABEL
 from agent.tasks.reports import Report, report_of, worth_sending
@@ -227,7 +228,7 @@ class Engine:
         examined = container.busy is Busy.EXAMINING
         container.busy = None
         health = container.health
-        if apply_outcome(task, container, message.outcome, self._clock.now()):
+        if apply_outcome(task, container, patient(container, message.outcome, now), self._clock.now()):
             container.attempts, container.retry_at = 0, None
             self._board.noticed(task, container, health)
         else:

@@ -26,11 +26,14 @@ from agent.runtime import (
 )
 from agent.tasks.host_ports import HostPorts, NoPortsInARow
 from agent.tasks.injected import NOTHING, Injected
+from agent.tasks.model import NOT_PREPARED
 from agent.tasks.render import TASK_LABEL, Host, container_name, ranges_to_pick, render_container
 from agent.tasks.spec import ContainerSpec, TaskSpec
 from kit.clock import Clock
 
 PICKS = 10
+# ECS's words where a secret or a login can't be had.
+NO_SECRETS = "unable to pull secrets or registry auth: execution resource retrieval failed: "
 # The engine's words for a host port that somebody has.
 PORT_TAKEN = ("port is already allocated", "address already in use")
 
@@ -58,9 +61,11 @@ class NotLaunched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Later:
-    """The engine was away; try again."""
+    """Try again. The engine was away; or, where ``unable`` says what could not be done, what the container needs from
+    elsewhere was, which is waited for only so long (``patience``)."""
 
     because: str
+    unable: str = ""
 
 
 class Prepares(Protocol):
@@ -144,10 +149,14 @@ def _attempt(
                 made = create()
     except CannotPull as error:
         return NotLaunched(reason=f"CannotPullContainerError: {error}")
-    except (Temporary, PutOff, Hindered) as error:
+    except Temporary as error:
         return Later(because=str(error))
+    except PutOff as error:
+        return Later(because=error.because, unable=error.unable)
+    except Hindered as error:
+        return Later(because=str(error), unable=f"{NO_SECRETS}unable to retrieve ecr registry auth")
     except Unprepared as error:
-        return NotLaunched(reason=f"ResourceInitializationError: {error}")
+        return NotLaunched(reason=f"{NOT_PREPARED}: {error}")
     except Damaged as error:
         return NotLaunched(reason=f"CannotCreateContainerError: {error}; {remedy(image)}")
     except (Refused, NotFound) as error:
@@ -192,7 +201,12 @@ class Unprepared(Exception):
 
 
 class PutOff(Exception):
-    """What the container needs around it can't be had now, and perhaps later; the text says what and why."""
+    """What the container needs around it can't be had now, and perhaps later."""
+
+    def __init__(self, unable: str, because: object) -> None:
+        super().__init__(f"{unable}: {because}")
+        self.unable = unable
+        self.because = str(because)
 
 
 def _with_login(task: TaskSpec, container: ContainerSpec, injected: Injected) -> ContainerSpec:
@@ -206,7 +220,7 @@ def _with_login(task: TaskSpec, container: ContainerSpec, injected: Injected) ->
         return container
     # This host's own identity is not to pull in the role's stead.
     if task.execution_keys is None and task.has_execution_role:
-        raise PutOff("the execution role's credentials have not arrived yet")
+        raise PutOff(NO_SECRETS.removesuffix(": "), "the execution role's credentials have not arrived yet")
     if task.execution_keys is None:
         raise CannotPull("the task has no execution role to pull with")
     return replace(container, registry_auth=replace(auth, keys=task.execution_keys))
@@ -297,7 +311,7 @@ def _put(runtime: Runtime, runtime_id: str, injected: Injected) -> Outcome | Non
     except Temporary as error:
         return Later(because=str(error))
     except (Refused, NotFound) as error:
-        return NotLaunched(reason=f"ResourceInitializationError: {error}", runtime_id=runtime_id)
+        return NotLaunched(reason=f"{NOT_PREPARED}: {error}", runtime_id=runtime_id)
     return None
 
 
@@ -310,7 +324,7 @@ def _start(
     prepares: Prepares,
     clock: Clock,
 ) -> Outcome:
-    reason = "ResourceInitializationError" if container.internal else "CannotStartContainerError"
+    reason = NOT_PREPARED if container.internal else "CannotStartContainerError"
     started_at = clock.now()
     try:
         try:

@@ -7,6 +7,9 @@ from enum import StrEnum
 from agent.runtime import Health, PortBinding
 from agent.tasks.spec import ContainerSpec, Desired, TaskSpec, edges
 
+# How the reason begins where what a task needs around its containers was not to be had.
+NOT_PREPARED = "ResourceInitializationError"
+
 
 class Phase(StrEnum):
     """PENDING: its process has not run. RUNNING. STOPPED: it will not run (again)."""
@@ -31,7 +34,7 @@ class Container:
 
     ``started_at`` is the first start, and ``since`` the same on the steady clock. A container that ended and is to be
     started again stays RUNNING meanwhile, with ``restart_due``; ``ended_at`` tells which end was counted last, so that
-    none is counted twice.
+    none is counted twice. ``waiting_since``, of the steady clock, is when it began to wait for what is elsewhere.
     """
 
     spec: ContainerSpec
@@ -50,6 +53,7 @@ class Container:
     look_again: bool = False
     attempts: int = 0
     retry_at: datetime | None = None
+    waiting_since: datetime | None = None
     logged: bool = True
     restart_due: bool = False
     restart_count: int = 0
@@ -62,8 +66,9 @@ class Container:
 
     @property
     def failed_to_start(self) -> bool:
-        """Essential, and stopped without ever having run."""
-        return self.spec.essential and self.phase is Phase.STOPPED and self.started_at is None
+        """Stopped without ever having run, and the whole task with it: essential, or without what a task is given."""
+        doomed = self.spec.essential or self.reason.startswith(NOT_PREPARED)
+        return doomed and self.phase is Phase.STOPPED and self.started_at is None
 
     @property
     def settled(self) -> bool:
@@ -102,7 +107,7 @@ class Task:
     def status(self) -> Phase:
         """Derived from the containers: RUNNING once every one has started, STOPPED once every one has settled.
 
-        A task whose essential container could not be started never was RUNNING, whatever else of it still is.
+        A task that failed to start never was RUNNING, whatever else of it still is.
         """
         containers = self.containers.values()
         if all(container.settled for container in containers):

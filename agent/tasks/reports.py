@@ -34,7 +34,6 @@ class Report:
     pull_started_at: datetime | None = None
     pull_stopped_at: datetime | None = None
     stopped_at: datetime | None = None
-    attachments: tuple[str, ...] = ()
 
 
 def report_of(task: Task) -> Report:

@@ -9,7 +9,7 @@ from agent.control.aws import Calls
 from agent.env_files import EnvironmentFiles
 from agent.executor import SteppedExecutor
 from agent.firelens import Firelens
-from agent.images import Images, PullBehavior
+from agent.images import EcrLogins, Images, PullBehavior
 from agent.injections import Injections
 from agent.runtime.simulated import Program, SimulatedRuntime
 from agent.s3 import S3
@@ -99,13 +99,14 @@ class MemoryHost:
         self._behavior = behavior
         self._ports = HostPorts(seed=1)
         self.injections: Injections | None = None
+        self.registry: EcrLogins | None = None
         self._subscription: Any = None
         self.boot()
 
     def boot(self) -> None:
         """Start the agent's engine, taking over what is there."""
         self.executor = SteppedExecutor()
-        images = Images(runtime=self.runtime, clock=self.clock, behavior=self._behavior)
+        images = Images(runtime=self.runtime, clock=self.clock, behavior=self._behavior, registry=self.registry)
         surroundings = TaskSurroundings(
             runtime=self.runtime,
             host=HOST,

@@ -67,12 +67,20 @@ def test_a_file_that_is_not_there_ends_the_task_and_says_which(host: MemoryHost,
     assert "none.env: NoSuchKey" in reason
 
 
-def test_a_store_that_is_away_is_asked_again(host: MemoryHost) -> None:
+def test_a_store_that_is_away_is_asked_again_for_a_while(host: MemoryHost) -> None:
     host.inject(FakeCalls(), S3(endpoint="http://127.0.0.1:9", region="us-east-1", clock=host.clock))
     host.run("t1", container("c", "server", environmentFiles=[{"value": "arn:aws:s3:::bkt/x.env"}]), **ROLE)
     host.tick(1)
     assert host.status("t1") is None
     assert host.running() == []
+    for _ in range(8):
+        host.tick(30)
+    report = host.last("t1")
+    assert report
+    assert report.status is Phase.STOPPED
+    assert report.reason.startswith(
+        "ResourceInitializationError: unable to download env files: service call has been retried "
+    )
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"A B=1", b"A=1\x00"])

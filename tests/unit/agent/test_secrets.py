@@ -1,15 +1,19 @@
 """Secrets, registry logins and their keys: fetched with the execution role, put in, and kept nowhere."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from agent.images import EcrLogins
+from agent.runtime import Temporary
 from agent.secrets import Version, member_of, parameter_name, read_reference
 from agent.tasks import messages as m
 from agent.tasks.launch import Unprepared
 from agent.tasks.model import Phase
+from agent.tasks.patience import PATIENCE
 from agent.tasks.payload import read_task
 from agent.tasks.reading import BadPayload
 from agent.tasks.spec import RoleKeys
@@ -150,6 +154,68 @@ def test_what_may_pass_is_tried_again_later(host: MemoryHost, calls: FakeCalls, 
     host.tick(1)
     assert host.status("t1") is Phase.RUNNING
     assert environment(host)["PASSWORD"] == PASSWORD
+
+
+@pytest.mark.parametrize("essential", [True, False])
+def test_what_does_not_pass_in_time_ends_the_task_in_ecss_words(
+    host: MemoryHost, calls: FakeCalls, essential: bool
+) -> None:
+    calls.away = True
+    host.run("t1", container("c", "server", secrets=[asm()], essential=essential), container("main", "server"), **ROLE)
+    waited = 0
+    while host.status("t1") is not Phase.STOPPED:
+        assert waited <= PATIENCE.total_seconds() + 30
+        assert host.status("t1") in (None, Phase.PENDING)
+        host.tick(10)
+        waited += 10
+    assert waited >= PATIENCE.total_seconds()
+    report = host.last("t1")
+    assert report
+    assert re.fullmatch(
+        "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
+        r"unable to retrieve secret from asm: service call has been retried \d+ time\(s\): nobody there",
+        report.reason,
+    )
+    assert host.running() == []
+
+
+def test_an_ecr_token_that_can_not_be_had_ends_the_task_too(host: MemoryHost, calls: FakeCalls) -> None:
+    calls.away = True
+    host.registry = EcrLogins(aws=calls, clock=host.clock)
+    host.restart()
+    host.run("t1", container("c", "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:1"))
+    for _ in range(8):
+        host.tick(30)
+    report = host.last("t1")
+    assert report
+    assert report.status is Phase.STOPPED
+    assert "unable to retrieve ecr registry auth: service call has been retried" in report.reason
+
+
+def test_the_engine_being_away_meanwhile_costs_no_patience(host: MemoryHost, calls: FakeCalls) -> None:
+    calls.away = True
+    host.run("t1", container("c", "server", secrets=[asm()]), **ROLE)
+    host.tick(PATIENCE.total_seconds() - 1)
+    calls.away = False
+    host.runtime.fail_next("create", Temporary("the engine is away"))
+    host.tick(30)
+    calls.away = True
+    host.tick(30)
+    calls.away = False
+    host.tick(30)
+    assert host.status("t1") is Phase.RUNNING
+
+
+def test_keys_that_never_come_end_the_task(host: MemoryHost, calls: FakeCalls) -> None:
+    calls.away = True
+    host.run("t1", container("c", "server", secrets=[asm()]), **ROLE)
+    host.restart()
+    for _ in range(8):
+        host.tick(30)
+    report = host.last("t1")
+    assert report
+    assert report.status is Phase.STOPPED
+    assert report.reason.endswith("the execution role's credentials have not arrived yet")
 
 
 def test_a_task_that_waits_for_secrets_can_be_stopped(host: MemoryHost, calls: FakeCalls) -> None:
