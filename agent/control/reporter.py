@@ -1,8 +1,9 @@
 """The reporter: takes every task's newest state to the control plane, for ever if need be.
 
 Reports are absolute, so of those that wait only the newest of a task is sent; there is never more than one of a
-task under way, so that they arrive in order. Nothing is lost in a crash: what was not acknowledged is made again
-from the disk and the engine.
+task under way, so that they arrive in order. Tasks take turns as they changed, also once a control plane that was away
+is back; only what it does not take for now lets the others pass. Nothing is lost in a crash: what was not acknowledged
+is made again from the disk and the engine.
 """
 
 import threading
@@ -94,7 +95,7 @@ class Reporter:
             self._submit(report)
         except (Unreachable, ApiError) as error:
             if isinstance(error, Unreachable) or error.retriable:
-                self._again(report, str(error))
+                self._again(report, str(error), first=isinstance(error, Unreachable))
                 return False
             # It will never be taken, in whatever way it is repeated: the control plane does not know the task.
             log.error("report refused for good", task=report.task, status=report.status, because=str(error))
@@ -113,11 +114,12 @@ class Reporter:
         self._post(m.Acknowledged(report))
         return True
 
-    def _again(self, report: Report, because: str) -> None:
+    def _again(self, report: Report, because: str, *, first: bool = False) -> None:
         with self._changed:
             self._failures += 1
             self._under_way.discard(report.task)
-            self._waiting.setdefault(report.task, report)
+            newest = {report.task: self._waiting.pop(report.task, report)}
+            self._waiting = newest | self._waiting if first else self._waiting | newest
         log.warning("report not taken", task=report.task, status=report.status, because=because)
 
     def _submit(self, report: Report) -> None:

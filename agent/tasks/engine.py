@@ -371,7 +371,7 @@ class Engine:
         """Put the task on the disk, and then tell whoever waits for that, and the control plane what is new."""
         over = task.status is Phase.STOPPED
         if over and task.stopped_at is None:
-            task.stopped_at = self._clock.now()
+            task.stopped_at = min([self._clock.now(), *task.ends()])
         report = report_of(task)
         news = report != task.reported
         unsaved = task.arn in self._board.unsaved

@@ -1,5 +1,6 @@
 """What is known of the tasks on this host: one mutable record per task, written only by the engine's step."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -102,6 +103,10 @@ class Task:
     def visible(self) -> tuple[Container, ...]:
         """The containers the control plane knows of."""
         return tuple(c for c in self.containers.values() if not c.spec.internal)
+
+    def ends(self) -> Iterator[datetime]:
+        """When its essential containers ended: with the first of them its execution did, whenever that was seen."""
+        return (c.finished_at for c in self.visible if c.spec.essential and c.finished_at)
 
     @property
     def status(self) -> Phase:

@@ -26,15 +26,18 @@ def test_running_containers_are_adopted_and_none_is_restarted(host: MemoryHost) 
     assert host.runtime.starts_of("ecs-t1-web") == 1
 
 
-def test_an_exit_while_the_agent_was_away_is_reported_with_its_code(host: MemoryHost) -> None:
+def test_an_exit_while_the_agent_was_away_is_reported_with_its_code_and_time(host: MemoryHost) -> None:
     host.run("t1", container("job", "failing"))
     host.crash()
     host.clock.tick(seconds=5)
     host.runtime.settle()
+    ended_at = host.clock.now()
+    host.clock.tick(seconds=60)
     host.boot()
     host.settle()
     assert host.status("t1") is Phase.STOPPED
     assert host.seen("t1", "job").exit_code == 3
+    assert host.last("t1").stopped_at == ended_at
 
 
 @pytest.mark.parametrize("steps", range(12))

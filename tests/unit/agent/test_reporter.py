@@ -64,6 +64,26 @@ def test_a_report_is_kept_while_the_control_plane_is_away(desk: Desk) -> None:
     assert desk.statuses() == ["RUNNING"]
 
 
+def test_tasks_keep_their_turns_while_the_control_plane_is_away(desk: Desk) -> None:
+    desk.calls.away = True
+    for task in ("t1", "t2", "t3"):
+        desk.reporter.offer(report(task=task))
+    assert not any(desk.reporter.step() for _ in range(5))
+    desk.reporter.offer(report(Phase.STOPPED, task="t1"))
+    desk.calls.away = False
+    assert all(desk.reporter.step() for _ in range(3))
+    told = [(body["task"], body["status"]) for body in desk.calls.bodies("SubmitTaskStateChange")]
+    assert told == [("t1", "STOPPED"), ("t2", "RUNNING"), ("t3", "RUNNING")]
+
+
+def test_what_is_not_taken_for_now_lets_others_pass(desk: Desk) -> None:
+    desk.calls.refuse("SubmitTaskStateChange", "ServerException", status=500)
+    desk.reporter.offer(report(task="t1"))
+    desk.reporter.offer(report(task="t2"))
+    assert [desk.reporter.step() for _ in range(3)] == [False, True, True]
+    assert [body["task"] for body in desk.calls.bodies("SubmitTaskStateChange")] == ["t2", "t1"]
+
+
 def test_a_newer_report_replaces_one_whose_sending_failed(desk: Desk) -> None:
     desk.calls.refuse("SubmitTaskStateChange", "ServerException", status=500)
     desk.reporter.offer(report(Phase.RUNNING))
