@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import select
 
+from scheduler.wiring import move_attachments
 from state.capacities import Capacity
 from state.container_instances import hold_hosts, mark_hosts
 from state.reservations import Holding, give_back
@@ -97,7 +98,7 @@ def ended(task: Ending, *, now: datetime, because: str) -> dict[str, Any]:
             {**container, "lastStatus": "STOPPED"} if container["lastStatus"] != "STOPPED" else container
             for container in task.containers
         ],
-        "attachments": [{**attachment, "status": "DELETED"} for attachment in task.attachments],
+        "attachments": move_attachments(task.attachments, "DELETED"),
         "last_status": "DEPROVISIONING",
     }
     return values if task.capacity_id is not None else {**values, "last_status": "STOPPED", "stopped_at": now}

@@ -9,6 +9,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+# The course of an attachment (ECS API, Attachment), which only goes forward; FAILED and what follows end it.
+COURSE = ("PRECREATED", "CREATED", "ATTACHING", "ATTACHED", "DETACHING", "DETACHED", "FAILED", "DELETED")
+# What agents say of one. That it is made and that it is gone is Berth's own to say.
+TOLD_BY_AGENTS = ("ATTACHING", "ATTACHED", "DETACHING", "DETACHED", "FAILED")
+
 
 class Attached(Protocol):
     """A task, or a row with its attachments."""
@@ -46,6 +51,19 @@ def task_of_attachment(attachment_id: str) -> str | None:
         return uuid.UUID(attachment_id).hex
     except ValueError:
         return None
+
+
+def move_attachments(
+    attachments: list[dict[str, Any]], status: str, *, only: str | None = None
+) -> list[dict[str, Any]]:
+    """The attachments in a later status, all or the one of an id; the very same list where none of them moves."""
+    moved = [
+        {**one, "status": status}
+        if only in (None, one["id"]) and COURSE.index(one["status"]) < COURSE.index(status)
+        else one
+        for one in attachments
+    ]
+    return attachments if moved == attachments else moved
 
 
 def interface_of(task: Attached) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from kit.aws.errors import AccessDeniedException, AwsError, InternalFailure, Inv
 from kit.clock import Clock
 from kit.ids import last_part
 from orchestrator.agents.gathering import Gathering
-from orchestrator.agents.reports import NOTHING, merge_report, owners
+from orchestrator.agents.reports import NOTHING, BadAttachment, merge_report, owners
 from scheduler.ending import OVER, let_capacity_go
 from state.base import Event
 from state.observed_tasks import Change, ObservedTask, lock_observed, write_observed
@@ -109,6 +109,8 @@ def _merge(
     before = changes.get(task.id)
     try:
         change = merge_report(task.after(before.values) if before else task, report, now=now)
+    except BadAttachment as bad:
+        return InvalidParameterException(str(bad))
     except Exception:
         log.exception("report not understood", extra={"task": task.id})
         return InternalFailure()

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from kit.ids import last_part
 from scheduler.ending import OVER, ended
+from scheduler.wiring import TOLD_BY_AGENTS, move_attachments
 from state.observed_tasks import Change, Move, ObservedTask
 from state.store import Session
 from state.tasks import Task
@@ -27,11 +29,16 @@ NOTHING = Change({}, ())
 NOTED = timedelta(seconds=1)
 
 
+class BadAttachment(Exception):
+    """A report tells of an attachment that the task has not, or what can't be told of one."""
+
+
 def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime) -> Change:
-    """What a report changes of its task; NOTHING when it is late or says what is known.
+    """What a report changes of its task; NOTHING when it is late or says what is known. Raises BadAttachment.
 
     ``report`` has the members of SubmitTaskStateChange; instants may be datetimes or epoch seconds.
     """
+    attachments = merge_attachments(task.attachments, report.get("attachments") or ())
     if task.last_status in OVER:
         return _ran_on(task, report, now)
     values: dict[str, Any] = {}
@@ -42,9 +49,14 @@ def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime
     containers = merge_containers(task.containers, report.get("containers") or ())
     if containers is not task.containers:
         values["containers"] = containers
+    if values and task.last_status == "PENDING":
+        # The agent is at work on it, and the interface comes before the containers.
+        attachments = move_attachments(attachments, "ATTACHING")
+    if attachments is not task.attachments:
+        values["attachments"] = attachments
     match report.get("status"):
         case "RUNNING" if task.last_status == "PENDING":
-            return Change({**values, **_running(task, now)}, (Move("PENDING", "RUNNING", ALL_RUN),))
+            return Change({**values, **_running(task.after(values), now)}, (Move("PENDING", "RUNNING", ALL_RUN),))
         case "STOPPED":
             return _stopped(task, values, report, now)
     return Change(values, ()) if values else NOTHING
@@ -59,6 +71,20 @@ def merge_containers(containers: list[dict[str, Any]], reports: Sequence[Mapping
             if container["name"] == name and (news := _news(container, report)):
                 merged = [*merged[:place], {**container, **news}, *merged[place + 1 :]]
     return merged
+
+
+def merge_attachments(attachments: list[dict[str, Any]], reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The attachments brought up to what is reported, or the very same list; one never moves back. Raises
+    BadAttachment."""
+    known = {attachment["id"] for attachment in attachments}
+    for report in reports:
+        attachment, status = last_part(str(report.get("attachmentArn") or "")), report.get("status")
+        if status not in TOLD_BY_AGENTS:
+            raise BadAttachment(f"The attachment status {status!r} is none of {', '.join(TOLD_BY_AGENTS)}.")
+        if attachment not in known:
+            raise BadAttachment("The referenced attachment was not found.")
+        attachments = move_attachments(attachments, status, only=attachment)
+    return attachments
 
 
 def apply_health(session: Session, task: Task, health: Mapping[str, str]) -> None:
@@ -85,7 +111,7 @@ def _running(task: ObservedTask, now: datetime) -> dict[str, Any]:
     if task.connectivity_at is None:
         values["connectivity_at"] = now
     if task.attachments:
-        values["attachments"] = [{**attachment, "status": "ATTACHED"} for attachment in task.attachments]
+        values["attachments"] = move_attachments(task.attachments, "ATTACHED")
     return values
 
 

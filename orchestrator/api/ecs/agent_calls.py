@@ -9,7 +9,6 @@ from orchestrator.api.ecs.wire import ecs
 from orchestrator.call import Call
 from orchestrator.errand import Errand
 from scheduler.wiring import task_of_attachment
-from state.tasks import Task, hold_tasks
 
 ACKNOWLEDGED = {"acknowledgment": "ACK"}
 
@@ -38,27 +37,20 @@ def submit_container_state_change(errand: Errand, request: dict[str, Any]) -> di
     return _submit(errand, {"task": request.get("task"), "containers": [request]})
 
 
-@ecs.operation("SubmitAttachmentStateChanges")
-def submit_attachment_state_changes(call: Call, request: dict[str, Any]) -> dict[str, Any]:
-    """Write that network interfaces are in place (``ATTACHED``) or gone."""
-    changes = [(last_part(change["attachmentArn"]), change["status"]) for change in request["attachments"]]
-    owners = {attachment_id: task_of_attachment(attachment_id) or "" for attachment_id, _ in changes}
-    hold_tasks(call.session, owners.values())
-    for attachment_id, status in changes:
-        task = call.session.get(Task, owners[attachment_id])
-        if task is not None:
-            check_own_host(call.caller, task.container_instance_id)
-        if task is not None and task.last_status not in ("DEPROVISIONING", "STOPPED"):
-            task.attachments = [
-                {**attachment, "status": status} if attachment["id"] == attachment_id else attachment
-                for attachment in task.attachments
-            ]
-    return ACKNOWLEDGED
+@ecs.operation("SubmitAttachmentStateChanges", outside=True)
+def submit_attachment_state_changes(errand: Errand, request: dict[str, Any]) -> dict[str, Any]:
+    """Write what an agent observed of tasks' network interfaces."""
+    changes: dict[str, list[dict[str, Any]]] = {}
+    for change in request["attachments"]:
+        owner = task_of_attachment(last_part(change["attachmentArn"]))
+        changes.setdefault(owner or "", []).append(change)
+    return _submit(errand, *({"task": task_id, "attachments": those} for task_id, those in changes.items()))
 
 
-def _submit(errand: Errand, report: dict[str, Any]) -> dict[str, Any]:
+def _submit(errand: Errand, *reports: dict[str, Any]) -> dict[str, Any]:
     reporter = errand.caller.speaks_for
-    for trouble in errand.tools.desk.submit([report if reporter is None else {**report, REPORTER: reporter}]):
+    said_by = {} if reporter is None else {REPORTER: reporter}
+    for trouble in errand.tools.desk.submit([{**report, **said_by} for report in reports]):
         if trouble is not None:
             raise trouble
     return ACKNOWLEDGED
