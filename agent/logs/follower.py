@@ -142,12 +142,12 @@ class Follower:
             self.cursor = cursor
             self._changed.notify_all()
 
-    def pending(self) -> bool:
-        return bool(self._buffer)
-
-    def due(self) -> datetime | None:
-        """When an event under way is over at the latest, whatever comes."""
-        return self._joiner.due if self._joiner else None
+    def due(self, now: datetime) -> datetime | None:
+        """Since when, or from when, something is to be shipped, whatever comes; None when there is nothing."""
+        with self._changed:
+            if self._buffer:
+                return now
+            return self._joiner.due if self._joiner else None
 
     def drained(self) -> bool:
         """Everything the container ever wrote has been shipped."""

@@ -27,6 +27,7 @@ PATIENCE = timedelta(seconds=5)
 RETRY_FIRST = timedelta(milliseconds=500)
 RETRY_MOST = timedelta(seconds=20)
 IDLE = timedelta(hours=1)
+SHORTEST = timedelta(milliseconds=20)
 
 log = facts(__name__)
 
@@ -121,7 +122,7 @@ class LogShipper:
     def run(self, stop: threading.Event) -> None:
         """Send whatever there is, in batches a moment apart, until told to stop."""
         while not stop.is_set():
-            self._clock.wait(self._wake, self._until_next())
+            self._clock.wait(self._wake, self.until_next())
             if stop.is_set():
                 return
             self._wake.clear()
@@ -138,16 +139,16 @@ class LogShipper:
         """One round: everything that is buffered, and word of every log that is out."""
         with self._lock:
             followers = list(self._followers.values())
+        failed = False
         for follower in followers:
             try:
                 self._ship(follower)
             except (Unreachable, ApiError) as error:
-                self._failures += 1
+                failed = True
                 log.warning("log batch not taken", group=follower.place.group, because=str(error))
                 if isinstance(error, Unreachable):
                     break
-            else:
-                self._failures = 0
+        self._failures = self._failures + 1 if failed else 0
         self._tell()
 
     def stop(self) -> None:
@@ -158,17 +159,16 @@ class LogShipper:
             self._hurry.set()
         self._wake.set()
 
-    def _until_next(self) -> timedelta:
+    def until_next(self) -> timedelta:
+        """How long nothing is to be sent if nothing comes: what came while a batch was on its way waits already."""
+        now = self._clock.now()
         with self._lock:
-            waiting = any(f.pending() for f in self._followers.values())
-            dues = [due for f in self._followers.values() if (due := f.due())]
-            soonest = min([*self._ending.values(), *dues], default=None)
-        pause = IDLE
-        if self._failures and waiting:
-            pause = backoff(self._failures, first=RETRY_FIRST, most=RETRY_MOST)
-        if soonest is not None:
-            pause = min(pause, max(soonest - self._clock.now(), timedelta(milliseconds=20)))
-        return pause
+            dues = [due for follower in self._followers.values() if (due := follower.due(now))]
+            ends = list(self._ending.values())
+        pause = max(min(dues) - now, timedelta(0)) if dues else IDLE
+        if dues and self._failures:
+            pause = max(pause, backoff(self._failures, first=RETRY_FIRST, most=RETRY_MOST))
+        return min(pause, max(min(ends) - now, SHORTEST)) if ends else pause
 
     def _ship(self, follower: Follower) -> None:
         for batch in batches(follower.peek()):

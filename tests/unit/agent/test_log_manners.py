@@ -63,6 +63,11 @@ def follower(manner: Manner, lines: int, clock: ManualClock) -> Follower:
     )
 
 
+def _begun(reading: Follower) -> bool:
+    """Whether an event waits for its end."""
+    return reading._joiner is not None and reading._joiner.due is not None
+
+
 def test_lines_that_belong_together_are_one_event(tmp_path: Path) -> None:
     talking = Talking(tmp_path, multiline_pattern="^(INFO|ERROR)")
     talking.finish()
@@ -79,7 +84,7 @@ def test_an_event_that_was_not_whole_when_the_agent_was_killed_comes_whole(tmp_p
     talking = Talking(tmp_path, TRACE[:4], multiline_pattern="^(INFO|ERROR)")
     talking.shipper.follow(talking.task, talking.spec, talking.id)
     reading = talking.shipper._followers[talking.id]
-    while len(reading.peek()) < 1 or not reading.due():
+    while len(reading.peek()) < 1 or not _begun(reading):
         pass
     talking.shipper.ship()
     reading.close()
@@ -102,7 +107,7 @@ def test_an_event_that_waits_for_its_end_is_shipped_after_a_while() -> None:
     reading = follower(Manner(begins="^line 00[05]"), 8, clock)
     thread = threading.Thread(target=reading.run)
     thread.start()
-    while not reading.due() or len(reading.peek()) < 1:
+    while not _begun(reading) or len(reading.peek()) < 1:
         pass
     assert [len(e.more) for e in reading.peek()] == [4]
     clock.tick(seconds=6)

@@ -1,5 +1,6 @@
 """Log shipping: in order, in batches, resumed where it stopped, told when it is out."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,14 +10,17 @@ from hypothesis import strategies as st
 
 from agent.logs.batches import Entry, batches, entry_of, milliseconds, render_batch
 from agent.logs.cursor import Cursor, CursorFiles, Position, Skipping
+from agent.logs.follower import Follower
+from agent.logs.manner import FLUSH_AFTER_S
 from agent.logs.places import place_of
-from agent.logs.shipper import PATIENCE, LogShipper
+from agent.logs.shipper import IDLE, PATIENCE, RETRY_FIRST, RETRY_MOST, LogShipper
 from agent.runtime import LogLine
 from agent.runtime.simulated import Program, SimulatedRuntime
 from agent.tasks import messages as m
 from agent.tasks.launch import Unprepared
 from agent.tasks.payload import read_task
-from kit.clock import ManualClock
+from agent.tasks.spec import TaskSpec
+from kit.clock import ManualClock, backoff
 from tests.support.agent_process import awslogs, container, task
 from tests.support.fake_control_plane import CLUSTER, task_arn
 from tests.unit.agent.calls import FakeCalls
@@ -58,6 +62,14 @@ class Shipping:
         follower = self.shipper._followers[self.id]
         follower.ended_reading.wait(10)
 
+    def follow(self, task: TaskSpec, runtime_id: str) -> Follower:
+        """Its follower has read what there is, and waits for more."""
+        self.shipper.follow(task, self.spec, runtime_id)
+        follower = self.shipper._followers[runtime_id]
+        while follower._position.positions.get(1) is None or follower._position.positions[1].at[-2] != "4":
+            follower.ended_reading.wait(0.01)
+        return follower
+
     def shipped(self) -> list[str]:
         return [e["message"] for body in self.calls.bodies("PutLogEvents") for e in body["logEvents"]]
 
@@ -97,6 +109,50 @@ def test_a_batch_that_was_not_taken_is_shipped_again(shipping: Shipping) -> None
     shipping.shipper.ship()
     assert shipping.shipped() == list(LINES)
     assert shipping.told()
+
+
+def test_what_is_written_while_a_batch_is_on_its_way_is_sent_next(shipping: Shipping) -> None:
+    follower = shipping.follow(shipping.task, shipping.id)
+    later = [LogLine(at="2030-01-01T00:00:09.000000000Z", text=b"meanwhile")]
+
+    def put(body: object) -> None:
+        while later:
+            follower._add(later.pop())
+
+    shipping.calls.answers["PutLogEvents"] = put
+    shipping.shipper.ship()
+    assert shipping.shipper.until_next() == timedelta(0)
+    shipping.shipper.ship()
+    assert shipping.shipped() == [*LINES, "meanwhile"]
+    assert shipping.shipper.until_next() == IDLE
+    shipping.shipper.forget(shipping.id)
+
+
+def test_a_log_that_is_refused_is_tried_again_soon_though_others_are_taken(shipping: Shipping) -> None:
+    other = shipping.runtime.create("other", {"Image": "talker"})
+    shipping.runtime.start(other)
+    shipping.follow(shipping.task, shipping.id)
+    shipping.follow(replace(shipping.task, arn=task_arn("t2")), other)
+    for attempt in range(1, 4):
+        shipping.calls.refuse("PutLogEvents", "ThrottlingException")
+        shipping.shipper.ship()
+        assert shipping.shipper.until_next() == backoff(attempt, first=RETRY_FIRST, most=RETRY_MOST)
+    shipping.shipper.ship()
+    assert shipping.shipped() == [*LINES, *LINES]
+    for runtime_id in (shipping.id, other):
+        shipping.shipper.forget(runtime_id)
+
+
+def test_an_event_that_is_over_waits_for_an_api_that_is_away_like_any_other(tmp_path: Path) -> None:
+    shipping = Shipping(tmp_path, multiline_pattern="^line 0")
+    follower = shipping.follow(shipping.task, shipping.id)
+    assert shipping.shipper.until_next() == timedelta(seconds=FLUSH_AFTER_S)
+    shipping.clock.tick(seconds=FLUSH_AFTER_S)
+    shipping.calls.away = True
+    shipping.shipper.ship()
+    assert shipping.shipper.until_next() == RETRY_FIRST
+    assert follower.peek()
+    shipping.shipper.forget(shipping.id)
 
 
 def test_patience_ends_when_the_api_stays_away(shipping: Shipping) -> None:
