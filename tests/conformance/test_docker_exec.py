@@ -9,7 +9,7 @@ import pytest
 
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_exec import DockerExec
-from tests.conformance.test_runtime_contract import DockerRig
+from tests.conformance.runtime_rigs import DockerRig
 from tests.support.engine import Engine
 
 
