@@ -1,10 +1,12 @@
 """Reads a container's log from Docker: frames of eight bytes' header without a terminal, raw lines with one.
 
-Docker cuts lines longer than 16 KiB; the parts are joined again here, up to what the Logs API takes as one event.
+Docker cuts lines longer than 16 KiB, and stamps each part; the parts are joined again here, up to what the Logs API
+takes as one event. No more of a line than that is ever held, however long it goes on.
 """
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import requests
@@ -16,6 +18,8 @@ from agent.runtime import LogLine
 
 LONGEST_LINE = 256 * 1024 - 26
 HEADER = 8
+# ``2026-01-02T03:04:05.123456789Z`` and a space, and what comes behind it at the most.
+STAMP, PART = 31, 16 * 1024
 
 
 class DockerLog:
@@ -58,8 +62,8 @@ class DockerLog:
         self._check_open()
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
-        for line in self._response.raw._fp:
-            yield 1, line
+        read = partial(self._response.raw._fp.readline, STAMP + PART)
+        yield from ((1, part) for part in iter(read, b""))
         self._check_open()
 
     def _check_open(self) -> None:
