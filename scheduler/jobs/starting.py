@@ -193,6 +193,7 @@ def _launch(
         strategy=() if fargate else PACKED,
         queued=True,
         tags=[{"key": key, "value": value} for key, value in submission.task_tags.items()],
+        enable_execute_command=bool(submission.container.get("enableExecuteCommand")),
     )
     extras = [
         TaskExtra(job_id=f"{job.id}/{job.attempt + 1}", extra_environment=job_environment(job, environment))

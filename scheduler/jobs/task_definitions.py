@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from kit.settings import Settings
 from state.jobs import Job, Submission
@@ -26,7 +26,20 @@ SAME = (
     "user",
     "linuxParameters",
     "mountPoints",
+    "secrets",
+    "repositoryCredentials",
 )
+
+
+class Sizes(Protocol):
+    """CPU units, MiB and GPUs: of a job, or of what is to be one."""
+
+    @property
+    def cpu(self) -> int: ...
+    @property
+    def memory(self) -> int: ...
+    @property
+    def gpus(self) -> int: ...
 
 
 def find_or_register(
@@ -53,7 +66,7 @@ def find_or_register(
     return definition
 
 
-def task_definition_body(submission: Submission, job: Job, *, region: str) -> dict[str, Any]:
+def task_definition_body(submission: Submission, job: Sizes, *, region: str) -> dict[str, Any]:
     """What RegisterTaskDefinition would keep. Command and environment come as overrides, so they are not in it."""
     given = submission.container
     container = {

@@ -122,6 +122,44 @@ def test_a_secret_that_is_missing_is_the_tasks_reason(own: RunningBerth, busybox
     assert "ResourceNotFoundException" in task["stoppedReason"]
 
 
+def test_a_job_finds_its_secrets_too(own: RunningBerth, busybox: str) -> None:
+    batch = own.client("batch")
+    made = own.client("secretsmanager").create_secret(Name="of-jobs", SecretString="j1")
+    batch.create_compute_environment(
+        computeEnvironmentName="secretive",
+        type="MANAGED",
+        computeResources={"type": "FARGATE", "maxvCpus": 1, "subnets": ["subnet-1"], "securityGroupIds": ["sg-1"]},
+    )
+    order = [{"order": 1, "computeEnvironment": "secretive"}]
+    until(
+        "the environment is there",
+        lambda: batch.describe_compute_environments()["computeEnvironments"][0]["status"] == "VALID",
+    )
+    batch.create_job_queue(jobQueueName="secretive", priority=1, computeEnvironmentOrder=order)
+    until("the queue is there", lambda: batch.describe_job_queues()["jobQueues"][0]["status"] == "VALID")
+    batch.register_job_definition(
+        jobDefinitionName="secretive",
+        type="container",
+        platformCapabilities=["FARGATE"],
+        containerProperties={
+            "image": busybox,
+            "command": ["sh", "-c", "test $SECRET = j1"],
+            "executionRoleArn": ROLE,
+            "secrets": [{"name": "SECRET", "valueFrom": made["ARN"]}],
+            "resourceRequirements": [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}],
+        },
+    )
+    job = batch.submit_job(jobName="j", jobQueue="secretive", jobDefinition="secretive")["jobId"]
+
+    def over() -> dict[str, Any] | None:
+        found: dict[str, Any] = batch.describe_jobs(jobs=[job])["jobs"][0]
+        return found if found["status"] in ("SUCCEEDED", "FAILED") else None
+
+    done = until("the job is over", over, seconds=120)
+    assert done is not None
+    assert done["status"] == "SUCCEEDED", (done["statusReason"], done["attempts"])
+
+
 def test_logs_go_through_a_router_and_processes_are_shared(own: RunningBerth, busybox: str) -> None:
     mounts = [{"sourceVolume": name, "containerPath": f"/{name}", "readOnly": True} for name in MACHINE]
     router = container(

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from kit.aws.service import Service
 from kit.clock import ManualClock
 from kit.ids import new_id
+from kit.settings import Settings
 from orchestrator.operations import SERVICES
 from scheduler.ending import end_task
 from scheduler.loops.compute_environments import ComputeEnvironmentsLoop
@@ -62,8 +63,8 @@ FARGATE_CONTAINER = {
 class BatchPlane(Loopback):
     """``batch`` is the client; ``settle`` runs the loops until nothing moves any more."""
 
-    def __init__(self, url: str, services: Sequence[Service] = SERVICES) -> None:
-        super().__init__(url, services)
+    def __init__(self, url: str, services: Sequence[Service] = SERVICES, *, settings: Settings | None = None) -> None:
+        super().__init__(url, services, settings=settings)
         # The API runs on the machine's clock, as signatures must be fresh; the loops' clock starts there and is moved.
         self.loop_clock = ManualClock(datetime.now(UTC))
         self.loops = self.make_loops("one")

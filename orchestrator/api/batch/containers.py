@@ -1,10 +1,17 @@
 """Container properties: checked as RegisterJobDefinition checks them, and merged with what SubmitJob overrides."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from kit.settings import Settings
 from orchestrator.api.batch.errors import ClientException, NotBuiltYet
+from orchestrator.api.ecs.container_rules import LEAST_MEMORY
+from orchestrator.api.ecs.container_secrets import check_names
+from orchestrator.api.ecs.task_definition_rules import read_task_definition
+from scheduler.jobs.task_definitions import task_definition_body
 from scheduler.queueing import BadResources, JobDemand, demand_of_job
+from state.jobs import Submission
 
 LONGEST_IMAGE = 255
 RESERVED = "AWS_BATCH"
@@ -15,33 +22,27 @@ MOST_GPUS = 1000
 NOT_ON_FARGATE = ("vcpus", "memory", "instanceType", "ulimits", "privileged")
 NOT_ON_FARGATE_LINUX = ("devices", "sharedMemorySize", "tmpfs", "maxSwap", "swappiness")
 NOT_ON_EC2 = ("networkConfiguration", "fargatePlatformConfiguration", "ephemeralStorage")
-NOT_BUILT_DRIVERS = ("awsfirelens", "splunk")
 SMALLEST_STORAGE, LARGEST_STORAGE = 21, 200
 
 
-def check_container(container: Mapping[str, Any], *, fargate: bool) -> JobDemand:
-    """Check a job definition's containerProperties and answer what they ask for; raises ClientException."""
+def check_container(name: str, container: Mapping[str, Any], *, fargate: bool, settings: Settings) -> None:
+    """Check the containerProperties of a job definition of this name; raises ClientException."""
     image = container.get("image")
     if not image:
         raise ClientException("containerProperties.image must be specified.")
     if len(image) > LONGEST_IMAGE or any(letter.isspace() for letter in image):
         raise ClientException(f"containerProperties.image must have at most {LONGEST_IMAGE} characters and no spaces.")
     check_environment(container.get("environment") or ())
-    _check_volumes(container)
-    if container.get("enableExecuteCommand"):
-        raise NotBuiltYet("ECS Exec (enableExecuteCommand)")
-    if container.get("secrets"):
-        raise NotBuiltYet("secrets of Secrets Manager and Systems Manager")
-    _check_logging(container.get("logConfiguration") or {})
-    if container.get("repositoryCredentials"):
-        raise NotBuiltYet("credentials of private registries (repositoryCredentials)")
+    if (container.get("logConfiguration") or {}).get("logDriver") == "awsfirelens":
+        raise NotBuiltYet("the log driver awsfirelens, whose router is a container beside the job's,")
     if container.get("instanceType"):
         raise ClientException("instanceType is for multi-node parallel jobs, which Berth has not built yet.")
     if fargate:
         _check_fargate(container)
     else:
         _check_ec2(container)
-    return demand(container, fargate=fargate)
+    wanted = demand(container, fargate=fargate)
+    _check_task(name, container, wanted, fargate=fargate, settings=settings)
 
 
 def demand(container: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, fargate: bool) -> JobDemand:
@@ -57,9 +58,10 @@ def demand(container: Mapping[str, Any], overrides: Mapping[str, Any] | None = N
     return wanted
 
 
-def check_overrides(overrides: Mapping[str, Any], *, fargate: bool) -> None:
-    """Check SubmitJob's containerOverrides by themselves; raises ClientException."""
+def check_overrides(container: Mapping[str, Any], overrides: Mapping[str, Any], *, fargate: bool) -> None:
+    """Check SubmitJob's containerOverrides of the job definition's container; raises ClientException."""
     check_environment(overrides.get("environment") or ())
+    check_names(container.get("secrets") or (), overrides.get("environment") or ())
     if overrides.get("instanceType"):
         raise ClientException("instanceType is for multi-node parallel jobs, which Berth has not built yet.")
     given = [name for name in ("vcpus", "memory") if overrides.get(name)]
@@ -99,26 +101,15 @@ def check_environment(environment: Iterable[Mapping[str, Any]]) -> None:
             raise ClientException(f"Environment variables cannot start with {RESERVED!r}, which is reserved: {name}.")
 
 
-def _check_volumes(container: Mapping[str, Any]) -> None:
-    names = set()
-    for volume in container.get("volumes") or ():
-        if volume.get("efsVolumeConfiguration") or volume.get("s3filesVolumeConfiguration"):
-            raise NotBuiltYet("EFS and S3 Files volumes")
-        name = volume.get("name")
-        if not name or name in names:
-            raise ClientException("Every volume needs a name of its own.")
-        names.add(name)
-    for point in container.get("mountPoints") or ():
-        if point.get("sourceVolume") not in names:
-            raise ClientException(f"Mount point names a volume that is not defined: {point.get('sourceVolume')!r}.")
-        if not (point.get("containerPath") or "").startswith("/"):
-            raise ClientException("A mount point's containerPath must be an absolute path.")
-
-
-def _check_logging(logging: Mapping[str, Any]) -> None:
-    driver = logging.get("logDriver")
-    if driver in NOT_BUILT_DRIVERS:
-        raise NotBuiltYet(f"the log driver {driver}")
+def _check_task(
+    name: str, container: Mapping[str, Any], wanted: JobDemand, *, fargate: bool, settings: Settings
+) -> None:
+    """A job runs as an ECS task, so what its container asks for must be what ECS carries out."""
+    job = Submission(definition_name=name, container=container, platform="FARGATE" if fargate else "EC2")
+    sizes = replace(wanted, memory=max(wanted.memory, LEAST_MEMORY))
+    body = task_definition_body(job, sizes, region=settings.region)
+    body["containerDefinitions"][0]["environment"] = container.get("environment") or []
+    read_task_definition({"family": name, **body}, settings=settings)
 
 
 def _check_fargate(container: Mapping[str, Any]) -> None:
@@ -141,6 +132,3 @@ def _check_ec2(container: Mapping[str, Any]) -> None:
     given = [name for name in NOT_ON_EC2 if container.get(name)]
     if given:
         raise ClientException(f"{', '.join(given)} must not be specified for jobs on EC2.")
-    for limit in container.get("ulimits") or ():
-        if limit["softLimit"] > limit["hardLimit"] >= 0:
-            raise ClientException(f"The softLimit of ulimit {limit['name'][:64]!r} is above its hardLimit.")

@@ -50,7 +50,7 @@ def register_job_definition(call: Call, request: dict[str, Any]) -> dict[str, An
     container = request.get("containerProperties")
     if not container:
         raise ClientException("containerProperties must be specified for a job definition of type container.")
-    check_container(container, fargate=fargate)
+    check_container(name, container, fargate=fargate, settings=call.settings)
     check_strategy(request.get("retryStrategy"), request.get("timeout"))
     priority = request.get("schedulingPriority")
     if priority is not None and not 0 <= priority <= HIGHEST_PRIORITY:

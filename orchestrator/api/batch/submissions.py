@@ -43,8 +43,8 @@ def submit_job(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     _check_platform(call, queue, definition)
     overrides = request.get("containerOverrides") or {}
     fargate = definition.platform == "FARGATE"
-    check_overrides(overrides, fargate=fargate)
     container = definition.body["containerProperties"]
+    check_overrides(container, overrides, fargate=fargate)
     wanted = demand(container, overrides, fargate=fargate)
     retry_strategy = request.get("retryStrategy") or definition.body.get("retryStrategy")
     timeout = request.get("timeout") or definition.body.get("timeout")
