@@ -3,7 +3,13 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+
+
+class Executor(Protocol):
+    """Runs actions; ``done`` may be called on any thread."""
+
+    def run(self, action: Callable[[], Any], done: Callable[[Any], None]) -> None: ...
 
 
 class ThreadExecutor:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from agent.executor import Executor
 from agent.log import facts
 from agent.runtime import ContainerState, Event, Kind
 from agent.tasks import messages as m
@@ -35,12 +36,6 @@ LONGEST_WAIT = timedelta(hours=1)
 SURVEY = ""
 
 log = facts(__name__)
-
-
-class Executor(Protocol):
-    """Runs actions; ``done`` may be called on any thread."""
-
-    def run(self, action: Callable[[], Any], done: Callable[[Any], None]) -> None: ...
 
 
 class Reports(Protocol):
@@ -97,18 +92,18 @@ class Engine:
         something new arrives, which comes first again.
         """
         now = self._steady.now()
-        touched = dict.fromkeys(arn for arn, due in self._due.items() if due <= now)
         arrived = False
         while (message := self._next()) is not None:
             arrived = True
-            touched |= dict.fromkeys(self._take(message))
-        for arn in touched:
-            self._due.pop(arn, None)
+            # Noted, so that a step that fails in the midst of its work leaves the rest of it to the next one.
+            self._due |= dict.fromkeys(self._take(message), now)
+        for arn in [arn for arn, due in self._due.items() if due <= now]:
+            del self._due[arn]
+            self._unsettled[arn] = None
             if arn == SURVEY:
                 self._survey()
             elif task := self._board.tasks.get(arn):
                 self._advance(task, now)
-        self._unsettled |= touched
         settled = False
         while self._unsettled and not (settled and not self._inbox.empty()):
             settled = True
@@ -216,11 +211,7 @@ class Engine:
         now = self._steady.now()
         if message.container is None:
             task.removing = False
-            if message.outcome is None:
-                self._due.pop(task.arn, None)
-                self._board.forget(task)
-                self._noted.discard(task.arn)
-            else:
+            if message.outcome is not None or not self._forget(task):
                 task.remove_attempts += 1
                 task.remove_at = now + _pause(task.remove_attempts)
             return [task.arn]
@@ -237,6 +228,17 @@ class Engine:
             # A look that got no answer is still to be taken: the event that asked for it will not come again.
             container.look_again = container.look_again or examined
         return [task.arn, *freed]
+
+    def _forget(self, task: Task) -> bool:
+        try:
+            self._board.forget(task)
+        except OSError as error:
+            log.error("task not forgotten", task=task.arn, because=str(error))
+            return False
+        self._noted.discard(task.arn)
+        for tell in self._kept.pop(task.arn, ()):
+            tell()
+        return True
 
     def _happened(self, event: Event) -> list[str]:
         if event.kind in (Kind.LOST, Kind.BACK):

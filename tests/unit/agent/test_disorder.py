@@ -211,3 +211,17 @@ def check(world: Disorder) -> None:
         assert host.status(task_id) is Phase.STOPPED, task_id
     for name, count in world.starts.items():
         assert count == 1 or name in world.restarting, (name, count)
+
+
+def test_a_step_that_fails_leaves_what_came_with_it_to_the_next(tmp_path: Path) -> None:
+    host = MemoryHost(tmp_path)
+
+    def answer(stale: tuple[str, ...]) -> None:
+        raise RuntimeError("a bug")
+
+    host.assign("t1", container("web", "server"))
+    host.engine.post(m.Manifest(running=frozenset(), answer=answer))
+    with pytest.raises(RuntimeError, match="a bug"):
+        host.engine.step()
+    host.settle()
+    assert host.status("t1") is Phase.RUNNING

@@ -6,7 +6,8 @@ import pytest
 
 from agent.runtime import Cancelled, Refused, Temporary
 from agent.tasks import messages as m
-from agent.tasks.model import Phase
+from agent.tasks.files import TaskFiles
+from agent.tasks.model import Phase, Task
 from tests.support.agent_process import awslogs, container
 from tests.support.fake_control_plane import task_arn
 from tests.unit.agent.host import MemoryHost
@@ -116,6 +117,23 @@ def test_a_removal_is_repeated_until_nothing_is_left(host: MemoryHost) -> None:
     assert host.running() == ["job"]
     host.tick(1)
     assert host.running() == []
+
+
+def test_a_task_that_a_full_disk_keeps_from_being_forgotten_is_forgotten_later(
+    host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(files: TaskFiles, task: Task) -> None:
+        raise OSError(28, "No space left on device")
+
+    host.run("t1", container("job", "failing"))
+    with monkeypatch.context() as patched:
+        patched.setattr(TaskFiles, "end", full)
+        host.tick(2)
+    assert [task.arn for task in host.engine.tasks()] == [task_arn("t1")]
+    host.tick(1)
+    assert host.engine.tasks() == ()
+    host.restart()
+    assert host.engine.tasks() == ()
 
 
 def test_stopped_is_said_only_when_the_log_is_out(host: MemoryHost) -> None:
