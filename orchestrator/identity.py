@@ -21,6 +21,7 @@ from kit.clock import Clock
 from kit.files import read_or_create, write_private
 from kit.secrets import SecretBox, Undecipherable
 from kit.settings import BadSetting, Settings
+from orchestrator.role_actions import LOG_ACTIONS, PULL_ACTIONS
 from state.access_keys import AccessKey, end_sessions, get_access_key, list_principal_keys
 from state.leases import claim_lease
 from state.store import Session, Store, StoreUnavailable
@@ -40,16 +41,8 @@ HOST_ACTIONS = (
     "ecs:SubmitAttachmentStateChanges",
     # What a task's metadata says of its tags, and of its host's own only.
     "ecs:ListTagsForResource",
-    "ecr:GetAuthorizationToken",
-    "ecr:BatchCheckLayerAvailability",
-    "ecr:BatchGetImage",
-    "ecr:GetDownloadUrlForLayer",
-    # A task's image may come through a cache, whose first pull brings it in.
-    "ecr:BatchImportUpstreamImage",
-    "ecr:CreateRepository",
-    "logs:CreateLogGroup",
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
+    *PULL_ACTIONS,
+    *LOG_ACTIONS,
     "sts:GetCallerIdentity",
 )
 # With a key that may join a host may also ask where the registry is: the token that comes with the answer is good for
@@ -154,6 +147,7 @@ def open_session(
     actions: Sequence[str],
     now: datetime,
     length: timedelta,
+    speaks_for: str | None = None,
 ) -> Key:
     """Make a temporary key (ASIA…, with a session token) that ends after ``length``."""
     key_id, secret = new_key("ASIA")
@@ -166,6 +160,7 @@ def open_session(
         actions=list(actions),
         expires_at=now + length,
         created_at=now,
+        speaks_for=speaks_for,
     )
     session.add(row)
     return _key(row, secret=secret, token=token)

@@ -9,6 +9,16 @@ from state.role_sessions import APPLICATION, EXECUTION
 from state.roles import get_role
 from state.store import Session
 
+PULL_ACTIONS = (
+    "ecr:GetAuthorizationToken",
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:GetDownloadUrlForLayer",
+    # An image may come through a cache, whose first pull brings it in.
+    "ecr:BatchImportUpstreamImage",
+    "ecr:CreateRepository",
+)
+LOG_ACTIONS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 # A task reads everything but the values of secrets, writes logs, and protects itself.
 TASK_ACTIONS = (
     "*:Describe*",
@@ -19,21 +29,17 @@ TASK_ACTIONS = (
     "logs:Get*",
     "logs:Filter*",
     "scheduler:Get*",
-    "logs:CreateLogGroup",
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
+    *LOG_ACTIONS,
     "ecs:UpdateTaskProtection",
     "sts:GetCallerIdentity",
 )
-# What an agent does for a task before it runs: pull its images, resolve its secrets, make its log streams.
+# What an agent does for a task before it runs, and nothing else: pull its images, resolve its secrets, write its logs.
 EXECUTION_ACTIONS = (
-    *TASK_ACTIONS,
-    "ecr:BatchCheckLayerAvailability",
-    "ecr:BatchGetImage",
-    "ecr:BatchImportUpstreamImage",
-    "ecr:CreateRepository",
+    *PULL_ACTIONS,
+    *LOG_ACTIONS,
     "secretsmanager:GetSecretValue",
     "ssm:GetParameters",
+    "sts:GetCallerIdentity",
 )
 DEFAULTS = {APPLICATION: TASK_ACTIONS, EXECUTION: EXECUTION_ACTIONS}
 

@@ -24,7 +24,8 @@ class AccessKey(Base):
     actions: Mapped[list[str]]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     created_at: Mapped[datetime]
-    # On the key of a host's agent: its container instance, or nothing until it has registered. On others null.
+    # On the key of a host's agent: its container instance, or nothing until it has registered; on that of an execution
+    # role the host of its task. On others null.
     speaks_for: Mapped[str | None] = mapped_column(String(36), index=True)
 
 
@@ -49,7 +50,9 @@ def list_principal_keys(session: Session, principal_arn: str) -> Sequence[Access
 def list_host_keys(session: Session) -> Sequence[AccessKey]:
     """The keys of all hosts' agents, oldest first."""
     return session.scalars(
-        select(AccessKey).where(AccessKey.speaks_for.is_not(None)).order_by(AccessKey.created_at, AccessKey.id)
+        select(AccessKey)
+        .where(AccessKey.speaks_for.is_not(None), AccessKey.session_token.is_(None))
+        .order_by(AccessKey.created_at, AccessKey.id)
     ).all()
 
 

@@ -20,7 +20,7 @@ from orchestrator.role_actions import actions_of
 from scheduler.task_roles import roles_of
 from state.access_keys import AccessKey
 from state.base import some
-from state.role_sessions import RoleSession, newest_sessions, tasks_with_roles_on
+from state.role_sessions import EXECUTION, RoleSession, newest_sessions, tasks_with_roles_on
 from state.store import Session, Store
 from state.task_definitions import TaskDefinition
 from state.tasks import Task, hold_tasks, list_tasks
@@ -147,6 +147,8 @@ class Roles:
             actions=actions,
             now=now,
             length=LIFE,
+            # What acts for the task before it runs is its host's agent.
+            speaks_for=task.container_instance_id if kind == EXECUTION else None,
         )
         own = RoleSession(
             access_key_id=key.access_key_id,

@@ -21,7 +21,8 @@ def add_parser(commands: Any) -> None:
         help="what the containers of tasks may ask of Berth",
         description="Say what a role may do: the taskRoleArn or executionRoleArn of a task definition, by the last part"
         " of its name. A role of which nothing was said may read everything but the values of secrets, write logs and"
-        " protect its task; as an execution role it may also pull images and read secrets and parameters.",
+        " protect its task; as an execution role it may pull images, write logs and read secrets and parameters."
+        " Whatever is said, an execution role reads only those that its task's definition names.",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     put = add_command(verbs, "put", run_put, help="say what a role may do, in place of what was said before")

@@ -11,17 +11,24 @@ from botocore.exceptions import ClientError
 from sqlalchemy import func, select
 
 from kit.aws.sigv4 import Caller, Key
-from kit.clock import ManualClock
+from kit.clock import ManualClock, epoch_millis
 from orchestrator.agents.conversation import Conversation
 from orchestrator.agents.roles import LIFE, Roles, role_name
 from orchestrator.identity import find_key
 from orchestrator.role_actions import DEFAULTS
-from state.access_keys import AccessKey, end_sessions
-from state.role_sessions import EXECUTION, RoleSession, forget_role_sessions, grant_role_sessions
+from state.access_keys import AccessKey, end_sessions, list_host_keys
+from state.role_sessions import RoleSession, forget_role_sessions, grant_role_sessions
 from state.roles import put_role
+from tests.support.logs import put
 from tests.support.loopback import KEY
-from tests.support.tasks import TasksPlane
+from tests.support.tasks import SMALL, TasksPlane
 
+CAPABILITIES = (
+    "com.amazonaws.ecs.capability.logging-driver.splunk",
+    "ecs.capability.secrets.asm.environment-variables",
+    "ecs.capability.secrets.ssm.environment-variables",
+    "ecs.capability.secrets.ssm.bootstrap.log-driver",
+)
 ROLE = "arn:aws:iam::123456789012:role/service/worker"
 
 
@@ -133,6 +140,67 @@ def test_the_execution_role_is_the_agents_for_starting_the_task(plane: Plane) ->
     assert task["containers"][0]["registryAuthentication"]["ecrAuthData"]["useExecutionRole"] is True
     ecr = plane.client("ecr", key_of(task["executionRoleCredentials"]))
     assert ecr.get_authorization_token()["authorizationData"]
+
+
+def test_the_execution_role_reads_what_its_tasks_definition_names_and_no_more(plane: Plane) -> None:
+    host = plane.add_host(**dict.fromkeys(CAPABILITIES, ""))
+    manager, store = plane.client("secretsmanager"), plane.client("ssm")
+    arns = {name: manager.create_secret(Name=name, SecretString=name)["ARN"] for name in ("whole", "part", "other")}
+    for name in ("/app/key", "login", "/others/key"):
+        store.put_parameter(Name=name, Value=name, Type="SecureString")
+    logged = {"valueFrom": "arn:aws:ssm:us-east-1:123456789012:parameter/app/key"}
+    container = {
+        **SMALL,
+        "secrets": [
+            {"name": "A", "valueFrom": f"{arns['whole']}:member:AWSCURRENT:"},
+            {"name": "B", "valueFrom": arns["part"][:-7]},
+            {"name": "C", "valueFrom": "login"},
+        ],
+        "logConfiguration": {
+            "logDriver": "splunk",
+            "options": {"splunk-url": "http://logs.test"},
+            "secretOptions": [{"name": "splunk-token", **logged}],
+        },
+    }
+    plane.register("t", container, executionRoleArn="starter")
+    plane.run()
+    [task] = tasks_of(plane.talk(host).news())
+    key = key_of(task["executionRoleCredentials"])
+
+    manager, store = plane.client("secretsmanager", key), plane.client("ssm", key)
+    assert manager.get_secret_value(SecretId=arns["whole"])["SecretString"] == "whole"
+    assert manager.get_secret_value(SecretId=arns["part"][:-7])["SecretString"] == "part"
+    read = store.get_parameters(Names=["login", "/app/key"], WithDecryption=True)["Parameters"]
+    assert [one["Value"] for one in read] == ["login", "/app/key"]
+    for read_others in (
+        lambda: manager.get_secret_value(SecretId="other"),
+        lambda: store.get_parameters(Names=["login", "/others/key"], WithDecryption=True),
+    ):
+        with pytest.raises(ClientError, match="its task's definition does not name it") as refused:
+            read_others()
+        assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+def test_the_execution_role_writes_no_other_hosts_logs(plane: Plane) -> None:
+    plane.register(executionRoleArn="starter")
+    hosts, arns = [], []
+    for _ in range(2):
+        hosts.append(plane.add_host(memory=64))
+        arns.append(plane.run()["taskArn"])
+    [task] = tasks_of(plane.talk(hosts[0]).news())
+    logs = plane.client("logs", key_of(task["executionRoleCredentials"]))
+    logs.create_log_group(logGroupName="/app")
+    own, other = (f"app/main/{arn.rsplit('/', 1)[-1]}" for arn in arns)
+    for stream in (own, other):
+        logs.create_log_stream(logGroupName="/app", logStreamName=stream)
+    now = epoch_millis(plane.clock.now())
+    put(logs, {"logGroupName": "/app", "logStreamName": own}, now, "line")
+    with pytest.raises(ClientError, match="a container instance that is not its own"):
+        put(logs, {"logGroupName": "/app", "logStreamName": other}, now, "line")
+    with pytest.raises(ClientError, match="berth role put starter --allow logs:GetLogEvents"):
+        logs.get_log_events(logGroupName="/app", logStreamName=own)
+    # Nor is its key a host's, that 'berth agent keys' would list.
+    assert not plane.store.read(list_host_keys)
 
 
 def test_a_launch_may_give_another_role(plane: Plane) -> None:
@@ -278,7 +346,3 @@ def test_secrets_lie_encrypted_and_ended_sessions_are_forgotten(plane: Plane) ->
 )
 def test_the_name_of_a_role_is_the_last_part_of_its_arn(given: str, name: str) -> None:
     assert role_name(given) == name
-
-
-def test_execution_roles_read_secrets() -> None:
-    assert {"secretsmanager:GetSecretValue", "ssm:GetParameters"} <= set(DEFAULTS[EXECUTION])

@@ -20,6 +20,11 @@ def secret_arn(arns: Arns, secret: Secret) -> str:
     return arns.of("secretsmanager", f"secret:{secret.name}-{secret.suffix}")
 
 
+def without_suffix(arn: str) -> str:
+    """A secret's ARN as those may name it who do not know the six characters that end it."""
+    return arn[: -len("-123456")]
+
+
 def new_suffix() -> str:
     """The six characters that end a secret's ARN."""
     return "".join(randomness.choice(string.ascii_letters + string.digits) for _ in range(6))

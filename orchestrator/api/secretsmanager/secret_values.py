@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from kit.aws.errors import InvalidParameterException
 from kit.secrets import SecretBox, Undecipherable
+from orchestrator.agents.own_secrets import check_own_secret
 from orchestrator.api.secretsmanager.errors import (
     DecryptionFailure,
     InvalidRequestException,
@@ -16,7 +17,7 @@ from orchestrator.api.secretsmanager.errors import (
     ResourceNotFoundException,
 )
 from orchestrator.api.secretsmanager.labels import CURRENT, holder_of, move_label
-from orchestrator.api.secretsmanager.naming import day_of, find_secret, secret_arn, summary
+from orchestrator.api.secretsmanager.naming import day_of, find_secret, secret_arn, summary, without_suffix
 from orchestrator.api.secretsmanager.wire import secretsmanager
 from orchestrator.call import Call
 from orchestrator.errand import Errand
@@ -123,7 +124,9 @@ def choose_version(versions: Sequence[SecretVersion], version_id: str | None, st
 
 
 def render_value(call: Call, secret: Secret, version: SecretVersion) -> dict[str, Any]:
-    """The version with its value, as GetSecretValue answers it."""
+    """The version with its value, as GetSecretValue answers it to who may read it."""
+    arn = secret_arn(call.arns, secret)
+    check_own_secret(call, secret.name, arn, without_suffix(arn))
     value = open_value(call.secrets, version)
     answer = summary(
         call,

@@ -5,6 +5,7 @@ from typing import Any
 from kit.aws.errors import ValidationException
 from kit.aws.paging import page, scope_of
 from kit.secrets import Undecipherable
+from orchestrator.agents.own_secrets import check_own_secret
 from orchestrator.api.ssm.errors import (
     InvalidKeyId,
     InvalidNextToken,
@@ -106,7 +107,8 @@ def render_metadata(call: Call, version: ParameterVersion) -> dict[str, Any]:
 
 
 def value_of(call: Call, version: ParameterVersion, *, decrypt: bool) -> str:
-    """The value; a SecureString that is not to be decrypted is answered sealed, as it lies in the store."""
+    """The value, for who may read it; a SecureString that is not to be decrypted is sealed, as it lies in the store."""
+    check_own_secret(call, version.name, parameter_arn(call.arns, version.name))
     if version.type == SECURE and not decrypt:
         return version.sealed
     try:
