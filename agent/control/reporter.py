@@ -1,7 +1,7 @@
 """The reporter: takes every task's newest state to the control plane, for ever if need be.
 
 Reports are absolute, so of those that wait only the newest of a task is sent; there is never more than one of a
-task under way, so that they arrive in order. Tasks take turns as they changed, also once a control plane that was away
+task under way, so that they arrive in order. Tasks take turns as they changed, also when a control plane that was away
 is back; only what it does not take for now lets the others pass. Nothing is lost in a crash: what was not acknowledged
 is made again from the disk and the engine.
 """
@@ -49,6 +49,7 @@ class Reporter:
     def offer(self, report: Report) -> None:
         """Send this, and nothing older of the same task any more."""
         with self._changed:
+            self._waiting.pop(report.task, None)
             self._waiting[report.task] = report
             self._changed.notify()
 
@@ -118,8 +119,9 @@ class Reporter:
         with self._changed:
             self._failures += 1
             self._under_way.discard(report.task)
-            newest = {report.task: self._waiting.pop(report.task, report)}
-            self._waiting = newest | self._waiting if first else self._waiting | newest
+            if report.task not in self._waiting:
+                again = {report.task: report}
+                self._waiting = again | self._waiting if first else self._waiting | again
         log.warning("report not taken", task=report.task, status=report.status, because=because)
 
     def _submit(self, report: Report) -> None:

@@ -70,10 +70,11 @@ def test_tasks_keep_their_turns_while_the_control_plane_is_away(desk: Desk) -> N
         desk.reporter.offer(report(task=task))
     assert not any(desk.reporter.step() for _ in range(5))
     desk.reporter.offer(report(Phase.STOPPED, task="t1"))
+    assert not any(desk.reporter.step() for _ in range(5))
     desk.calls.away = False
     assert all(desk.reporter.step() for _ in range(3))
     told = [(body["task"], body["status"]) for body in desk.calls.bodies("SubmitTaskStateChange")]
-    assert told == [("t1", "STOPPED"), ("t2", "RUNNING"), ("t3", "RUNNING")]
+    assert told == [("t2", "RUNNING"), ("t3", "RUNNING"), ("t1", "STOPPED")]
 
 
 def test_what_is_not_taken_for_now_lets_others_pass(desk: Desk) -> None:
