@@ -6,6 +6,7 @@ for; a client that is slow gives it back half-full, and what it sends meanwhile 
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from mmap import mmap
 from weakref import WeakKeyDictionary
 
 from anyio import fail_after
@@ -68,7 +69,8 @@ class _Buffers:
         self.spare: list[memoryview] = []
 
     def take(self) -> memoryview:
-        return self.spare.pop() if self.spare else memoryview(bytearray(CHUNK))
+        # Memory of its own pages: from there a storage can write it without a copy.
+        return self.spare.pop() if self.spare else memoryview(mmap(-1, CHUNK))
 
 
 _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Buffers] = WeakKeyDictionary()

@@ -4,7 +4,6 @@ A blob's file is a second name (link) of the spool it arrived in, given after fs
 spool's own name goes away once the store knows the blob. Writers of one spool exclude each other by flock.
 """
 
-import errno
 import fcntl
 import os
 import re
@@ -18,9 +17,9 @@ from typing import BinaryIO
 
 from kit.files import read_or_create
 from kit.folders import make_folder
-from registry.storage import Busy, NoRoom, NotStored, WrongOffset
+from registry.storage import Busy, NotStored, WrongOffset
+from registry.storage.file_spool import FileSpool, full_disk
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UPLOAD = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
@@ -68,7 +67,7 @@ class FilesystemStorage:
                     yield f"{path.parent.parent.name}:{path.name}", datetime.fromtimestamp(found.st_mtime, UTC)
 
     def start(self, upload: str) -> None:
-        with _full_disk():
+        with full_disk():
             os.close(os.open(self._spool(upload), os.O_CREAT | os.O_WRONLY, 0o600))
 
     def offset(self, upload: str) -> int:
@@ -78,7 +77,7 @@ class FilesystemStorage:
             raise NotStored(upload) from None
 
     @contextmanager
-    def append(self, upload: str, *, at: int | None = None) -> Iterator["FileSpool"]:
+    def append(self, upload: str, *, at: int | None = None) -> Iterator[FileSpool]:
         try:
             handle = os.open(self._spool(upload), os.O_WRONLY | os.O_APPEND)
         except FileNotFoundError:
@@ -110,7 +109,7 @@ class FilesystemStorage:
         except FileNotFoundError:
             raise NotStored(upload) from None
         try:
-            with _full_disk():
+            with full_disk():
                 os.fsync(handle)
                 new = blob.parent not in self._settled or not blob.parent.is_dir()
                 if new:
@@ -164,44 +163,6 @@ class FilesystemStorage:
         if not _UPLOAD.fullmatch(upload):
             raise NotStored(upload)
         return self._uploads / upload
-
-
-class FileSpool:
-    """One locked, open spool."""
-
-    def __init__(self, handle: int) -> None:
-        found = os.fstat(handle)
-        self._handle = handle
-        # After a crash the spool and its blob may be one file still; nothing may be added to a blob.
-        self._sealed = found.st_nlink > 1
-        self.offset = found.st_size
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._sealed and data:
-            raise Busy("these bytes are a blob already")
-        rest = memoryview(data)
-        with _full_disk():
-            while rest:
-                written = os.write(self._handle, rest)
-                self.offset += written
-                rest = rest[written:]
-
-    @property
-    def flushed(self) -> int:
-        return self.offset
-
-    def flush(self) -> None:
-        """Every write has reached the file."""
-
-
-@contextmanager
-def _full_disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoRoom(os.strerror(error.errno)) from error
-        raise
 
 
 def _fsync_directory(directory: Path) -> None:
