@@ -205,8 +205,10 @@ class Images:
             self._records.begun(image, before)
         try:
             digest = self._pull_with_login(container, image, given_up)
-        except Hindered as error:
-            if error.hindrance is Hindrance.FULL:
+        except (Hindered, CannotPull) as error:
+            if before is not None:
+                self._records.failed(image)
+            if isinstance(error, Hindered) and error.hindrance is Hindrance.FULL:
                 self.make_room()
             raise
         if before is not None:

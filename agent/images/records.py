@@ -43,6 +43,10 @@ class Records(Protocol):
         """The pull is over, and the name has the id ``after``."""
         ...
 
+    def failed(self, name: str) -> None:
+        """The pull is over, and has brought nothing: who brings the image after this is somebody else."""
+        ...
+
     def used(self, name: str, now: datetime) -> None:
         """A container was made of it, or tried to be."""
         ...
@@ -60,6 +64,8 @@ class _Nothing:
     def begun(self, name: str, before: str) -> None: ...
 
     def pulled(self, name: str, before: str, after: str, now: datetime) -> None: ...
+
+    def failed(self, name: str) -> None: ...
 
     def used(self, name: str, now: datetime) -> None: ...
 
@@ -99,6 +105,9 @@ class RecordFile:
             _settle(kept, name, before, after, now)
 
         self._change(settle)
+
+    def failed(self, name: str) -> None:
+        self._change(lambda kept: kept.pulling.pop(name, None))
 
     def used(self, name: str, now: datetime) -> None:
         """Kept in memory until something is written anyway."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.images import Images, PullBehavior
+from agent.images import CannotPull, Images, PullBehavior
 from agent.images.cleaner import Cleaner, CleanUp
 from agent.images.records import RecordFile
 from agent.pause import ensure_pause_image
-from agent.runtime import Hindered, Hindrance, Temporary
+from agent.runtime import Hindered, Hindrance, Refused, Temporary
 from agent.runtime.simulated import Program, SimulatedRuntime
 from agent.settings import BadSettings, build_parser, read_settings
 from agent.tasks.pausing import PAUSE_IMAGE
@@ -229,6 +229,17 @@ def test_records_outlive_the_agent_and_its_being_killed_in_the_midst_of_a_pull(h
     house.boot()
     house.pass_time(hours=2)
     assert house.here() == ["theirs"]
+
+
+def test_what_somebody_brings_after_a_pull_has_failed_is_not_the_agents(house: House) -> None:
+    for trouble in (Hindered("connection refused", Hindrance.ILL), Refused("manifest unknown")):
+        house.runtime.fail_next("pull", trouble)
+        with pytest.raises((Hindered, CannotPull)):
+            house.images._pull_once(ContainerSpec(name="c", image="late"), "late", lambda: False)
+    house.runtime.programs["late"] = Program()
+    house.boot()
+    house.pass_time(hours=2)
+    assert house.here() == ["late"]
 
 
 def test_a_file_that_nobody_can_read_is_set_aside_and_its_images_stay(house: House, tmp_path: Path) -> None:
