@@ -177,8 +177,8 @@ def _type(socket: ClientConnection, stream: ExecStream) -> None:
 def _resize(stream: ExecStream, text: str) -> None:
     try:
         size = json.loads(text)
-        cols, rows = int(size["cols"]), int(size["rows"])
-    except (ValueError, LookupError, TypeError):
+        cols, rows = size["cols"], size["rows"]
+    except (ValueError, LookupError, TypeError, RecursionError):
         return
-    if 0 < cols <= LARGEST_SIDE and 0 < rows <= LARGEST_SIDE:
+    if all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in (cols, rows)):
         stream.resize(cols, rows)

@@ -1,6 +1,7 @@
 """Reading JSON of unknown quality: each reader answers the asked type or raises BadPayload naming the place."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,7 +62,7 @@ def number(raw: Mapping[str, Any], name: str, where: str) -> float | None:
     value = raw.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise BadPayload(f"{where}.{name}: expected a number of 0 or more")
     return value
 

@@ -96,6 +96,8 @@ def test_an_awsvpc_task_gets_a_pause_container_that_all_wait_for() -> None:
         ({"containers": [{**WEB, "name": "../etc"}]}, "is not a container name"),
         ({"containers": [{**WEB, "essential": "yes"}]}, "essential: expected true or false"),
         ({"containers": [{**WEB, "memory": -1}]}, "memory: expected a number of 0 or more"),
+        ({"containers": [{**WEB, "memory": json.loads("1e999")}]}, "memory: expected a number of 0 or more"),
+        ({"cpu": json.loads("NaN")}, "task.cpu: expected a number of 0 or more"),
         ({"containers": [{**WEB, "secrets": [{"name": "S"}]}]}, "secrets[0].valueFrom: is missing"),
         ({"containers": [{**WEB, "dockerConfig": {"hostConfig": "{"}}]}, "hostConfig: not JSON"),
         ({"containers": [{**WEB, "portMappings": [{"containerPort": 70000}]}]}, "at most 65535"),
@@ -121,11 +123,12 @@ def test_what_cannot_be_run_is_refused_by_name(change: dict[str, Any], complaint
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-MEMBERS = sorted({*task("t"), *WEB, "networkMode", "volumes", "overrides", "dependsOn", "registryAuthentication"})
+MORE = ("cpu", "memory", "stopTimeout", "networkMode", "volumes", "overrides", "dependsOn", "registryAuthentication")
+MEMBERS = sorted({*task("t"), *WEB, *MORE})
 
 
 @settings(max_examples=300, deadline=None)
