@@ -57,10 +57,10 @@ class UsageMeter:
         rendered: dict[str, Any] = {
             "containerName": container.name,
             "memoryStatsSet": _set(usage.memory_bytes / MIB),
-            "networkStatsSet": {"rxBytes": _counter(usage.rx_bytes), "txBytes": _counter(usage.tx_bytes)},
+            "networkStatsSet": {"rxBytes": _set(usage.rx_bytes), "txBytes": _set(usage.tx_bytes)},
             "storageStatsSet": {
-                "readSizeBytes": _counter(usage.read_bytes),
-                "writeSizeBytes": _counter(usage.write_bytes),
+                "readSizeBytes": _set(usage.read_bytes),
+                "writeSizeBytes": _set(usage.write_bytes),
             },
         }
         if container.spec.restart:
@@ -73,8 +73,4 @@ class UsageMeter:
 
 
 def _set(value: float) -> dict[str, Any]:
-    return {"min": value, "max": value, "sum": value, "sampleCount": 1}
-
-
-def _counter(value: int) -> dict[str, Any]:
     return {"min": value, "max": value, "sum": value, "sampleCount": 1}
