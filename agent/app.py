@@ -241,6 +241,7 @@ class Agent:
                 tasks=tasks,
                 aws=self._aws,
                 clock=self._clock,
+                steady=self._steady,
             )
         except NoWiring as error:
             log.warning("tasks get no metadata and no credentials of their role", because=str(error))

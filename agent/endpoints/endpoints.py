@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.control.aws import Calls
 from agent.endpoints.clock_drift import read_drift
 from agent.endpoints.ids import EndpointIds
-from agent.endpoints.metadata import Surroundings
+from agent.endpoints.metadata import Machine
 from agent.endpoints.reach import Reach
 from agent.endpoints.routes import Routes
 from agent.endpoints.server import Server
@@ -23,7 +23,10 @@ MIB = 1024 * 1024
 
 
 class Endpoints:
-    """Raises NoWiring where no container could reach them; ``door`` is as of Reach."""
+    """Raises NoWiring where no container could reach them; ``door`` is as of Reach.
+
+    ``clock`` is the machine's, and what is remembered is so by ``steady``, whatever is done to that.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Endpoints:
         tasks: Callable[[], Iterable[Task]],
         aws: Calls,
         clock: Clock,
+        steady: Clock,
     ) -> None:
         if not engine.local or sys.platform != "linux":
             raise NoWiring("the engine is on another machine, or this one is no Linux")
@@ -51,11 +55,11 @@ class Endpoints:
         routes = Routes(
             tasks=tasks,
             ids=ids,
-            views=Views(runtime=runtime, clock=clock),
-            statistics=Statistics(runtime=runtime, clock=clock),
-            surroundings=self._surroundings,
+            views=Views(runtime=runtime, clock=steady),
+            statistics=Statistics(runtime=runtime, clock=steady),
+            machine=self._machine,
             aws=aws,
-            clock=clock,
+            clock=steady,
         )
         self._server = Server(self._wiring.listener, routes.answer, tick=self.reach.look_for_door)
 
@@ -73,8 +77,8 @@ class Endpoints:
     def stop(self) -> None:
         self._server.stop()
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(zone=self._zone(), drift=read_drift(self._clock.now()), disk=self._disk())
+    def _machine(self) -> Machine:
+        return Machine(zone=self._zone(), drift=read_drift(self._clock.now()), disk=self._disk())
 
     def _disk(self) -> tuple[int, int] | None:
         """Used and whole size of the file system that containers write to; None where it can't be seen from here."""

@@ -16,7 +16,7 @@ class Limits:
     def admit(self, who: str, now: datetime) -> bool:
         """Whether this one may ask now."""
         left, at = self._buckets.get(who, (BURST, now))
-        left = min(BURST, left + STEADY * max(0.0, (now - at).total_seconds()))
+        left = min(BURST, left + STEADY * (now - at).total_seconds())
         if len(self._buckets) >= MOST_KNOWN and who not in self._buckets:
             self._buckets.clear()
         self._buckets[who] = (left - 1 if left >= 1 else left, now)

@@ -22,8 +22,8 @@ NOTHING = Details()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a task is told of where it runs. ``disk`` is the engine's: MiB used, and MiB there are."""
+class Machine:
+    """What a task is told of the machine that it runs on. ``disk`` is the engine's: MiB used, and MiB there are."""
 
     zone: str = ""
     drift: Drift | None = None
@@ -33,7 +33,7 @@ class Surroundings:
 def render_task(
     task: Task,
     details: Mapping[str, Details],
-    around: Surroundings,
+    machine: Machine,
     *,
     version: int,
     tags: Sequence[Mapping[str, str]] | None = None,
@@ -52,7 +52,7 @@ def render_task(
         "PullStartedAt": instant_text(task.pull_started_at),
         "PullStoppedAt": instant_text(task.pull_stopped_at),
         "ExecutionStoppedAt": instant_text(task.stopped_at),
-        "AvailabilityZone": around.zone or None,
+        "AvailabilityZone": machine.zone or None,
         "LaunchType": spec.launch_type or None,
         "Containers": [
             render_container(task, container, details.get(container.runtime_id, NOTHING), version=version)
@@ -65,8 +65,8 @@ def render_task(
         document |= {
             "ServiceName": spec.service or None,
             "Group": spec.group or None,
-            "ClockDrift": _drift(around.drift),
-            "EphemeralStorageMetrics": _storage(task, around.disk),
+            "ClockDrift": _drift(machine.drift),
+            "EphemeralStorageMetrics": _storage(task, machine.disk),
             "FaultInjectionEnabled": False,
         }
     return _present(document)

@@ -6,7 +6,7 @@ the host through the door, and otherwise a moment after its start.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 from agent.endpoints import ADDRESS
@@ -19,7 +19,6 @@ from agent.tasks.pausing import PAUSE_NAME
 from agent.tasks.spec import ContainerSpec, TaskSpec
 from kit.clock import Clock
 
-DOOR_RETRY = timedelta(seconds=30)
 DOOR_TRIES, DOOR_PAUSE = 10, timedelta(milliseconds=100)
 URL = f"http://{ADDRESS}"
 
@@ -55,8 +54,6 @@ class Reach:
         self._tasks = tasks
         self._clock = clock
         self._wants_door = door
-        self._lock = threading.Lock()
-        self._door_at: datetime | None = None
 
     def variables(self, task: TaskSpec, container: ContainerSpec) -> Mapping[str, str]:
         """What a container is told; nothing where it would find nobody."""
@@ -103,31 +100,22 @@ class Reach:
 
     def look_for_door(self) -> None:
         """Take the door if it has become free."""
-        self._open_door()
+        if self._wants_door:
+            self._wiring.open_door()
 
     def _reaches(self, task: TaskSpec) -> bool:
         if task.network_mode == "awsvpc":
             return self._wiring.is_attached(_end(task, PAUSE_NAME))
-        return task.network_mode != "host" or self._open_door()
+        return task.network_mode != "host" or self._wiring.has_door
 
     def _needs_cable(self, task: TaskSpec, container: ContainerSpec) -> bool:
         match task.network_mode:
             case "awsvpc":
                 return container.internal
             case "bridge":
-                return not self._open_door()
+                return not self._wiring.has_door
             case mode:
                 return mode == "none"
-
-    def _open_door(self) -> bool:
-        if not self._wants_door or self._wiring.has_door:
-            return self._wiring.has_door
-        with self._lock:
-            now = self._clock.now()
-            if self._door_at is not None and now < self._door_at:
-                return False
-            self._door_at = now + DOOR_RETRY
-            return self._wiring.open_door()
 
 
 def _end(task: TaskSpec, container: str) -> str:

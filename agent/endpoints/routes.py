@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from agent.control.aws import ApiError, Calls, Unreachable
 from agent.endpoints.ids import EndpointIds
 from agent.endpoints.limits import Limits
-from agent.endpoints.metadata import NOTHING, Surroundings, render_container, render_task
+from agent.endpoints.metadata import NOTHING, Machine, render_container, render_task
 from agent.endpoints.protection import answer_protection
 from agent.endpoints.server import Answer, Answering, Request
 from agent.endpoints.statistics import Statistics
@@ -36,7 +36,7 @@ class Found:
 
 
 class Routes:
-    """Answers requests; on the server's thread only, and what it hands over to others reads what is frozen."""
+    """Answers requests; on the server's thread only, and what it hands over to others only reads."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Routes:
         ids: EndpointIds,
         views: Views,
         statistics: Statistics,
-        surroundings: Callable[[], Surroundings],
+        machine: Callable[[], Machine],
         aws: Calls,
         clock: Clock,
     ) -> None:
@@ -53,7 +53,7 @@ class Routes:
         self._ids = ids
         self._views = views
         self._statistics = statistics
-        self._surroundings = surroundings
+        self._machine = machine
         self._aws = aws
         self._clock = clock
         self._limits = Limits()
@@ -146,7 +146,7 @@ class Routes:
 
     def _task(self, version: int, found: Found, tags: Sequence[Mapping[str, str]] | None = None) -> Answer:
         seen = self._views.of(list(found.task.containers.values()))
-        return Answer(200, render_task(found.task, seen, self._surroundings(), version=version, tags=tags))
+        return Answer(200, render_task(found.task, seen, self._machine(), version=version, tags=tags))
 
     def _task_with_tags(self, version: int, found: Found) -> Answer:
         try:

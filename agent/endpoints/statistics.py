@@ -39,7 +39,7 @@ class Statistics:
         now = self._clock.now()
         with self._lock:
             before = self._kept.get(runtime_id)
-        if before is not None and before.at <= now < before.at + FRESH:
+        if before is not None and now < before.at + FRESH:
             return before.document
         try:
             raw = self._runtime.statistics(runtime_id)

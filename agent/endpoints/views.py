@@ -33,7 +33,7 @@ class Views:
         now = self._clock.now()
         with self._lock:
             at, known = self._kept.get(runtime_id, (None, None))
-        if at is not None and at <= now < at + FRESH:
+        if at is not None and now < at + FRESH:
             return known
         try:
             details = self._runtime.details(runtime_id)

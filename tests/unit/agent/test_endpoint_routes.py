@@ -9,7 +9,7 @@ import pytest
 
 from agent.endpoints.ids import EndpointIds
 from agent.endpoints.limits import BURST
-from agent.endpoints.metadata import Surroundings
+from agent.endpoints.metadata import Machine
 from agent.endpoints.routes import Routes
 from agent.endpoints.server import Answer, Request
 from agent.endpoints.statistics import Statistics
@@ -50,7 +50,7 @@ class Asked:
             ids=self.ids,
             views=self.views,
             statistics=Statistics(runtime=self.host.runtime, clock=self.host.clock),
-            surroundings=lambda: Surroundings(zone="eu-west-1b"),
+            machine=lambda: Machine(zone="eu-west-1b"),
             aws=self.aws,
             clock=self.host.clock,
         )
