@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
 from state.base import Base, Moves
+from state.prepared import Prepared
 
 CLUSTER = Lifecycle("cluster", {"ACTIVE": ("INACTIVE",), "INACTIVE": ("ACTIVE",)})
 
@@ -33,11 +34,17 @@ class Cluster(Moves, Base):
 
 
 _LOCK = select(Cluster.name).where(Cluster.name == bindparam("name")).with_for_update()
+_ACTIVE = Prepared(select(Cluster.name).where(Cluster.name == bindparam("name"), Cluster.status == "ACTIVE"))
 
 
 def get_cluster(session: Session, name: str) -> Cluster | None:
     """The cluster, also an INACTIVE one, or None."""
     return session.get(Cluster, name)
+
+
+def has_active_cluster(session: Session, name: str) -> bool:
+    """Whether there is an ACTIVE cluster of that name."""
+    return _ACTIVE.row(session, name=name) is not None
 
 
 def ensure_cluster(session: Session, name: str, *, now: datetime) -> None:

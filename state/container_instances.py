@@ -12,11 +12,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, event, inspect, select, update
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, bindparam, event, inspect, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
 from state.base import Base, Moves, some
+from state.bulk import execute_rows
 
 CONTAINER_INSTANCE = Lifecycle(
     "container-instance",
@@ -108,6 +109,9 @@ class HostPort(Base):
     task_id: Mapped[str] = mapped_column(String(36), index=True)
 
 
+_MARK = update(ContainerInstance).where(ContainerInstance.id == bindparam("this")).values(revision=bindparam("mark"))
+
+
 def get_container_instance(session: Session, instance_id: str) -> ContainerInstance | None:
     return session.get(ContainerInstance, instance_id)
 
@@ -149,13 +153,8 @@ def hold_fleets(session: Session, clusters: Collection[str]) -> None:
 def mark_hosts(session: Session, instance_ids: Collection[str]) -> None:
     """Say that something placement counts on these hosts has changed, though not in their own rows."""
     hold_hosts(session, instance_ids)
-    for ids in some(sorted(set(instance_ids))):
-        session.execute(
-            update(ContainerInstance)
-            .where(ContainerInstance.id.in_(ids))
-            .values(revision=new_revision())
-            .execution_options(synchronize_session=False)
-        )
+    mark = new_revision()
+    execute_rows(session, _MARK, ("this", "mark"), [(each, mark) for each in sorted(set(instance_ids))])
 
 
 def list_hosts(session: Session, cluster: str, statuses: Collection[str] = ("ACTIVE",)) -> Sequence[ContainerInstance]:

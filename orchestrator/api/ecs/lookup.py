@@ -13,7 +13,7 @@ from orchestrator.api.ecs.errors import (
     ServiceNotFoundException,
 )
 from orchestrator.call import Call
-from state.clusters import Cluster, get_cluster, lock_cluster
+from state.clusters import Cluster, get_cluster, has_active_cluster, lock_cluster
 from state.services import Service, get_service
 from state.task_definitions import TaskDefinition, get_task_definition
 from state.tasks import Task
@@ -28,15 +28,28 @@ def find_cluster(call: Call, ref: str | None, *, lock: bool = False) -> Cluster:
 
     Raises ClusterNotFoundException.
     """
-    name = resource_name(call, ref, "cluster") if ref else DEFAULT_CLUSTER
-    if name is None:
-        raise ClusterNotFoundException
+    name = _cluster_name(call, ref)
     if lock:
         lock_cluster(call.session, name)
     cluster = get_cluster(call.session, name)
     if cluster is None or cluster.status != "ACTIVE":
         raise ClusterNotFoundException
     return cluster
+
+
+def find_cluster_name(call: Call, ref: str | None) -> str:
+    """The name of that ACTIVE cluster, for who needs nothing else of it. Raises ClusterNotFoundException."""
+    name = _cluster_name(call, ref)
+    if not has_active_cluster(call.session, name):
+        raise ClusterNotFoundException
+    return name
+
+
+def _cluster_name(call: Call, ref: str | None) -> str:
+    name = resource_name(call, ref, "cluster") if ref else DEFAULT_CLUSTER
+    if name is None:
+        raise ClusterNotFoundException
+    return name
 
 
 def find_task_definition(

@@ -11,6 +11,7 @@ from orchestrator.api.ecs.errors import InvalidParameterException, NoContainerIn
 from orchestrator.api.ecs.lookup import (
     container_instance_arn,
     find_cluster,
+    find_cluster_name,
     find_service,
     resource_name,
 )
@@ -88,17 +89,17 @@ def stop_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 @ecs.operation("DescribeTasks")
 def describe_tasks(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     """Up to a hundred tasks by id or ARN; unknown ones are failures with reason MISSING."""
-    cluster = find_cluster(call, request.get("cluster"))
+    cluster = find_cluster_name(call, request.get("cluster"))
     refs = request["tasks"]
     if not refs:
         raise InvalidParameterException("Tasks cannot be empty.")
     if len(refs) > MOST_DESCRIBED:
         raise InvalidParameterException(f"You can describe at most {MOST_DESCRIBED} tasks in one call.")
-    ids = {ref: _task_id(call, cluster.name, ref) for ref in refs}
+    ids = {ref: _task_id(call, cluster, ref) for ref in refs}
     found = {
         task.id: task
         for task in call.session.scalars(
-            select(Task).where(Task.cluster == cluster.name, Task.id.in_([i for i in ids.values() if i]))
+            select(Task).where(Task.cluster == cluster, Task.id.in_([i for i in ids.values() if i]))
         )
     }
     tags = "TAGS" in request.get("include", ())
@@ -106,7 +107,7 @@ def describe_tasks(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     return {
         "tasks": [render_task(call, task, with_tags=tags) for task in tasks],
         "failures": [
-            {"arn": _failure_arn(call, cluster.name, ref), "reason": "MISSING"}
+            {"arn": _failure_arn(call, cluster, ref), "reason": "MISSING"}
             for ref, task_id in ids.items()
             if task_id not in found
         ],
@@ -151,10 +152,10 @@ def list_tasks(call: Call, request: dict[str, Any]) -> dict[str, Any]:
 
 def find_task(call: Call, cluster_ref: str | None, ref: str) -> Task:
     """The task of an id or ARN, or InvalidParameterException."""
-    cluster = find_cluster(call, cluster_ref)
-    task_id = _task_id(call, cluster.name, ref)
+    cluster = find_cluster_name(call, cluster_ref)
+    task_id = _task_id(call, cluster, ref)
     task = get_task(call.session, task_id) if task_id else None
-    if task is None or task.cluster != cluster.name:
+    if task is None or task.cluster != cluster:
         raise InvalidParameterException("The referenced task was not found.")
     return task
 
