@@ -6,7 +6,6 @@ from urllib.parse import parse_qs
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 
-from kit.aws.access import allows
 from kit.aws.errors import AccessDeniedException, AwsError, ServiceUnavailable
 from kit.aws.http import HttpRequest
 from kit.aws.sigv4 import Caller, Key, verify
@@ -35,11 +34,16 @@ class Handshake:
     def admit(self, request: HttpRequest, *, action: str, member: str) -> str:
         """The id of the container instance named by query member ``member``; raises AwsError."""
         caller: Caller = verify(request, self._find_key, self._clock.now(), service="ecs", region=self._region)
-        if not allows(caller.actions, action):
+        if not caller.may(action):
             raise AccessDeniedException(f"User: {caller.principal_arn} is not authorized to perform: {action}")
         refs = parse_qs(request.query).get(member, [""])
         instance_id = last_part(refs[0])
         check_own_host(caller, instance_id)
+        self.check_active(instance_id)
+        return instance_id
+
+    def check_active(self, instance_id: str) -> None:
+        """Raise InactiveInstanceException for a container instance that is not here, or not any more."""
 
         def find(session: Session) -> ContainerInstance | None:
             return get_container_instance(session, instance_id)
@@ -49,8 +53,7 @@ class Handshake:
         except StoreUnavailable as trouble:
             raise ServiceUnavailable(str(trouble)) from trouble
         if instance is None or instance.status == "INACTIVE":
-            raise InactiveInstanceException(f"The container instance {refs[0]!r} is not active.")
-        return instance_id
+            raise InactiveInstanceException(f"The container instance {instance_id!r} is not active.")
 
 
 def request_of(socket: WebSocket) -> HttpRequest:

@@ -1,6 +1,7 @@
 """The agents' telemetry socket (TCS): container health is written into tasks, usage goes into the usage book.
 
 An agent drops a telemetry socket on which it hears nothing for a minute or two: who publishes nothing hears heartbeats.
+What a host says that was taken out since is not written, and in time its socket is closed.
 """
 
 import asyncio
@@ -18,9 +19,11 @@ from orchestrator.agents.conversation import LARGEST_FRAME
 from orchestrator.agents.handshake import Handshake, refuse, request_of
 from orchestrator.agents.reports import apply_health
 from orchestrator.agents.usage_book import UsageBook
+from scheduler.ending import OVER
 from state.container_instances import ContainerInstance
-from state.store import Session, Store
-from state.tasks import get_task, hold_tasks
+from state.store import Session, Store, StoreBusy, StoreUnavailable
+from state.tasks import hold_tasks, list_tasks
+from state.told_tasks import wishes_on
 
 log = logging.getLogger(__name__)
 ACKNOWLEDGEMENTS = {
@@ -31,6 +34,9 @@ ACKNOWLEDGEMENTS = {
 
 HEALTH = ("HEALTHY", "UNHEALTHY", "UNKNOWN")
 HEARTBEAT_SECONDS = 30.0
+# How long an agent is listened to before its host is looked up again.
+ADMITTED_SECONDS = 300.0
+OUT, AGAIN = 1008, 1013
 # The official agent signs each frame as if it were a request of its own: header lines and an empty line go before it.
 HEADERS_END = "\r\n\r\n"
 MOST_HEADERS = 16 * 1024
@@ -56,11 +62,22 @@ class TelemetrySockets:
         await socket.accept()
         line = Line(socket)
         beating = asyncio.create_task(line.beat())
+        clock = asyncio.get_running_loop().time
+        looked_at = clock()
         try:
             while True:
-                await self._answer(line, instance_id, await socket.receive_text())
+                text = await socket.receive_text()
+                if clock() - looked_at > ADMITTED_SECONDS:
+                    await anyio.to_thread.run_sync(self._handshake.check_active, instance_id)
+                    looked_at = clock()
+                await self._answer(line, instance_id, text)
         except (WebSocketDisconnect, RuntimeError):
             return
+        except AwsError as error:
+            await socket.close(OUT, error.code)
+        except (StoreBusy, StoreUnavailable) as trouble:
+            log.warning("telemetry not taken in", extra={"instance": instance_id, "because": str(trouble)})
+            await socket.close(AGAIN)
         finally:
             beating.cancel()
 
@@ -93,11 +110,11 @@ class TelemetrySockets:
         }
 
         def write(session: Session) -> None:
-            hold_tasks(session, reports)
-            for task_id, health in reports.items():
-                task = get_task(session, task_id)
-                if task is not None and task.container_instance_id == instance_id and task.last_status != "STOPPED":
-                    apply_health(session, task, health)
+            own = reports.keys() & wishes_on(session, instance_id).keys()
+            hold_tasks(session, own)
+            for task in list_tasks(session, own):
+                if task.last_status not in OVER:
+                    apply_health(session, task, reports[task.id])
 
         self._store.transact(write)
 
@@ -107,7 +124,7 @@ class TelemetrySockets:
 
         def write(session: Session) -> None:
             instance = session.get(ContainerInstance, instance_id)
-            if instance is not None and statuses:
+            if instance is not None and instance.status != "INACTIVE" and statuses:
                 instance.health_status = "IMPAIRED" if "IMPAIRED" in statuses else "OK"
 
         self._store.transact(write)

@@ -221,10 +221,12 @@ def _tasks(session: Session, ids: Sequence[str]) -> dict[str, Any]:
 
 
 def _cpu_of_hosts(session: Session, ids: Sequence[str]) -> dict[str, int]:
-    """The hosts' CPU units. Percentages are of the whole machine: its own number of cores, where the agent told it."""
+    """The CPU units of the hosts that are not out. Percentages are of the whole machine: its own number of cores, where
+    the agent told it."""
     found = {}
     for few in some(ids):
-        for host in session.scalars(select(ContainerInstance).where(ContainerInstance.id.in_(few))):
+        here = (ContainerInstance.id.in_(few), ContainerInstance.status != "INACTIVE")
+        for host in session.scalars(select(ContainerInstance).where(*here)):
             cores = host.attribute("berth.cpus") or ""
             found[host.id] = int(cores) * 1024 if cores.isdecimal() and len(cores) < 6 else host.registered_cpu
     return found

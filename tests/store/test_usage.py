@@ -166,6 +166,14 @@ def test_a_host_speaks_of_its_own_tasks_alone(plane: Plane) -> None:
     assert plane.points("cluster/default") == []
 
 
+def test_a_host_that_was_taken_out_speaks_of_none(plane: Plane) -> None:
+    plane.publish(10, 32)
+    plane.ecs.deregister_container_instance(containerInstance=plane.host, force=True)
+    plane.tick(seconds=60)
+    plane.book.step()
+    assert plane.points("cluster/default") == []
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [

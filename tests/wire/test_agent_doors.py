@@ -1,13 +1,16 @@
 """The agents' doors: only a signature for this place opens them, and nonsense leaves no trace behind them."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from starlette.websockets import WebSocket
 
 from kit.aws.errors import AwsError
 from kit.clock import ManualClock
+from orchestrator.agents import tcs
 from orchestrator.agents.conversation import Conversation
 from orchestrator.agents.handshake import Handshake
 from orchestrator.agents.tcs import TelemetrySockets
@@ -50,6 +53,47 @@ def telemetry(plane: TasksPlane) -> TelemetrySockets:
     return TelemetrySockets(plane.store, handshake, UsageBook(plane.store, plane.clock))
 
 
+def test_a_host_that_was_taken_out_is_heard_no_more(plane: TasksPlane) -> None:
+    host = plane.add_host()
+    doors = telemetry(plane)
+    plane.ecs.deregister_container_instance(containerInstance=host, force=True)
+
+    doors.instance_status(host.rsplit("/", 1)[-1], {"statuses": [{"status": "IMPAIRED"}]})
+    [found] = plane.ecs.describe_container_instances(containerInstances=[host], include=["CONTAINER_INSTANCE_HEALTH"])[
+        "containerInstances"
+    ]
+    assert found["healthStatus"]["overallStatus"] == "OK"
+
+
+@pytest.mark.parametrize("out", [True, False])
+def test_the_socket_of_a_host_that_was_taken_out_is_closed_in_time(
+    plane: TasksPlane, monkeypatch: pytest.MonkeyPatch, out: bool
+) -> None:
+    host = plane.add_host()
+    monkeypatch.setattr(tcs, "ADMITTED_SECONDS", -1.0)
+    monkeypatch.setattr(Handshake, "admit", lambda *_, **__: host.rsplit("/", 1)[-1])
+    if out:
+        plane.ecs.deregister_container_instance(containerInstance=host, force=True)
+    said: list[Any] = []
+
+    async def work() -> None:
+        coming: asyncio.Queue[Any] = asyncio.Queue()
+        for event in ({"type": "websocket.connect"}, {"type": "websocket.receive", "text": "{}"}):
+            coming.put_nowait(event)
+        coming.put_nowait({"type": "websocket.disconnect", "code": 1000})
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        scope = {"type": "websocket", "path": "/tcs/ws", "headers": [], "query_string": b""}
+        await telemetry(plane).serve(WebSocket(scope, coming.get, send))
+
+    asyncio.run(work())
+
+    closed = [(message["code"], message["reason"]) for message in said if message["type"] == "websocket.close"]
+    assert closed == ([(1008, "InactiveInstanceException")] if out else [])
+
+
 def health_of(arn: str, status: Any) -> dict[str, Any]:
     return {"tasks": [{"taskArn": arn, "containers": [{"containerName": "main", "healthStatus": status}]}]}
 
@@ -61,6 +105,7 @@ def test_only_a_health_that_there_is_is_written_and_only_by_the_tasks_own_host(p
     doors = telemetry(plane)
 
     doors.health("another-host", health_of(arn, "HEALTHY"))
+    doors.health(host, health_of("\0", "HEALTHY"))
     for nonsense in ("<b>", "healthy", 7, None, ["HEALTHY"]):
         doors.health(host, health_of(arn, nonsense))
     assert plane.task(arn)["healthStatus"] == "UNKNOWN"
