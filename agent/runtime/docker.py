@@ -37,13 +37,11 @@ from agent.runtime.docker_events import EventStream
 from agent.runtime.docker_exec import EXECUTED, DockerExec, hang_up_left
 from agent.runtime.docker_images import telling_damage
 from agent.runtime.docker_logs import DockerLog
-from agent.runtime.docker_reading import container_details, container_state, epoch_text, maybe_out_of_memory, usage
+from agent.runtime.docker_reading import container_details, container_state, epoch_text, usage
 from kit.clock import Clock
 
 CONNECTIONS = 64
 LOCAL = "http+docker://"
-LATE_NEWS = timedelta(milliseconds=250)
-LOOKS_FOR_NEWS = 2
 TIMEOUT_S = 120
 NETWORK_LABEL = {"berth.network": "awsvpc"}
 
@@ -126,14 +124,7 @@ class DockerRuntime:
 
     def inspect(self, container: str) -> ContainerState:
         with translated():
-            seen = self._client().inspect_container(container)
-            for _ in range(LOOKS_FOR_NEWS):
-                if not maybe_out_of_memory(seen):
-                    break
-                # The engine hears of that on another stream than of the exit, and at times after it.
-                self._clock.wait(threading.Event(), LATE_NEWS)
-                seen = self._client().inspect_container(container)
-            return container_state(seen)
+            return container_state(self._client().inspect_container(container))
 
     def list(self, labels: Mapping[str, str]) -> tuple[ContainerState, ...]:
         wanted = [f"{name}={value}" for name, value in labels.items()]

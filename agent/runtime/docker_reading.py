@@ -16,7 +16,6 @@ STATUS = {
     "exited": Status.EXITED,
     "dead": Status.EXITED,
 }
-KILLED = 137
 HEALTH = {"healthy": Health.HEALTHY, "unhealthy": Health.UNHEALTHY, "starting": Health.UNKNOWN}
 
 
@@ -60,13 +59,6 @@ def container_details(seen: Mapping[str, Any]) -> Details:
         ),
         name_servers=tuple((seen.get("HostConfig") or {}).get("Dns") or ()),
     )
-
-
-def maybe_out_of_memory(seen: Mapping[str, Any]) -> bool:
-    """Whether a container with a memory limit was killed just so, and nobody has said yet what for."""
-    state = seen["State"]
-    limited = bool((seen.get("HostConfig") or {}).get("Memory"))
-    return limited and state["Status"] == "exited" and state.get("ExitCode") == KILLED and not state.get("OOMKilled")
 
 
 def port_bindings(ports: Mapping[str, Any]) -> tuple[PortBinding, ...]:

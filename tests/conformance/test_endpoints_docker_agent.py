@@ -1,14 +1,11 @@
 """The endpoints of a real agent on a real Docker Engine: in every mode, with new credentials, through its death."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.test_runtime_docker_agent import Bench, bench_on
-from tests.support.engine import Engine
+from tests.support.agent_bench import Bench
 from tests.support.fake_control_plane import CLUSTER, task_arn
 
 ROLE = {
@@ -22,12 +19,6 @@ ROLE = {
 NEWER = {**ROLE, "accessKeyId": "ASIASECOND", "expiration": "2030-01-01T12:00:00Z"}
 CREDENTIALS = "$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
 TASK = "${ECS_CONTAINER_METADATA_URI_V4#http://169.254.170.2}/task"
-
-
-@pytest.fixture
-def bench(docker_engine: Engine, busybox_image: str, tmp_path: Path) -> Iterator[Bench]:
-    with bench_on(docker_engine, busybox_image, tmp_path / "agent") as bench:
-        yield bench
 
 
 def asked(bench: Bench, path: str) -> Any:
@@ -54,25 +45,25 @@ def members_of(bench: Bench, mode: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", ["bridge", "none", "awsvpc"])
-def test_a_task_is_answered_gets_new_credentials_and_loses_nothing_with_its_agent(bench: Bench, mode: str) -> None:
-    members = members_of(bench, mode)
-    task_id, _ = bench.run(bench.container("main", "sleep", "600"), roleCredentials=ROLE, **members)
-    bench.plane.wait_for_report(task_id, "RUNNING")
-    assert bench.plane.wait_for(lambda: key_of(bench)) == "ASIAFIRST"
-    assert asked(bench, TASK)["TaskARN"] == task_arn(task_id)
+def test_a_task_is_answered_gets_new_credentials_and_loses_nothing_with_its_agent(own_bench: Bench, mode: str) -> None:
+    members = members_of(own_bench, mode)
+    task_id, _ = own_bench.run(own_bench.container("main", "sleep", "600"), roleCredentials=ROLE, **members)
+    own_bench.plane.wait_for_report(task_id, "RUNNING")
+    assert own_bench.plane.wait_for(lambda: key_of(own_bench)) == "ASIAFIRST"
+    assert asked(own_bench, TASK)["TaskARN"] == task_arn(task_id)
 
     told = {"taskArn": task_arn(task_id), "taskClusterArn": CLUSTER, "roleType": "TaskApplication"}
-    bench.plane.send("IAMRoleCredentialsMessage", {**told, "messageId": "renewal", "roleCredentials": NEWER})
-    [answer] = bench.plane.wait_for(lambda: bench.plane.frames("IAMRoleCredentialsAckRequest"))
+    own_bench.plane.send("IAMRoleCredentialsMessage", {**told, "messageId": "renewal", "roleCredentials": NEWER})
+    [answer] = own_bench.plane.wait_for(lambda: own_bench.plane.frames("IAMRoleCredentialsAckRequest"))
     assert answer == {
         "messageId": "renewal",
         "expiration": NEWER["expiration"],
         "credentialsId": NEWER["credentialsId"],
     }
-    assert key_of(bench) == "ASIASECOND"
+    assert key_of(own_bench) == "ASIASECOND"
 
-    bench.agent.kill()
-    assert not key_of(bench)
-    bench.agent.start()
-    assert bench.plane.wait_for(lambda: key_of(bench)) == "ASIASECOND"
-    assert asked(bench, TASK)["KnownStatus"] == "RUNNING"
+    own_bench.agent.kill()
+    assert not key_of(own_bench)
+    own_bench.agent.start()
+    assert own_bench.plane.wait_for(lambda: key_of(own_bench)) == "ASIASECOND"
+    assert asked(own_bench, TASK)["KnownStatus"] == "RUNNING"

@@ -2,63 +2,19 @@
 
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-from docker.errors import APIError
 
-from tests.support.agent_process import AgentProcess, awslogs, container, running_agent, stopped, task
+from tests.support.agent_bench import Bench, bench_on
+from tests.support.agent_process import awslogs, running_agent, stopped
 from tests.support.engine import Engine, OwnEngine, connect
-from tests.support.fake_control_plane import FakeControlPlane, task_arn
+from tests.support.fake_control_plane import task_arn
 from tests.support.images import make_busybox_image
 
-
-class Bench:
-    """An agent, its control plane and the engine."""
-
-    def __init__(self, plane: FakeControlPlane, agent: AgentProcess, engine: Engine, image: str) -> None:
-        self.plane = plane
-        self.agent = agent
-        self.engine = engine
-        self.image = image
-
-    def containers(self) -> list[Any]:
-        return self.engine.containers(f"berth.agent={self.agent.id}")
-
-    def run(self, *containers: dict[str, Any], **members: Any) -> tuple[str, dict[str, Any]]:
-        """Assign a task; its id and its payload."""
-        task_id = uuid.uuid4().hex
-        payload = task(task_id, *containers, **members)
-        self.plane.send_payload(payload)
-        return task_id, payload
-
-    def container(self, name: str, *command: str, **members: Any) -> dict[str, Any]:
-        return container(name, self.image, *command, **members)
-
-
-@contextmanager
-def bench_on(engine: Engine, image: str, data: Path, *options: str) -> Iterator[Bench]:
-    with FakeControlPlane() as plane, running_agent(plane, data, "--docker-host", engine.host, *options) as agent:
-        plane.wait_for(plane.connected)
-        try:
-            yield Bench(plane, agent, engine, image)
-        finally:
-            if agent.process and agent.process.poll() is None:
-                agent.kill()
-            engine.remove(f"berth.agent={agent.id}")
-            with suppress(APIError):
-                # Refused while another agent's tasks are on it.
-                engine.client.api.remove_network("berth-awsvpc")
-
-
-@pytest.fixture
-def bench(docker_engine: Engine, busybox_image: str, tmp_path: Path) -> Iterator[Bench]:
-    with bench_on(docker_engine, busybox_image, tmp_path / "agent") as bench:
-        yield bench
+TOLD_TO_END = "while [ ! -e /tmp/end ]; do sleep 0.1; done"
 
 
 def test_a_bridge_task_serves_on_the_port_it_reports(bench: Bench) -> None:
@@ -82,7 +38,8 @@ def test_a_bridge_task_serves_on_the_port_it_reports(bench: Bench) -> None:
 
 
 def test_exit_codes_and_reasons_are_those_of_ecs(bench: Bench) -> None:
-    script = "dd if=/dev/zero of=/dev/null bs=200M count=1"
+    # The engine forgets at times that a container ran out of memory where the container ends in the same moment.
+    script = "dd if=/dev/zero of=/dev/null bs=200M count=1; code=$?; sleep 1; exit $code"
     cases = {
         "exits": bench.container("c", "sh", "-c", "exit 3"),
         "missing": bench.container("c", "/no/such/program"),
@@ -179,47 +136,47 @@ def test_health_reaches_the_control_plane_when_it_changes(bench: Bench) -> None:
     bench.plane.wait_for_report(task_id, "RUNNING")
 
 
-def test_a_killed_agent_adopts_and_restarts_nothing(bench: Bench) -> None:
+def test_a_killed_agent_adopts_and_restarts_nothing(own_bench: Bench) -> None:
     options = awslogs(group="/g", create_group="true", stream_prefix="p")
     script = "n=0; while true; do n=$((n+1)); echo line $n; sleep 0.1; done"
-    stays, _ = bench.run(bench.container("stays", "sh", "-c", script, hostConfig=options))
-    ends, _ = bench.run(bench.container("ends", "sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.1; done; exit 9"))
+    stays, _ = own_bench.run(own_bench.container("stays", "sh", "-c", script, hostConfig=options))
+    ends, _ = own_bench.run(own_bench.container("ends", "sh", "-c", f"{TOLD_TO_END}; exit 9"))
     for task_id in (stays, ends):
-        bench.plane.wait_for_report(task_id, "RUNNING")
+        own_bench.plane.wait_for_report(task_id, "RUNNING")
     stream = f"p/stays/{stays}"
-    bench.plane.wait_for(lambda: bench.plane.events.get(stream))
-    before = {c.name: c.attrs["State"]["StartedAt"] for c in bench.containers()}
-    bench.agent.kill()
-    [ending] = [c for c in bench.containers() if c.name.endswith("-ends")]
+    own_bench.plane.wait_for(lambda: own_bench.plane.events.get(stream))
+    before = {c.name: c.attrs["State"]["StartedAt"] for c in own_bench.containers()}
+    own_bench.agent.kill()
+    [ending] = [c for c in own_bench.containers() if c.name.endswith("-ends")]
     ending.exec_run(["touch", "/tmp/end"])
     ending.wait()
-    bench.agent.start()
-    report = bench.plane.wait_for_report(ends, "STOPPED")
+    own_bench.agent.start()
+    report = own_bench.plane.wait_for_report(ends, "STOPPED")
     assert report["containers"][0]["exitCode"] == 9
-    bench.plane.wait_for(lambda: len(bench.plane.reports(stays, "RUNNING")) > 1)
-    [kept] = [c for c in bench.containers() if c.name.endswith("-stays")]
+    own_bench.plane.wait_for(lambda: len(own_bench.plane.reports(stays, "RUNNING")) > 1)
+    [kept] = [c for c in own_bench.containers() if c.name.endswith("-stays")]
     assert kept.attrs["State"]["StartedAt"] == before[kept.name]
-    assert len(bench.plane.calls("RegisterContainerInstance")) == 2
-    assert "containerInstanceArn" in bench.plane.calls("RegisterContainerInstance")[1]
-    heard = len(bench.plane.events[stream])
-    bench.plane.wait_for(lambda: len(bench.plane.events[stream]) > heard + 5)
-    numbers = [int(line.split()[1]) for line in bench.plane.events[stream]]
+    assert len(own_bench.plane.calls("RegisterContainerInstance")) == 2
+    assert "containerInstanceArn" in own_bench.plane.calls("RegisterContainerInstance")[1]
+    heard = len(own_bench.plane.events[stream])
+    own_bench.plane.wait_for(lambda: len(own_bench.plane.events[stream]) > heard + 5)
+    numbers = [int(line.split()[1]) for line in own_bench.plane.events[stream]]
     # None is lost. What was on its way when the agent was killed comes again, in its order, and nothing else does.
     assert set(numbers) == set(range(1, numbers[-1] + 1))
     assert sum(after < before for before, after in pairwise(numbers)) <= 1
 
 
-def test_with_the_control_plane_away_tasks_run_on_and_their_ends_are_caught_up(bench: Bench) -> None:
-    task_id, _ = bench.run(bench.container("c", "sh", "-c", "while [ ! -e /tmp/end ]; do sleep 0.1; done; exit 5"))
-    bench.plane.wait_for_report(task_id, "RUNNING")
-    bench.plane.stop()
-    [made] = bench.containers()
+def test_with_the_control_plane_away_tasks_run_on_and_their_ends_are_caught_up(own_bench: Bench) -> None:
+    task_id, _ = own_bench.run(own_bench.container("c", "sh", "-c", f"{TOLD_TO_END}; exit 5"))
+    own_bench.plane.wait_for_report(task_id, "RUNNING")
+    own_bench.plane.stop()
+    [made] = own_bench.containers()
     made.exec_run(["touch", "/tmp/end"])
     made.wait()
-    bench.plane.start()
-    report = bench.plane.wait_for_report(task_id, "STOPPED")
+    own_bench.plane.start()
+    report = own_bench.plane.wait_for_report(task_id, "STOPPED")
     assert report["containers"][0]["exitCode"] == 5
-    bench.plane.wait_for(bench.plane.connected)
+    own_bench.plane.wait_for(own_bench.plane.connected)
 
 
 def test_volumes_are_shared_within_the_task_and_go_with_it(bench: Bench) -> None:
@@ -242,11 +199,11 @@ def test_a_second_agent_on_the_same_data_says_so(bench: Bench) -> None:
     assert "an agent is running on" in bench.agent.log_text()
 
 
-def test_sigterm_leaves_containers_running(bench: Bench) -> None:
-    task_id, _ = bench.run(bench.container("c", "sleep", "600"))
-    bench.plane.wait_for_report(task_id, "RUNNING")
-    assert bench.agent.stop() == 0
-    assert [c.status for c in bench.containers()] == ["running"]
+def test_sigterm_leaves_containers_running(own_bench: Bench) -> None:
+    task_id, _ = own_bench.run(own_bench.container("c", "sleep", "600"))
+    own_bench.plane.wait_for_report(task_id, "RUNNING")
+    assert own_bench.agent.stop() == 0
+    assert [c.status for c in own_bench.containers()] == ["running"]
 
 
 @pytest.mark.parametrize("end", [OwnEngine.stop, OwnEngine.kill])
@@ -266,7 +223,7 @@ def test_an_engine_that_ends_is_survived_and_what_died_with_it_is_reported(
 
         bench.plane.wait_for(lambda: status("IMPAIRED"))
         second_engine.start()
-        bench.plane.wait_for_report(task_id, "STOPPED", timeout=40)
+        bench.plane.wait_for_report(task_id, "STOPPED")
         bench.plane.wait_for(lambda: status("OK"))
 
 

@@ -1,21 +1,17 @@
 """Port ranges and GPUs on a real Docker Engine: published in a row, and refused with a reason where there is none."""
 
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.conformance.test_runtime_docker_agent import Bench, bench_on
-from tests.support.engine import Engine
+from tests.support.agent_bench import Bench
 
 SERVE = "for port in 8000 8001 8002; do httpd -p $port -h /www; done; exec sleep 600"
 
 
-@pytest.fixture
-def bench(docker_engine: Engine, busybox_image: str, tmp_path: Path) -> Iterator[Bench]:
-    with bench_on(docker_engine, busybox_image, tmp_path / "agent", "--gpu", "TEST-GPU-0") as bench:
-        yield bench
+@pytest.fixture(scope="module")
+def agent_options() -> tuple[str, ...]:
+    return ("--gpu", "TEST-GPU-0")
 
 
 def test_a_range_is_served_on_ports_in_a_row(bench: Bench) -> None:

@@ -2,25 +2,17 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.test_runtime_docker_agent import Bench, bench_on
+from tests.support.agent_bench import Bench
 from tests.support.agent_process import awslogs, stopped
-from tests.support.engine import Engine
 from tests.support.fake_control_plane import ACCESS_KEY, SECRET_KEY
 
 LOG = awslogs(group="/g", create_group="true", stream_prefix="p")
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def bench(docker_engine: Engine, busybox_image: str, tmp_path: Path) -> Iterator[Bench]:
-    with bench_on(docker_engine, busybox_image, tmp_path / "agent") as bench:
-        yield bench
 
 
 def told(bench: Bench, task_id: str, name: str = "c") -> list[str]:
@@ -225,7 +217,7 @@ def test_an_nfs_volume_is_given_to_the_local_driver(bench: Bench) -> None:
     volume = {"name": name, "type": "docker", "dockerVolumeConfiguration": configuration}
     mount = {"sourceVolume": name, "containerPath": "/nfs"}
     task_id, _ = bench.run(bench.container("c", "true", mountPoints=[mount]), volumes=[volume])
-    report = bench.plane.wait_for_report(task_id, "STOPPED", timeout=60)
+    report = bench.plane.wait_for_report(task_id, "STOPPED")
     assert report["containers"][0]["reason"].startswith(("CannotStartContainerError", "CannotCreateContainerError"))
     assert bench.engine.client.volumes.get(name).attrs["Options"] == options
 
@@ -275,29 +267,29 @@ def test_a_container_that_ignores_sigterm_is_killed_and_the_order_is_turned_roun
     assert codes == {"front": 137, "back": 5}
 
 
-def test_a_container_is_restarted_in_place_also_by_a_new_agent(bench: Bench) -> None:
+def test_a_container_is_restarted_in_place_also_by_a_new_agent(own_bench: Bench) -> None:
     script = "echo run; sleep 1.5; exit 7"
     policy = {"enabled": True, "restartAttemptPeriod": 1, "ignoredExitCodes": [0]}
-    task_id, payload = bench.run(bench.container("c", "sh", "-c", script, hostConfig=LOG, restartPolicy=policy))
-    bench.plane.wait_for_report(task_id, "RUNNING")
+    task_id, payload = own_bench.run(own_bench.container("c", "sh", "-c", script, hostConfig=LOG, restartPolicy=policy))
+    own_bench.plane.wait_for_report(task_id, "RUNNING")
 
     def runs() -> int:
-        return bench.plane.events.get(f"p/c/{task_id}", []).count("run")
+        return own_bench.plane.events.get(f"p/c/{task_id}", []).count("run")
 
-    bench.plane.wait_for(lambda: runs() >= 2)
-    bench.agent.kill()
-    [made] = bench.containers()
-    bench.plane.wait_for(lambda: (made.reload(), not made.attrs["State"]["Running"])[1])
+    own_bench.plane.wait_for(lambda: runs() >= 2)
+    own_bench.agent.kill()
+    [made] = own_bench.containers()
+    own_bench.plane.wait_for(lambda: (made.reload(), not made.attrs["State"]["Running"])[1])
     before = runs()
-    bench.agent.start()
-    bench.plane.wait_for(lambda: runs() >= before + 2)
-    [same] = bench.containers()
+    own_bench.agent.start()
+    own_bench.plane.wait_for(lambda: runs() >= before + 2)
+    [same] = own_bench.containers()
     assert same.id == made.id
-    kept = json.loads((bench.agent.data / "tasks" / f"{task_id}.json").read_text())
+    kept = json.loads((own_bench.agent.data / "tasks" / f"{task_id}.json").read_text())
     assert kept["state"]["containers"]["c"]["restartCount"] >= 2
-    assert not bench.plane.reports(task_id, "STOPPED")
-    bench.plane.send_payload(stopped(payload), seq=3)
-    bench.plane.wait_for_report(task_id, "STOPPED")
+    assert not own_bench.plane.reports(task_id, "STOPPED")
+    own_bench.plane.send_payload(stopped(payload), seq=3)
+    own_bench.plane.wait_for_report(task_id, "STOPPED")
 
 
 def test_secrets_are_in_the_process_and_on_no_disk(bench: Bench) -> None:

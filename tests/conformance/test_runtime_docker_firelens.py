@@ -1,14 +1,11 @@
 """FireLens on a real Docker Engine: a small router reads what the engine's log driver and a program send it."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conformance.test_runtime_docker_agent import Bench, bench_on
+from tests.support.agent_bench import Bench
 from tests.support.agent_process import awslogs, stopped
-from tests.support.engine import Engine
 
 # A router in a few lines: it prints its configuration, and every printable run of bytes that it receives.
 ROUTER = """
@@ -29,12 +26,6 @@ while True:
             waiting.unregister(key.fileobj)
 """
 MACHINE = ("usr", "lib", "lib64")
-
-
-@pytest.fixture
-def bench(docker_engine: Engine, busybox_image: str, tmp_path: Path) -> Iterator[Bench]:
-    with bench_on(docker_engine, busybox_image, tmp_path / "agent") as bench:
-        yield bench
 
 
 def router(bench: Bench, **members: Any) -> dict[str, Any]:

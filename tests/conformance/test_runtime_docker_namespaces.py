@@ -1,21 +1,11 @@
 """Namespaces that a task's containers share, on a real Docker Engine, seen from inside of them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.conformance.test_runtime_docker_agent import Bench, bench_on
+from tests.support.agent_bench import Bench
 from tests.support.agent_process import awslogs, stopped
-from tests.support.engine import Engine
 
 LOG = awslogs(group="/g", create_group="true", stream_prefix="p")
-
-
-@pytest.fixture
-def bench(docker_engine: Engine, busybox_image: str, tmp_path: Path) -> Iterator[Bench]:
-    with bench_on(docker_engine, busybox_image, tmp_path / "agent") as bench:
-        yield bench
 
 
 def told(bench: Bench, task_id: str, name: str) -> str:

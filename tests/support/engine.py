@@ -53,8 +53,8 @@ class Engine:
             _gone(network.remove)
         for volume in self.client.volumes.list(filters={"label": label}):
             _gone(lambda found=volume: found.remove(force=True))
-        for image in self.client.images.list(filters={"label": label}):
-            _gone(lambda found=image: self.client.images.remove(found.id, force=True))
+        for image in self.client.api.images(filters={"label": label}, quiet=True):
+            _gone(lambda found=image: self.client.images.remove(found, force=True))
 
 
 def connect(host: str | None = None) -> Engine:

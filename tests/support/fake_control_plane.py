@@ -148,7 +148,7 @@ class FakeControlPlane:
     def connected(self, socket: str = "acs") -> bool:
         return socket in self._sockets
 
-    def wait_for(self, true: Callable[[], Any], timeout: float = 20) -> Any:
+    def wait_for(self, true: Callable[[], Any], timeout: float = 60) -> Any:
         """Ask ``true`` after everything heard, and now and then, until its answer is true; the answer is that."""
         give_up_at = monotonic() + timeout
         with self._changed:
@@ -174,7 +174,7 @@ class FakeControlPlane:
             if body["task"].endswith(f"/{task_id}") and status in (None, body["status"])
         ]
 
-    def wait_for_report(self, task_id: str, status: str, timeout: float = 20) -> dict[str, Any]:
+    def wait_for_report(self, task_id: str, status: str, timeout: float = 60) -> dict[str, Any]:
         found = self.wait_for(lambda: self.reports(task_id, status), timeout)
         return dict(found[-1])
 
