@@ -3,8 +3,10 @@
 import hashlib
 import json
 import socket
+import stat
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -14,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from kit.aws.sigv4 import sign
-from tests.support.berth import RunningBerth, make_client
+from tests.support.berth import RunningBerth, make_client, until
 
 TARGET = "AmazonEC2ContainerServiceV20141113.ListClusters"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -234,10 +236,39 @@ def test_secrets_stand_in_no_log_no_command_line_and_no_answer(berth: RunningBer
     assert not any(digest in text for text in texts.values() for digest in digests)
 
 
-def test_every_file_is_its_owners_alone(berth: RunningBerth) -> None:
-    open_ones = [
-        (str(path.relative_to(berth.data)), oct(path.stat().st_mode & 0o777))
-        for path in (berth.data, *berth.data.rglob("*"))
-        if path.stat().st_mode & 0o077 and not path.is_symlink()
-    ]
-    assert open_ones == []
+def test_every_file_is_its_owners_alone(berth: RunningBerth, image: str) -> None:
+    """Looked at once everything that writes has written: the registry, a host of a task's own, its agent, its log."""
+    ecs = berth.client("ecs")
+    logs = {"awslogs-group": "owned", "awslogs-create-group": "true", "awslogs-stream-prefix": "o"}
+    ecs.register_task_definition(
+        family="owned",
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        executionRoleArn="arn:aws:iam::123456789012:role/ecsTaskExecutionRole",
+        containerDefinitions=[
+            {
+                **{"name": "main", "image": image, "command": ["sh", "-c", "echo said; sleep 300"], "stopTimeout": 2},
+                "logConfiguration": {"logDriver": "awslogs", "options": {**logs, "awslogs-region": "us-east-1"}},
+            }
+        ],
+    )
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    task = ecs.run_task(taskDefinition="owned", launchType="FARGATE", networkConfiguration=network)["tasks"][0]
+    try:
+        until("its agent has sent its log", lambda: [*berth.data.glob("capacities/*/**/logs/*.json")])
+        modes = {path: mode_of(path) for path in (berth.data, *berth.data.rglob("*"))}
+    finally:
+        ecs.stop_task(task=task["taskArn"])
+    assert {str(path): oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
+    assert {path.name for path in berth.data.iterdir()} >= {"agent", "berth.db", "capacities", "logs", "registry"}
+
+
+def mode_of(path: Path) -> int:
+    """Who may do what with a file; nobody with one that has gone meanwhile, or a link."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return 0
+    return 0 if stat.S_ISLNK(found.st_mode) else stat.S_IMODE(found.st_mode)
