@@ -18,7 +18,7 @@ PARTS = {
     "outage": "bench.agent.outage",
 }
 # What each may be told, by the names of its parameters.
-OPTIONS = {"crowd": ("agents",), "lost": ("rounds",), "outage": ("containers", "seconds")}
+OPTIONS = {"crowd": ("agents", "seconds"), "lost": ("rounds",), "outage": ("containers", "seconds")}
 
 
 def main(words: Sequence[str]) -> int:
@@ -26,9 +26,9 @@ def main(words: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(prog="bench.agent", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them unless named")
-    for part, options in OPTIONS.items():
-        for option in options:
-            parser.add_argument(f"--{option}", type=int, metavar="N", help=f"of {part}")
+    for option in sorted({option for options in OPTIONS.values() for option in options}):
+        of = [part for part, options in OPTIONS.items() if option in options]
+        parser.add_argument(f"--{option}", type=int, metavar="N", help=f"of {' and '.join(of)}")
     given = parser.parse_args(words)
     if unknown := sorted(set(given.parts) - PARTS.keys()):
         parser.error(f"no part named {', '.join(unknown)}; there are {', '.join(PARTS)}")
