@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.runtime_rigs import DockerRig, Rig, SimulatedRig
-from tests.conformance.runtime_rigs import DockerRig, Rig, SimulatedRig
 from tests.support.agent_bench import Bench, bench_on
 from tests.support.engine import Engine
 
@@ -57,17 +56,3 @@ def own_bench(docker_engine: Engine, busybox_image: str, tmp_path: Path) -> Iter
     """A bench of the test's own."""
     with bench_on(docker_engine, busybox_image, tmp_path / "agent") as bench:
         yield bench
-
-
-@pytest.fixture(params=["simulated", pytest.param("docker", marks=pytest.mark.docker)])
-def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    if request.param == "simulated":
-        yield SimulatedRig()
-        return
-    engine = request.getfixturevalue("docker_engine")
-    rig = DockerRig(engine.host, request.getfixturevalue("busybox_image"))
-    yield rig
-    engine.remove(f"berth.test.contract={rig.run}")
-    rig.runtime.remove_network(rig.name("net"))
-    rig.runtime.remove_volume(rig.name("vol"))
-    rig.runtime.close()
