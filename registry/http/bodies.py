@@ -13,14 +13,15 @@ from anyio import fail_after
 from starlette.requests import ClientDisconnect, Request
 
 from registry.errors import Stalled
-from registry.storage import CHUNK
 
 # Seconds without a byte of a body that is under way.
 STALLED_AFTER = 60.0
 # Offered by Berth's own server; others have ASGI's ``receive``.
 READ_BODY = "berth.http.read_body"
+# Each piece costs turns of threads and of the loop, as much as a mebibyte costs by itself.
+PIECE = 4 * 1024 * 1024
 # Buffers in use at once, and for how many seconds one of them waits for what fills it.
-BUFFERS = 64
+BUFFERS = 16
 FILLED_WITHIN = 0.25
 # Bodies that are announced to have at most so many bytes have a buffer of their own.
 SMALL = 64 * 1024
@@ -29,7 +30,7 @@ _Read = Callable[[memoryview | None, float, float | None], Awaitable[int]]
 
 
 async def pieces_of(request: Request) -> AsyncGenerator[bytearray | memoryview, None]:
-    """The body in pieces of CHUNK bytes at most, each of them good until the next is asked for; close it always.
+    """The body in pieces of PIECE bytes at most, each of them good until the next is asked for; close it always.
 
     Raises ClientDisconnect, and Stalled when nothing comes for too long, so that no session is held for ever; all that
     came until then is given before.
@@ -70,7 +71,7 @@ class _Buffers:
 
     def take(self) -> memoryview:
         # Memory of its own pages: from there a storage can write it without a copy.
-        return self.spare.pop() if self.spare else memoryview(mmap(-1, CHUNK))
+        return self.spare.pop() if self.spare else memoryview(mmap(-1, PIECE))
 
 
 _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, _Buffers] = WeakKeyDictionary()
@@ -89,7 +90,7 @@ async def _received(request: Request) -> AsyncIterator[bytearray]:
             trouble = Stalled()
         except ClientDisconnect as error:
             trouble = error
-        if waiting and (trouble is not None or len(waiting) >= CHUNK):
+        if waiting and (trouble is not None or len(waiting) >= PIECE):
             full, waiting = waiting, bytearray()
             yield full
         if trouble is not None:
