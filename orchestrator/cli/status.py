@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,6 +25,7 @@ from orchestrator.cli.asking import (
     sizes_of,
     word,
 )
+from orchestrator.cli.opening import has_store
 from orchestrator.cli.output import CommandFailed, add_command, settings_of
 
 WAITING_JOBS = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
@@ -74,8 +74,8 @@ def count_damaged(settings: Settings) -> int:
     from state.scrubs import count_faults
     from state.store import Store, StoreUnavailable
 
-    # Where another store was set when Berth was started there may be none here; none is to be made.
-    if settings.store.startswith("sqlite:///") and not Path(settings.store.removeprefix("sqlite:///")).exists():
+    # Where another store was set when Berth was started there may be none here.
+    if not has_store(settings):
         return 0
     store = Store(settings.store)
     try:

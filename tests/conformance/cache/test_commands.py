@@ -8,6 +8,8 @@ import pytest
 
 from kit.files import read_or_create
 from kit.secrets import SecretBox
+from kit.settings import Settings
+from orchestrator.app import build_parts
 from orchestrator.cli import main
 from registry.credentials import NoCredentials, open_login
 from state.images import get_tag
@@ -22,8 +24,7 @@ ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:ecr-pullthroughcache
 
 @pytest.fixture
 def beside(upstream: Upstream, tmp_path: Path) -> Iterator[RegistryClient]:
-    # Makes the tables as a first start does.
-    assert berth(tmp_path, "credentials", "list") == 0
+    build_parts(Settings(data=tmp_path)).store.close()
     with running_registry(tmp_path) as running:
         add_rule(running, upstream)
         yield running

@@ -22,6 +22,7 @@ from state.store import Session
 def berth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     for name in ("BERTH_STORE_URL", "BERTH_SECRET_KEY"):
         monkeypatch.delenv(name, raising=False)
+    build_parts(Settings(data=tmp_path)).store.close()
     return lambda *words: main([*words, "--data", str(tmp_path)])
 
 
