@@ -47,13 +47,15 @@ def list_principal_keys(session: Session, principal_arn: str) -> Sequence[Access
     ).all()
 
 
-def list_host_keys(session: Session) -> Sequence[AccessKey]:
-    """The keys of all hosts' agents, oldest first."""
-    return session.scalars(
-        select(AccessKey)
+def list_host_keys(session: Session) -> Sequence[tuple[AccessKey, ContainerInstance | None]]:
+    """The keys of all hosts' agents, oldest first, each with its host once that has registered."""
+    rows = session.execute(
+        select(AccessKey, ContainerInstance)
+        .outerjoin(ContainerInstance, ContainerInstance.id == AccessKey.speaks_for)
         .where(AccessKey.speaks_for.is_not(None), AccessKey.session_token.is_(None))
         .order_by(AccessKey.created_at, AccessKey.id)
-    ).all()
+    )
+    return [(key, host) for key, host in rows]
 
 
 def forget_host_keys(session: Session, *, unused_since: datetime) -> None:

@@ -3,7 +3,7 @@
 Who used one is kept as well, so that an agent whose answer was lost may ask again with the same key.
 """
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from state.access_keys import AccessKey
@@ -24,3 +24,10 @@ class JoinToken(Base):
 def hold_join_token(session: Session, key_id: str) -> JoinToken | None:
     """The token whose key this is, held for this transaction; None for a key with which any number may join."""
     return session.get(JoinToken, key_id, with_for_update=True)
+
+
+def end_join_token(session: Session, key_id: str) -> bool:
+    """End a token before its time; False when there is none."""
+    token = select(JoinToken.key_id).where(JoinToken.key_id == key_id)
+    ended = session.execute(delete(AccessKey).where(AccessKey.id.in_(token)).returning(AccessKey.id))
+    return ended.first() is not None

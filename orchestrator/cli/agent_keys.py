@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from kit.aws.joining import write_token
 from orchestrator.cli import official_agent
+from orchestrator.cli.asking import SHORT, plain_table, short
 from orchestrator.cli.opening import opened
 from orchestrator.cli.output import CommandFailed, Place, add_command, settings_of
 
@@ -33,9 +33,10 @@ def add_parsers(verbs: Any) -> None:
         run_revoke,
         help="end a host's key, and take the host out",
         description="End the key of a host's agent and deregister the host: its tasks count as ended, and services and "
-        "jobs start theirs elsewhere. It can come back only with a new token.",
+        "jobs start theirs elsewhere. It can come back only with a new token. Of a join token that was not used, the "
+        "part before the colon is such a key, too.",
     )
-    revoke.add_argument("host", help="the container instance (ID or ARN), or the key's id")
+    revoke.add_argument("host", help="the container instance (ARN, ID or its last digits), or the key's id")
 
 
 def run_token(arguments: argparse.Namespace) -> int:
@@ -60,23 +61,20 @@ def run_token(arguments: argparse.Namespace) -> int:
 
 def run_keys(arguments: argparse.Namespace) -> int:
     from state.access_keys import list_host_keys
-    from state.container_instances import get_container_instance
     from state.store import Session
 
     def read(session: Session) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = []
-        for key in list_host_keys(session):
-            host = get_container_instance(session, key.speaks_for or "")
-            told = (host.id, host.cluster, host.status) if host else ("-", "-", "not registered yet")
-            rows.append((key.id, *told, f"{key.created_at:%Y-%m-%d %H:%M}"))
+        for key, host in list_host_keys(session):
+            told = (short(host.id), host.cluster, host.status) if host else ("-", "-", "not registered")
+            rows.append((*told, key.id, f"{key.created_at:%Y-%m-%d %H:%M}"))
         return rows
 
     with opened(settings_of(arguments)) as parts:
         rows = parts.store.read(read)
-    table = Table(box=None, pad_edge=False)
-    for title, width in (("KEY", 20), ("HOST", 32), ("CLUSTER", None), ("STATUS", None), ("JOINED", None)):
-        # What is copied into another command is never cut.
-        table.add_column(title, min_width=width, no_wrap=width is not None)
+    table = plain_table(None, "host", "cluster", "status", "key", "joined")
+    # What is copied into another command is never cut.
+    table.columns[0].no_wrap = table.columns[3].no_wrap = True
     for row in rows:
         table.add_row(*row)
     Console().print(table if rows else "No host has a key of its own. Let one join with: berth agent token")
@@ -88,7 +86,7 @@ def run_revoke(arguments: argparse.Namespace) -> int:
     from scheduler.leaving import take_out
     from state.access_keys import list_host_keys
     from state.clusters import lock_cluster
-    from state.container_instances import ContainerInstance
+    from state.join_tokens import end_join_token
     from state.store import Session
 
     wanted = last_part(arguments.host)
@@ -97,22 +95,30 @@ def run_revoke(arguments: argparse.Namespace) -> int:
 
     with opened(settings_of(arguments)) as parts:
 
-        def write(session: Session) -> list[str]:
-            ended = [key for key in list_host_keys(session) if wanted in (key.id, key.speaks_for)]
-            hosts = {key.speaks_for for key in ended if key.speaks_for}
-            for key in ended:
+        def write(session: Session) -> str:
+            pairs = list_host_keys(session)
+            ended = [pair for pair in pairs if wanted in (pair[0].id, pair[0].speaks_for)]
+            # A screen shows hosts by the last digits of their ids.
+            ended = ended or [
+                pair for pair in pairs if len(wanted) >= SHORT and (pair[0].speaks_for or "").endswith(wanted)
+            ]
+            hosts = {host.id: host for _, host in ended if host is not None}
+            if len(hosts) > 1:
+                raise CommandFailed(f"{arguments.host} could be {', '.join(sorted(hosts))}: say which")
+            for key, _ in ended:
                 session.delete(key)
             # Keys before clusters, as whoever registers does.
             session.flush()
-            for host_id in sorted(hosts):
-                host = session.get(ContainerInstance, host_id)
-                if host is not None:
-                    lock_cluster(session, host.cluster)
-                    take_out(session, host, now=parts.clock.now(), because="its key was revoked")
-            return [key.id for key in ended]
+            for host in hosts.values():
+                lock_cluster(session, host.cluster)
+                take_out(session, host, now=parts.clock.now(), because="its key was revoked")
+            if ended:
+                return (
+                    f"{', '.join(key.id for key, _ in ended)}: the host is out, and its agent is refused within seconds"
+                )
+            if end_join_token(session, wanted):
+                return f"{wanted}: nobody can join with it any more"
+            raise CommandFailed(f"no host has the key or the name {arguments.host!r}; see: berth agent keys")
 
-        ended = parts.store.transact(write)
-    if not ended:
-        raise CommandFailed(f"no host has the key or the name {arguments.host!r}; see: berth agent keys")
-    print(f"Revoked {', '.join(ended)}: the host is out, and its agent is refused within seconds.")
+        print(f"Revoked {parts.store.transact(write)}.")
     return 0

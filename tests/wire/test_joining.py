@@ -118,7 +118,7 @@ def test_of_many_that_join_with_one_token_at_once_one_does(berth: Berth) -> None
     with ThreadPoolExecutor(len(nonces)) as pool:
         answers = list(pool.map(join, nonces))
     [joined] = [answer for answer in answers if answer.startswith("AKIA")]
-    assert [key.id for key in berth.store.read(list_host_keys)] == [joined]
+    assert [key.id for key, _ in berth.store.read(list_host_keys)] == [joined]
 
 
 def test_of_many_that_register_with_one_key_at_once_one_host_is_left(berth: Berth) -> None:
@@ -265,7 +265,7 @@ def test_keys_without_a_host_are_forgotten(berth: Berth) -> None:
     def forget() -> list[str]:
         before = berth.clock.now() - timedelta(hours=1)
         berth.store.transact(lambda session: forget_host_keys(session, unused_since=before))
-        return berth.store.read(lambda session: sorted(key.id for key in list_host_keys(session)))
+        return berth.store.read(lambda session: sorted(key.id for key, _ in list_host_keys(session)))
 
     assert forget() == sorted([unused.access_key_id, used.access_key_id])
     berth.time.tick(hours=2)
