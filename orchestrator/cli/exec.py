@@ -25,6 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 from kit.aws import ssm_channel as ssm
 from kit.clock import epoch_millis
 from orchestrator.cli.asking import connect as ask
+from orchestrator.cli.explain_find import SHOW, find
 from orchestrator.cli.output import CommandFailed, add_data
 
 CHUNK = 4096
@@ -41,10 +42,12 @@ def add_parser(commands: Any) -> None:
         "what, and when it ended, is kept in the event log.",
     )
     add_data(parser)
-    parser.add_argument("--cluster", default="default", metavar="NAME", help="the task's cluster (default: default)")
     parser.add_argument("--container", metavar="NAME", help="the container, where the task has several")
-    parser.add_argument("task", help="the task's id or ARN")
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run (default: /bin/sh)")
+    parser.add_argument("task", help="the task's ARN, id, or the last digits of it")
+    words = parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="COMMAND", help="what to run (default: /bin/sh)"
+    )
+    words.required = False
     parser.set_defaults(run=run)
 
 
@@ -52,15 +55,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Answers the command's own exit code."""
     card, client = ask(arguments)
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
-    asked = {"cluster": arguments.cluster, "task": arguments.task, "interactive": True}
+    ecs = client("ecs")
+    asked: dict[str, Any] = {"interactive": True}
     asked["command"] = words[0] if len(words) == 1 else shlex.join(words) or "/bin/sh"
     if arguments.container:
         asked["container"] = arguments.container
     try:
-        session = client("ecs").execute_command(**asked)["session"]
+        found = find(ecs, client("batch"), arguments.task)
+        if found.kind != "task":
+            raise CommandFailed(f"{arguments.task} is a {found.kind}: name one of its tasks; {SHOW}")
+        session = ecs.execute_command(cluster=found.cluster, task=found.said["taskArn"], **asked)["session"]
         return _talk(session, card.get("ca_bundle"))
-    except (ClientError, BotoCoreError) as error:
-        raise CommandFailed(f"{error}{_hint(error)}") from error
+    except ClientError as error:
+        raise CommandFailed(f"{error.response['Error']['Message']}{_hint(error)}") from error
+    except BotoCoreError as error:
+        raise CommandFailed(str(error)) from error
     except BrokenPipeError:
         # Whoever reads what it prints has read enough. Nothing more is written, not even at the end of this process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
