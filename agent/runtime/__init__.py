@@ -120,12 +120,13 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Details:
-    """What only an inspection can tell, for whoever asks for it: ``pid`` is 0 where no process runs.
+    """What an inspection can tell besides, for whoever asks for it: ``pid`` is 0 where no process runs.
 
     ``network_mode`` is in the engine's words (``host``, ``container:<id>``, a network's name); ``addresses`` are those
     of the engine's networks, by the network's name.
     """
 
+    name: str = ""
     pid: int = 0
     network_mode: str = ""
     image_id: str = ""

@@ -31,7 +31,9 @@ from agent.runtime import (
     Usage,
     docker_images,
 )
-from agent.runtime.cgroup_usage import CgroupUsage
+from agent.runtime.cgroup_files import CgroupFiles
+from agent.runtime.cgroup_statistics import statistics_of
+from agent.runtime.cgroup_usage import usage_of
 from agent.runtime.docker_errors import translated
 from agent.runtime.docker_events import EventStream
 from agent.runtime.docker_exec import EXECUTED, DockerExec, hang_up_left
@@ -62,7 +64,7 @@ class DockerRuntime:
         self._host = host
         self._lock = threading.Lock()
         self._api: Any = None
-        self._usage = CgroupUsage(self.details)
+        self._files = CgroupFiles(self.details)
 
     def info(self) -> EngineInfo:
         with translated():
@@ -109,7 +111,7 @@ class DockerRuntime:
                 raise
 
     def remove(self, container: str) -> None:
-        self._usage.forget(container)
+        self._files.forget(container)
         with suppress(NotFound):
             try:
                 with translated():
@@ -188,12 +190,18 @@ class DockerRuntime:
 
     def stats(self, container: str) -> Usage:
         """From the kernel where its files can be seen, since the engine takes a second for each container."""
-        if self._is_local() and (used := self._usage.of(container)):
+        if self._is_local() and (used := self._files.read(container, usage_of)):
             return used
         with translated():
             return usage(self._client().stats(container, stream=False, one_shot=True))
 
     def statistics(self, container: str) -> Mapping[str, Any]:
+        """Likewise."""
+        if self._is_local():
+            now = self._clock.now()
+            sample = self._files.read(container, lambda place: statistics_of(place, container, now))
+            if sample:
+                return sample
         with translated():
             seen: Mapping[str, Any] = self._client().stats(container, stream=False, one_shot=True)
         return seen

@@ -44,6 +44,7 @@ def container_details(seen: Mapping[str, Any]) -> Details:
     """An inspection as Details."""
     networks = (seen.get("NetworkSettings") or {}).get("Networks") or {}
     return Details(
+        name=str(seen.get("Name") or "").lstrip("/"),
         pid=int((seen.get("State") or {}).get("Pid") or 0),
         network_mode=str((seen.get("HostConfig") or {}).get("NetworkMode") or ""),
         image_id=str(seen.get("Image") or ""),

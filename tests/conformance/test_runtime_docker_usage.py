@@ -7,7 +7,8 @@ import docker
 import pytest
 
 from agent.runtime import Usage
-from agent.runtime.cgroup_usage import CgroupUsage
+from agent.runtime.cgroup_files import CgroupFiles
+from agent.runtime.cgroup_usage import usage_of
 from agent.runtime.docker import DockerRuntime
 from agent.runtime.docker_reading import usage
 from kit.clock import SystemClock, monotonic
@@ -59,9 +60,9 @@ def test_the_kernel_and_the_engine_tell_the_same(
     docker_engine: Engine, busybox_image: str, runtime: DockerRuntime
 ) -> None:
     container = started(docker_engine, busybox_image, BUSY)
-    asked = CgroupUsage(runtime.details)
     until(lambda: sleeps(docker_engine.client, container))
-    mine, theirs = asked.of(container), told(docker_engine.client, container)
+    files = CgroupFiles(runtime.details)
+    mine, theirs = files.read(container, usage_of), told(docker_engine.client, container)
     assert mine is not None
     assert mine.cpu_ns > 0
     assert mine.cpu_ns == pytest.approx(theirs.cpu_ns, rel=0.05)
@@ -71,6 +72,29 @@ def test_the_kernel_and_the_engine_tell_the_same(
     # Neighbours on the bridge may say something to all at any moment.
     assert mine.rx_bytes == pytest.approx(theirs.rx_bytes, abs=1000)
     assert mine.tx_bytes == pytest.approx(theirs.tx_bytes, abs=1000)
+
+
+@pytest.mark.docker
+def test_statistics_are_those_of_the_engine_without_its_second(
+    docker_engine: Engine, busybox_image: str, runtime: DockerRuntime
+) -> None:
+    container = started(docker_engine, busybox_image, BUSY, mem_limit="64m")
+    until(lambda: sleeps(docker_engine.client, container))
+    mine, theirs = runtime.statistics(container), docker_engine.client.api.stats(container, stream=False)
+    assert (mine["id"], mine["name"], mine["preread"]) == (container, theirs["name"], "0001-01-01T00:00:00Z")
+    assert mine["read"] < theirs["read"]
+    assert mine["cpu_stats"].keys() == theirs["cpu_stats"].keys()
+    assert mine["cpu_stats"]["cpu_usage"].keys() == theirs["cpu_stats"]["cpu_usage"].keys()
+    assert mine["cpu_stats"]["online_cpus"] == theirs["cpu_stats"]["online_cpus"]
+    assert mine["cpu_stats"]["system_cpu_usage"] == pytest.approx(theirs["cpu_stats"]["system_cpu_usage"], rel=0.01)
+    assert mine["memory_stats"].keys() >= {"usage", "limit", "stats"}
+    assert mine["memory_stats"]["limit"] == theirs["memory_stats"]["limit"] == 64 * 1024 * 1024
+    assert mine["memory_stats"]["stats"].keys() >= theirs["memory_stats"]["stats"].keys()
+    assert mine["networks"].keys() == theirs["networks"].keys()
+    assert mine["networks"]["eth0"].keys() == theirs["networks"]["eth0"].keys()
+    for kind in ("io_service_bytes_recursive", "io_serviced_recursive"):
+        assert mine["blkio_stats"][kind] == theirs["blkio_stats"][kind]
+    assert mine["pids_stats"]["current"] == theirs["pids_stats"]["current"]
 
 
 @pytest.mark.docker

@@ -1,12 +1,17 @@
-"""Usage read from the kernel's files: what is counted, and when the engine has to be asked after all."""
+"""Usage and statistics read from the kernel's files: what is counted, and when the engine has to be asked after all."""
 
+import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from agent.runtime import Details, NotFound, Usage
-from agent.runtime.cgroup_usage import CgroupUsage
+from agent.runtime.cgroup_files import CgroupFiles
+from agent.runtime.cgroup_statistics import statistics_of
+from agent.runtime.cgroup_usage import usage_of
+from agent.runtime.docker_reading import usage
 
 ID = "f00d" * 16
 NETWORK = """Inter-|   Receive                                                |  Transmit
@@ -28,9 +33,12 @@ class Machine:
     asked: int = 0
 
     def __post_init__(self) -> None:
-        self.usage = CgroupUsage(self.details, cgroups=self.root / "cgroup", processes=self.root / "proc")
+        self.files = CgroupFiles(self.details, cgroups=self.root / "cgroup", processes=self.root / "proc")
 
-    usage: CgroupUsage = field(init=False)
+    files: CgroupFiles = field(init=False)
+
+    def usage(self) -> Usage | None:
+        return self.files.read(ID, usage_of)
 
     def details(self, container: str) -> Details:
         self.asked += 1
@@ -43,7 +51,7 @@ class Machine:
         (self.root / path).write_text(text)
 
     def process(self, pid: int, container: str = ID, mode: str = "bridge") -> None:
-        self.engine[container] = Details(pid=pid, network_mode=mode)
+        self.engine[container] = Details(name="web", pid=pid, network_mode=mode)
         self.write(f"proc/{pid}/net/dev", NETWORK)
 
     def end(self, pid: int) -> None:
@@ -88,39 +96,39 @@ def machine(tmp_path: Path) -> Machine:
 def test_usage_is_counted_as_the_engine_counts_it(machine: Machine, version: object) -> None:
     assert callable(version)
     version(machine)
-    assert machine.usage.of(ID) == USAGE
+    assert machine.usage() == USAGE
 
 
 def test_the_engine_is_asked_once_for_every_start_of_a_container(machine: Machine) -> None:
     version_1(machine)
     for _ in range(3):
-        assert machine.usage.of(ID) == USAGE
+        assert machine.usage() == USAGE
     assert machine.asked == 1
     machine.end(7)
     version_1(machine, pid=8)
     for _ in range(3):
-        assert machine.usage.of(ID) == USAGE
+        assert machine.usage() == USAGE
     assert machine.asked == 2
 
 
 def test_a_process_that_took_an_ended_ones_number_is_not_the_containers(machine: Machine) -> None:
     version_1(machine)
-    assert machine.usage.of(ID) == USAGE
+    assert machine.usage() == USAGE
     version_1(machine, pid=8)
     machine.write("proc/7/cgroup", "4:memory:/user.slice\n")
     machine.write("proc/7/net/dev", NETWORK.replace("1000", "777777"))
-    assert machine.usage.of(ID) == USAGE
+    assert machine.usage() == USAGE
 
 
 def test_what_has_ended_is_left_to_the_engine(machine: Machine) -> None:
     version_1(machine)
-    assert machine.usage.of(ID)
+    assert machine.usage()
     machine.end(7)
     machine.engine[ID] = Details()
-    assert machine.usage.of(ID) is None
+    assert machine.usage() is None
     del machine.engine[ID]
     with pytest.raises(NotFound):
-        machine.usage.of(ID)
+        machine.usage()
 
 
 def test_a_container_that_runs_elsewhere_is_left_to_the_engine_without_asking_it_again(machine: Machine) -> None:
@@ -128,23 +136,23 @@ def test_a_container_that_runs_elsewhere_is_left_to_the_engine_without_asking_it
     version_1(machine)
     machine.write("proc/7/cgroup", "4:memory:/user.slice\n")
     for _ in range(3):
-        assert machine.usage.of(ID) is None
+        assert machine.usage() is None
     assert machine.asked == 1
-    machine.usage.forget(ID)
+    machine.files.forget(ID)
     version_1(machine)
-    assert machine.usage.of(ID) == USAGE
+    assert machine.usage() == USAGE
 
 
 def test_cgroups_that_are_not_seen_are_left_to_the_engine(machine: Machine) -> None:
     machine.process(7)
     machine.write("proc/7/cgroup", f"0::/../{ID}\n")
     machine.write("cgroup/cgroup.controllers", "cpu io memory\n")
-    assert machine.usage.of(ID) is None
+    assert machine.usage() is None
 
 
 def test_the_machines_own_traffic_is_no_containers(machine: Machine) -> None:
     version_1(machine, mode="host")
-    used = machine.usage.of(ID)
+    used = machine.usage()
     assert used
     assert (used.rx_bytes, used.tx_bytes, used.memory_bytes) == (0, 0, 700)
 
@@ -153,6 +161,34 @@ def test_the_machines_own_traffic_is_no_containers(machine: Machine) -> None:
 def test_a_shared_network_namespace_is_counted_as_its_owners(machine: Machine, mode: str, received: int) -> None:
     machine.engine["owner"] = Details(pid=6, network_mode=mode)
     version_1(machine, mode="container:owner")
-    used = machine.usage.of(ID)
+    used = machine.usage()
     assert used
     assert used.rx_bytes == received
+
+
+@pytest.mark.parametrize(("version", "operations"), [(version_1, 5), (version_2, 4)])
+def test_statistics_have_dockers_own_form(machine: Machine, version: object, operations: int) -> None:
+    assert callable(version)
+    version(machine)
+    for name, text in (
+        ("cgroup/cpu/docker/{}/cpu.stat", "nr_periods 5\nnr_throttled 2\nthrottled_time 7000\n"),
+        ("cgroup/cpuacct/docker/{}/cpuacct.stat", "user 3\nsystem 1\n"),
+        ("cgroup/cpuacct/docker/{}/cpuacct.usage_percpu", "4000000 1000000\n"),
+        ("cgroup/memory/docker/{}/memory.limit_in_bytes", "4096\n"),
+        ("cgroup/memory/docker/{}/memory.max_usage_in_bytes", "2000\n"),
+        ("cgroup/system.slice/docker-{}.scope/memory.max", "4096\n"),
+    ):
+        machine.write(name.format(ID), text)
+    sample = machine.files.read(ID, lambda place: statistics_of(place, ID, datetime(2030, 1, 1, tzinfo=UTC)))
+    assert sample
+    assert (sample["id"], sample["name"], sample["read"]) == (ID, "/web", "2030-01-01T00:00:00.000000000Z")
+    assert sample["cpu_stats"]["system_cpu_usage"] > 0 and sample["cpu_stats"]["online_cpus"] > 0
+    assert (sample["memory_stats"]["usage"], sample["memory_stats"]["limit"]) == (1000, 4096)
+    assert list(sample["networks"]) == ["eth0", "eth1"]
+    assert (sample["networks"]["eth0"]["rx_packets"], sample["networks"]["eth0"]["tx_packets"]) == (10, 2)
+    first = sample["blkio_stats"]["io_service_bytes_recursive"][0]
+    assert first == {"major": 8, "minor": 0, "op": "Read", "value": 4096}
+    assert len(sample["blkio_stats"]["io_service_bytes_recursive"]) == operations
+    # Who reads it as the engine's own finds the same as in the files.
+    assert usage(sample) == machine.usage() == USAGE
+    json.dumps(sample)
