@@ -40,6 +40,7 @@ from agent.s3 import S3
 from agent.secrets import Secrets
 from agent.settings import AgentSettings
 from agent.steady import SteadyClock
+from agent.storage import StorageWatch
 from agent.surroundings import TaskSurroundings
 from agent.tasks import messages as m
 from agent.tasks.actions import Actions
@@ -120,7 +121,13 @@ class Agent:
             clock=self._steady,
             post=lambda message: engine.post(message),
         )
-        endpoints = self._endpoints(lambda: engine.tasks())
+        storage = StorageWatch(
+            runtime=runtime,
+            tasks=lambda: engine.tasks(),
+            post=lambda message: engine.post(message),
+            steady=self._steady,
+        )
+        endpoints = self._endpoints(lambda: engine.tasks(), storage)
         surroundings = TaskSurroundings(
             runtime=runtime,
             host=host,
@@ -205,6 +212,9 @@ class Agent:
             payloads.stop,
         ]
         self._thread("engine", lambda: engine.run(self._stop))
+        if settings.capacity:
+            # Fargate's tasks run on capacity, and others' storage is not bounded.
+            self._thread("storage", lambda: storage.run(self._stop))
         if settings.clean_up:
             cleaner = Cleaner(
                 runtime=runtime,
@@ -228,7 +238,7 @@ class Agent:
         self._thread("publishing", lambda: tcs.run(self._stop))
         self._stop.wait()
 
-    def _endpoints(self, tasks: Callable[[], Iterable[Task]]) -> Endpoints | None:
+    def _endpoints(self, tasks: Callable[[], Iterable[Task]], storage: StorageWatch) -> Endpoints | None:
         """What containers see at 169.254.170.2; None where this agent can't be reached from its containers."""
         try:
             return Endpoints(
@@ -238,6 +248,7 @@ class Agent:
                 # A piece of capacity runs tasks with namespaces of their own; the host's is left to its agent.
                 door=not self._settings.capacity,
                 zone=lambda: self._identity.zone,
+                storage=lambda: storage.used,
                 tasks=tasks,
                 aws=self._aws,
                 clock=self._clock,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import state.tables  # noqa: F401  (imports every entity, and so every lifecycle)
+from kit.fargate import USUAL_STORAGE
 from kit.lifecycle import Lifecycle
 from kit.settings import ABOUT, Settings
 from orchestrator.api.ecs.container_logging import FIRELENS, OPTIONS
@@ -126,6 +127,15 @@ def task_definitions() -> str:
         "`environmentFiles`, and a FireLens configuration in S3, need `BERTH_TASK_S3_ENDPOINT`; a file system of "
         "`efsVolumeConfiguration` must be named in `BERTH_FILE_SYSTEMS` ([settings](settings.md)) and is mounted by "
         "NFS 4.1 as a volume of the engine's `local` driver, on every host alike.",
+        "",
+        f"`ephemeralStorage` is Fargate's: a task that has written more than its {USUAL_STORAGE} GiB, or what it asks "
+        "for, is stopped, and its `stoppedReason` begins with `OutOfStorageError`. AWS lets such a task find its disk "
+        "full instead. The agent looks twice a minute, and less often where looking takes long, so a fast writer goes "
+        "over by what it writes meanwhile. What counts is what containers have written to their own layers, as the "
+        "engine tells it (a file with holes is as long as it looks), and to the task's own volumes, where the agent "
+        "may look into the engine's directory (as root); images, logs, tmpfs and file systems elsewhere do not. "
+        "Storage is not reserved: placement does not ask how full a disk is. On the EC2 launch type an override of it "
+        "is refused, and so is a task definition for EC2 alone; one for both is bounded on Fargate only.",
         "",
         "## Log drivers",
         "",

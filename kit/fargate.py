@@ -1,6 +1,7 @@
 """Fargate's sizes: which memory goes with which cpu. Source: ECS developer guide, "Task size" for Fargate."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 GIB = 1024
 
@@ -23,6 +24,16 @@ SIZES: dict[int, Iterable[int]] = {
     8192: _every(4 * GIB, 16 * GIB, 60 * GIB),
     16384: _every(8 * GIB, 32 * GIB, 120 * GIB),
 }
+# GiB that tasks may write to their containers' layers and their own volumes, unless they ask for more.
+USUAL_STORAGE = 20
+
+
+def storage_of(definition: Mapping[str, Any], overrides: Mapping[str, Any]) -> int:
+    """GiB of ``ephemeralStorage`` that a Fargate task has, of its task definition and what is overridden of it."""
+    for said in (overrides, definition):
+        if said.get("ephemeralStorage"):
+            return int(said["ephemeralStorage"]["sizeInGiB"])
+    return USUAL_STORAGE
 
 
 def check_fargate_size(cpu: int, memory: int) -> None:

@@ -1,8 +1,7 @@
 """The endpoints of one agent put together: how they are reached, what they answer, and their one thread."""
 
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from agent.control.aws import Calls
@@ -19,8 +18,6 @@ from agent.runtime import EngineInfo, Runtime
 from agent.tasks.model import Task
 from kit.clock import Clock
 
-MIB = 1024 * 1024
-
 
 class Endpoints:
     """Raises NoWiring where no container could reach them; ``door`` is as of Reach.
@@ -36,6 +33,7 @@ class Endpoints:
         data: Path,
         door: bool,
         zone: Callable[[], str],
+        storage: Callable[[], Mapping[str, int]],
         tasks: Callable[[], Iterable[Task]],
         aws: Calls,
         clock: Clock,
@@ -43,8 +41,8 @@ class Endpoints:
     ) -> None:
         if not engine.local or sys.platform != "linux":
             raise NoWiring("the engine is on another machine, or this one is no Linux")
-        self._engine = engine
         self._zone = zone
+        self._storage = storage
         self._clock = clock
         try:
             ids = EndpointIds(data)
@@ -78,13 +76,4 @@ class Endpoints:
         self._server.stop()
 
     def _machine(self) -> Machine:
-        return Machine(zone=self._zone(), drift=read_drift(self._clock.now()), disk=self._disk())
-
-    def _disk(self) -> tuple[int, int] | None:
-        """Used and whole size of the file system that containers write to; None where it can't be seen from here."""
-        try:
-            seen = os.statvfs(self._engine.root or "/var/lib/docker")
-        except OSError:
-            return None
-        whole = seen.f_blocks * seen.f_frsize
-        return (whole - seen.f_bfree * seen.f_frsize) // MIB, whole // MIB
+        return Machine(zone=self._zone(), drift=read_drift(self._clock.now()), storage=self._storage())

@@ -4,7 +4,7 @@ What is not known is left out. Source: the ECS developer guide, "Task metadata e
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Interface
 from typing import Any
@@ -23,11 +23,12 @@ NOTHING = Details()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a task is told of the machine that it runs on. ``disk`` is the engine's: MiB used, and MiB there are."""
+    """What a task is told of the machine that it runs on. ``storage`` is how many MiB tasks have
+    written, by ARN."""
 
     zone: str = ""
     drift: Drift | None = None
-    disk: tuple[int, int] | None = None
+    storage: Mapping[str, int] = field(default_factory=dict)
 
 
 def render_task(
@@ -66,7 +67,7 @@ def render_task(
             "ServiceName": spec.service or None,
             "Group": spec.group or None,
             "ClockDrift": _drift(machine.drift),
-            "EphemeralStorageMetrics": _storage(task, machine.disk),
+            "EphemeralStorageMetrics": _storage(task, machine.storage),
             "FaultInjectionEnabled": False,
         }
     return _present(document)
@@ -175,10 +176,10 @@ def _drift(drift: Drift | None) -> dict[str, Any] | None:
     }
 
 
-def _storage(task: Task, disk: tuple[int, int] | None) -> dict[str, int] | None:
-    if task.spec.launch_type != "FARGATE" or disk is None:
+def _storage(task: Task, written: Mapping[str, int]) -> dict[str, int] | None:
+    if not task.spec.storage_gib:
         return None
-    return {"Utilized": disk[0], "Reserved": disk[1]}
+    return {"Utilized": written.get(task.arn, 0), "Reserved": task.spec.storage_gib * 1024}
 
 
 def _present(document: dict[str, Any]) -> dict[str, Any]:

@@ -284,6 +284,10 @@ class Runtime(Protocol):
         """Every container, running or not, that carries all of ``labels``, fully inspected."""
         ...
 
+    def written(self, labels: Mapping[str, str]) -> int:
+        """How many bytes the containers with these labels have written to their own layers; it may take long."""
+        ...
+
     def pull(self, image: str, login: RegistryLogin | None, cancelled: Cancelled) -> str | None:
         """Fetch an image; the answer is its digest when the registry told one. Gives up when ``cancelled()``.
 

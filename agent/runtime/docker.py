@@ -138,6 +138,12 @@ class DockerRuntime:
                 found.append(self.inspect(entry["Id"]))
         return tuple(found)
 
+    def written(self, labels: Mapping[str, str]) -> int:
+        wanted = [f"{name}={value}" for name, value in labels.items()]
+        with translated():
+            listed = self._client().containers(all=True, size=True, filters={"label": wanted})
+        return sum(int(entry.get("SizeRw") or 0) for entry in listed)
+
     def pull(self, image: str, login: RegistryLogin | None, cancelled: Cancelled) -> str | None:
         return docker_images.pull(self._client(), image, login, cancelled)
 

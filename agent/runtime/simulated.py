@@ -35,7 +35,7 @@ from agent.runtime import (
     Usage,
 )
 from agent.runtime.simulated_images import Program, SimulatedImages
-from agent.runtime.simulated_streams import Echo, Lines, stamp
+from agent.runtime.simulated_streams import Echo, Lines, Listening, stamp
 from kit.clock import Clock
 
 __all__ = ["Program", "SimulatedRuntime"]
@@ -215,6 +215,11 @@ class SimulatedRuntime:
         with self._lock:
             return tuple(b.state for b in self._boxes.values() if labels.items() <= b.state.labels.items())
 
+    def written(self, labels: Mapping[str, str]) -> int:
+        self._answer("written")
+        boxes = list(self._boxes.values())
+        return sum(box.program.writes for box in boxes if box.starts and labels.items() <= box.state.labels.items())
+
     def pull(self, image: str, login: RegistryLogin | None, cancelled: Cancelled) -> str | None:
         self._answer("pull")
         if image not in self.registry:
@@ -248,10 +253,10 @@ class SimulatedRuntime:
         self._answer("import_image")
         self.programs[image] = Program()
 
-    def events(self, labels: Mapping[str, str], sink: Sink) -> "_Listening":
+    def events(self, labels: Mapping[str, str], sink: Sink) -> Listening:
         entry = (dict(labels), sink)
         self._sinks.append(entry)
-        return _Listening(self._sinks, entry)
+        return Listening(self._sinks, entry)
 
     def logs(self, container: str, *, since: str, follow: bool, tty: bool) -> Lines:
         self._answer("logs")
@@ -390,13 +395,3 @@ class SimulatedRuntime:
                 not self._away or event.kind is Kind.LOST
             ):
                 sink(event)
-
-
-@dataclass(frozen=True, slots=True)
-class _Listening:
-    sinks: list[tuple[Mapping[str, str], Sink]]
-    entry: tuple[Mapping[str, str], Sink]
-
-    def close(self) -> None:
-        if self.entry in self.sinks:
-            self.sinks.remove(self.entry)

@@ -9,7 +9,8 @@ from agent.runtime import ImageMissing, ImageState, Refused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What a container does: run ``lasts`` (for ever by default), write ``output``, exit with ``exit_code``."""
+    """What a container does: run ``lasts`` (for ever by default), write ``output``, exit with ``exit_code``; and
+    ``writes`` bytes to its own layer."""
 
     lasts: timedelta | None = None
     exit_code: int = 0
@@ -18,6 +19,7 @@ class Program:
     out_of_memory: bool = False
     heeds_term: bool = True
     healthy_after: timedelta | None = None
+    writes: int = 0
 
 
 class SimulatedImages:

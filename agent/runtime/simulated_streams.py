@@ -1,11 +1,21 @@
-"""What is read from the simulated engine: the lines of a log, and a command that echoes."""
+"""What is read from the simulated engine: the lines of a log, its events, and a command that echoes."""
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.runtime import LogLine
+from agent.runtime import LogLine, Sink
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    sinks: list[tuple[Mapping[str, str], Sink]]
+    entry: tuple[Mapping[str, str], Sink]
+
+    def close(self) -> None:
+        if self.entry in self.sinks:
+            self.sinks.remove(self.entry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,7 @@ class Engine:
                 return freed
             case m.StopThese():
                 freed = self._stale.told_to_stop(message.tasks)
-                return [*freed, *(arn for arn in message.tasks if self._board.stop(arn, ""))]
+                return [*freed, *(arn for arn in message.tasks if self._board.stop(arn, message.reason))]
             case m.Done():
                 return self._done(message)
             case m.Happened():

@@ -37,7 +37,10 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopThese:
+    """Tasks that are to stop; without a reason because the control plane said so."""
+
     tasks: tuple[str, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,7 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
         spec,
         cpu=number(raw, "cpu", "task") or 0,
         memory=whole(raw, "memory", "task") or 0,
+        storage_gib=whole(member(raw, "ephemeralStorage", "task"), "sizeInGiB", "task.ephemeralStorage") or 0,
         network_mode=mode,
         launch_type=text(raw, "launchType", "task", ""),
         pid_mode=pid_mode,

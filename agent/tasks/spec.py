@@ -138,7 +138,7 @@ class ContainerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
-    """``cpu`` is in vCPU and ``memory`` in MiB; 0 means that the task as a whole has no limit.
+    """``cpu`` is in vCPU, ``memory`` in MiB; 0 means that the task as a whole has no limit, of ``storage_gib`` too.
 
     ``execution_keys`` are never on the disk: after a restart they come by a message of their own.
     """
@@ -151,6 +151,7 @@ class TaskSpec:
     seq: int = 0
     cpu: float = 0
     memory: int = 0
+    storage_gib: int = 0
     network_mode: str = "bridge"
     launch_type: str = ""
     service: str = ""

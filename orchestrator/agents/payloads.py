@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kit.fargate import storage_of
 from kit.file_systems import mount_options, read_file_systems
 from kit.ids import Arns
 from kit.settings import Settings
@@ -62,6 +63,8 @@ def render_payload_task(
         payload["memory"] = task.memory
     for credentials in roles:
         payload[ROLES[credentials.role_type]] = render_role_credentials(credentials)
+    if task.launch_type == "FARGATE":
+        payload["ephemeralStorage"] = {"sizeInGiB": storage_of(body, overrides)}
     interface = interface_of(task)
     if interface is not None:
         payload["elasticNetworkInterfaces"] = [_network_interface(interface, arns)]

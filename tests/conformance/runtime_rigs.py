@@ -55,6 +55,7 @@ class SimulatedRig(Rig):
     PROGRAMS: Mapping[str, Program] = {
         "sleep": Program(),
         "exit-3": Program(lasts=timedelta(seconds=1), exit_code=3),
+        "write": Program(lasts=timedelta(seconds=1), writes=1 << 20),
         "talk": Program(lasts=timedelta(seconds=1), output=("one", "two", "three")),
         "missing": Program(start_error='exec: "/no/such": no such file or directory'),
     }
@@ -79,6 +80,7 @@ class DockerRig(Rig):
     COMMANDS: Mapping[str, list[str]] = {
         "sleep": ["sleep", "600"],
         "exit-3": ["sh", "-c", "sleep 0.3; exit 3"],
+        "write": ["sh", "-c", "head -c 1048576 /dev/zero > /written"],
         "talk": ["sh", "-c", "echo one; echo two; echo three"],
         "missing": ["/no/such"],
     }

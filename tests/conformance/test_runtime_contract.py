@@ -103,6 +103,14 @@ def test_usage_is_counted(rig: Rig) -> None:
     assert usage.cpu_ns >= 0
 
 
+def test_what_containers_write_is_counted_by_their_labels(rig: Rig) -> None:
+    rig.started("idle", "sleep")
+    before = rig.runtime.written(rig.labels)
+    rig.wait_for_exit(rig.started("c", "write"))
+    assert rig.runtime.written(rig.labels) - before == 1 << 20
+    assert rig.runtime.written({**rig.labels, "other": "label"}) == 0
+
+
 def test_files_are_put_into_a_container_before_it_starts_and_again(rig: Rig) -> None:
     tar = packed({"word": b"one"})
     container = rig.create("c", "sleep")

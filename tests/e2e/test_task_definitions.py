@@ -79,7 +79,7 @@ def ended(berth: RunningBerth, arn: str) -> dict[str, Any]:
         task: dict[str, Any] = berth.client("ecs").describe_tasks(tasks=[arn])["tasks"][0]
         return task if task["lastStatus"] == "STOPPED" else None
 
-    found = until("the task has ended", look)
+    found = until("the task has ended", look, seconds=120)
     assert found is not None
     return found
 
@@ -158,6 +158,28 @@ def test_a_job_finds_its_secrets_too(own: RunningBerth, busybox: str) -> None:
     done = until("the job is over", over, seconds=120)
     assert done is not None
     assert done["status"] == "SUCCEEDED", (done["statusReason"], done["attempts"])
+
+
+def test_a_fargate_task_that_outgrows_its_storage_is_stopped(own: RunningBerth, busybox: str) -> None:
+    ecs = own.client("ecs")
+    # A file with holes is as long as it looks, and takes nothing of this machine's disk.
+    grows = {"name": "c", "image": busybox, "command": ["sh", "-c", "truncate -s 22G /grown; sleep 600"]}
+    ecs.register_task_definition(
+        family="grows",
+        containerDefinitions=[grows],
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        ephemeralStorage={"sizeInGiB": 21},
+        executionRoleArn=ROLE,
+    )
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    [task] = ecs.run_task(taskDefinition="grows", launchType="FARGATE", networkConfiguration=network)["tasks"]
+    assert task["ephemeralStorage"] == {"sizeInGiB": 21}
+    assert ended(own, task["taskArn"])["stoppedReason"] == (
+        "OutOfStorageError: the task has written 22.0 GiB, more than its ephemeralStorage of 21 GiB"
+    )
 
 
 def test_logs_go_through_a_router_and_processes_are_shared(own: RunningBerth, busybox: str) -> None:

@@ -91,7 +91,11 @@ def test_storage_is_fargates(plane: Plane) -> None:
     plane.register("f", MAIN, **FARGATE)
     run = {"taskDefinition": "f", "launchType": "FARGATE", "networkConfiguration": SUBNET}
     task = plane.ecs.run_task(**run, overrides={"ephemeralStorage": {"sizeInGiB": 50}})["tasks"][0]
-    assert task["overrides"]["ephemeralStorage"] == {"sizeInGiB": 50}
+    assert task["overrides"]["ephemeralStorage"] == task["ephemeralStorage"] == {"sizeInGiB": 50}
+    assert plane.ecs.run_task(**run)["tasks"][0]["ephemeralStorage"] == {"sizeInGiB": 20}
+    plane.register("g", MAIN, **FARGATE, ephemeralStorage={"sizeInGiB": 30})
+    own = plane.ecs.run_task(**{**run, "taskDefinition": "g"})["tasks"][0]
+    assert own["ephemeralStorage"] == {"sizeInGiB": 30}
     with pytest.raises(plane.ecs.exceptions.ClientException, match="should be at most 200"):
         plane.ecs.run_task(**run, overrides={"ephemeralStorage": {"sizeInGiB": 500}})
     plane.register()

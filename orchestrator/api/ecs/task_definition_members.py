@@ -31,7 +31,7 @@ CARRIED_OUT: Mapping[str, Mapping[str, str]] = {
         api="family tags containerDefinitions requiresCompatibilities taskRoleArn executionRoleArn",
         placement="placementConstraints runtimePlatform inferenceAccelerators",
         both="cpu memory networkMode",
-        agent="volumes pidMode ipcMode",
+        agent="volumes pidMode ipcMode ephemeralStorage",
     ),
     "containerDefinitions": _by(
         api="name versionConsistency",
@@ -63,10 +63,6 @@ CARRIED_OUT: Mapping[str, Mapping[str, str]] = {
 
 # Kept and echoed, and why nothing else is done with them.
 KEPT: Mapping[str, Mapping[str, str]] = {
-    "": {
-        "ephemeralStorage": "a task has whatever its host has free: no task's share of a disk is bounded, so none "
-        "needs to be widened",
-    },
     "containerDefinitions.portMappings": {
         "name": "only Service Connect reads it, which services refuse",
         "appProtocol": "only Service Connect reads it, which services refuse",

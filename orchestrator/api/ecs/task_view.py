@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kit.fargate import storage_of
 from orchestrator.api.ecs.lookup import cluster_arn, container_instance_arn, task_arn, task_definition_arn
 from orchestrator.call import Call
 from scheduler.wiring import interface_of
+from state.task_definitions import get_task_definition
 from state.tasks import Task
 
 INSTANTS = {
@@ -54,7 +56,8 @@ def render_task(call: Call, task: Task, *, with_tags: bool = True) -> dict[str, 
         "stoppedReason": task.stopped_reason if task.desired_status == "STOPPED" else None,
     }
     if task.launch_type == "FARGATE":
-        view["ephemeralStorage"] = {"sizeInGiB": 20}
+        definition = get_task_definition(call.session, task.family, task.revision)
+        view["ephemeralStorage"] = {"sizeInGiB": storage_of(definition.body if definition else {}, task.overrides)}
     elif task.container_instance_id:
         view["containerInstanceArn"] = container_instance_arn(call, task.cluster, task.container_instance_id)
     for member, column in INSTANTS.items():

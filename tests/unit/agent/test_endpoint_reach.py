@@ -167,12 +167,12 @@ def test_what_a_container_was_given_by_hand_does_not_hide_the_endpoints(wired: W
 
 
 def test_an_awsvpc_task_tells_its_interface(wired: Wired) -> None:
-    wired.run("awsvpc", cpu=0.25, memory=512, launchType="FARGATE")
+    wired.run("awsvpc", cpu=0.25, memory=512, launchType="FARGATE", ephemeralStorage={"sizeInGiB": 20})
     [task] = wired.host.engine.tasks()
-    document = render_task(task, {}, Machine(disk=(1000, 21000)), version=4)
+    document = render_task(task, {}, Machine(storage={task_arn("t1"): 1000}), version=4)
     assert document["TaskARN"] == task_arn("t1")
     assert document["Limits"] == {"CPU": 0.25, "Memory": 512}
-    assert document["EphemeralStorageMetrics"] == {"Utilized": 1000, "Reserved": 21000}
+    assert document["EphemeralStorageMetrics"] == {"Utilized": 1000, "Reserved": 20480}
     pause, web = document["Containers"]
     assert (pause["Type"], web["Type"]) == ("CNI_PAUSE", "NORMAL")
     assert web["Networks"] == [
