@@ -1,6 +1,6 @@
-"""Containers' statistics in Docker's own form, asked of the engine once for all who ask within a second.
+"""Containers' statistics in Docker's own form, made once for all who ask within a second.
 
-Nothing is asked while nobody asks. The sample before makes ``precpu_stats`` and ``network_rate_stats``, so whoever asks
+Nothing is made while nobody asks. The sample before makes ``precpu_stats`` and ``network_rate_stats``, so whoever asks
 regularly can compute shares; the first answer has neither, as the first of Docker's own stream.
 """
 
