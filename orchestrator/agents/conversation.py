@@ -155,7 +155,7 @@ class Conversation:
             case "TaskStopVerificationMessage":
                 return self._verify_stops(message)
             case "IAMRoleCredentialsAckRequest":
-                self._told_roles.acknowledged(str(message.get("credentialsId")), str(message.get("expiration")))
+                self._told_roles.acknowledged(str(message.get("credentialsId")), str(message.get("expiration") or ""))
             case "NackRequest":
                 log.warning("agent refused a message", extra={"instance": self.instance_id, "nack": message})
             case _:

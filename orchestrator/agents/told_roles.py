@@ -62,7 +62,9 @@ class ToldRoles:
                     self._note(one)
                     if told.get(one.credentials_id, one.access_key_id) != one.access_key_id:
                         self._unacknowledged[one.credentials_id] = (task_id, one)
-            self._unacknowledged = {key: kept for key, kept in self._unacknowledged.items() if key in self._told}
+            # A copy, since an acknowledgement may come in meanwhile, on another thread.
+            waiting = list(self._unacknowledged.items())
+            self._unacknowledged = {key: kept for key, kept in waiting if key in self._told}
         self._again_at = self._clock.now() + PATIENCE
         yield from list(self._unacknowledged.values())
 

@@ -284,6 +284,15 @@ def test_credentials_are_renewed_before_they_end_and_repeated_until_acknowledged
     assert not line.has_credentials_to_tell and line.news() == []
     [again] = tasks_of(plane.talk(host).news())
     assert again["roleCredentials"] == new
+    other = plane.talk(host)
+    other.news()
+    plane.turned.tick(seconds=0.71 * LIFE.total_seconds())
+    assert credentials_of(other.news())
+    other.answer(
+        json.dumps({"type": "IAMRoleCredentialsAckRequest", "message": {"credentialsId": old["credentialsId"]}})
+    )
+    plane.turned.tick(seconds=30)
+    assert not other.has_credentials_to_tell, "an acknowledgement that names no end is one of the newest"
 
 
 def test_all_keys_of_a_task_end_when_it_stops(plane: Plane) -> None:
