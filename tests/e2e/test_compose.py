@@ -15,6 +15,7 @@ import pytest
 from tests.support.berth import until
 from tests.support.composed_berth import ComposedBerth, composed_berth
 from tests.support.engine import Engine
+from tests.support.faults import ENDS_WHEN_TOLD
 
 
 @dataclass(slots=True, kw_only=True)
@@ -184,7 +185,7 @@ def _join(site: Site, cluster: str) -> None:
 
 
 def _make_service(site: Site, image: str) -> None:
-    container = {"name": "main", "image": image, "memory": 16, "stopTimeout": 2}
+    container = {"name": "main", "image": image, "memory": 16, **ENDS_WHEN_TOLD}
     check = {"command": ["CMD", "true"], "interval": 5}
     site.ecs.register_task_definition(
         family="web", containerDefinitions=[{**container, "command": ["sleep", "3600"], "healthCheck": check}]

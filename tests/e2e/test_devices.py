@@ -19,6 +19,7 @@ from agent.settings import build_parser, read_settings
 from kit.clock import SystemClock
 from tests.support.berth import RunningBerth, running_berth, until
 from tests.support.engine import Engine
+from tests.support.faults import ENDS_WHEN_TOLD
 
 SERVE = "for port in 8000 8001 8002; do httpd -p $port -h /www; done; exec sleep 600"
 LICENCE = [{"deviceName": "device_1", "deviceType": "licence"}]
@@ -39,7 +40,7 @@ def busybox(equipped: RunningBerth, busybox_image: str) -> str:
 def register(berth: RunningBerth, family: str, image: str, *command: str, **members: Any) -> str:
     """A task definition of one small container; the members that are not a container's are the definition's."""
     own = {name: members.pop(name) for name in ("inferenceAccelerators",) if name in members}
-    container = {"name": "main", "image": image, "memory": 16, "stopTimeout": 2, "command": [*command], **members}
+    container = {"name": "main", "image": image, "memory": 16, "command": [*command], **ENDS_WHEN_TOLD, **members}
     berth.client("ecs").register_task_definition(family=family, containerDefinitions=[container], **own)
     return family
 

@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 
 from kit.aws.sigv4 import sign
 from tests.support.berth import RunningBerth, make_client, until
+from tests.support.faults import ENDS_WHEN_TOLD
 
 TARGET = "AmazonEC2ContainerServiceV20141113.ListClusters"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -249,7 +250,8 @@ def test_every_file_is_its_owners_alone(berth: RunningBerth, image: str) -> None
         executionRoleArn="arn:aws:iam::123456789012:role/ecsTaskExecutionRole",
         containerDefinitions=[
             {
-                **{"name": "main", "image": image, "command": ["sh", "-c", "echo said; sleep 300"], "stopTimeout": 2},
+                **{"name": "main", "image": image, "command": ["sh", "-c", "echo said; exec sleep 300"]},
+                **ENDS_WHEN_TOLD,
                 "logConfiguration": {"logDriver": "awslogs", "options": {**logs, "awslogs-region": "us-east-1"}},
             }
         ],

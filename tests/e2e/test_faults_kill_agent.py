@@ -105,7 +105,7 @@ def test_a_fargate_host_whose_agent_is_killed_keeps_its_task(killed: RunningBert
         networkMode="awsvpc",
         cpu="256",
         memory="512",
-        containerDefinitions=[{"name": "main", "image": image, "command": ["sleep", "600"], "stopTimeout": 2}],
+        containerDefinitions=[{"name": "main", "image": image, "command": ["sleep", "600"], **faults.ENDS_WHEN_TOLD}],
     )
     arn = faults.run_one(killed, "fargate", launchType="FARGATE", networkConfiguration=NETWORK)
     (task,) = faults.all_at(killed, "RUNNING", [arn])

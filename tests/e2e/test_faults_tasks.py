@@ -67,7 +67,7 @@ def test_a_command_that_the_shell_does_not_find(berth: RunningBerth, image: str)
 
 
 def test_a_program_that_is_not_in_the_image(berth: RunningBerth, image: str) -> None:
-    task = faults.stopped(berth, faults.register(berth, "no-program", image, "/no/such/program"))
+    task = faults.stopped(berth, faults.register(berth, "no-program", image, "/no/such/program", linuxParameters={}))
 
     code, reason = why(task)
     assert code == "TaskFailedToStart"
@@ -76,7 +76,8 @@ def test_a_program_that_is_not_in_the_image(berth: RunningBerth, image: str) -> 
 
 
 def test_a_container_that_takes_too_much_memory(berth: RunningBerth, image: str) -> None:
-    hog = ("sh", "-c", "x=0123456789abcdef; while true; do x=$x$x; done")
+    # The engine forgets it at times where the container ends in the same moment.
+    hog = ("sh", "-c", "(x=0123456789abcdef; while true; do x=$x$x; done); code=$?; sleep 1; exit $code")
 
     task = faults.stopped(berth, faults.register(berth, "hog", image, *hog))
 

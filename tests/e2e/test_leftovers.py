@@ -13,7 +13,7 @@ def test_whatever_runs_is_seen(berth: RunningBerth, image: str) -> None:
         networkMode="awsvpc",
         cpu="256",
         memory="512",
-        containerDefinitions=[{"name": "main", "image": image, "command": ["sleep", "300"], "stopTimeout": 2}],
+        containerDefinitions=[{"name": "main", "image": image, "command": ["sleep", "300"], **faults.ENDS_WHEN_TOLD}],
     )
     network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
     started = ecs.run_task(taskDefinition="seen", launchType="FARGATE", networkConfiguration=network)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.berth import RunningBerth, running_berth, until
 from tests.support.engine import Engine
+from tests.support.faults import ENDS_WHEN_TOLD
 
 AWSVPC = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 
@@ -17,7 +18,7 @@ def start_task(berth: RunningBerth, image: str) -> tuple[Any, str]:
         family="neighbour",
         networkMode="awsvpc",
         containerDefinitions=[
-            {"name": "main", "image": image, "memory": 32, "command": ["sleep", "300"], "stopTimeout": 2}
+            {"name": "main", "image": image, "memory": 32, "command": ["sleep", "300"], **ENDS_WHEN_TOLD}
         ],
     )
     started = ecs.run_task(taskDefinition="neighbour", launchType="EC2", networkConfiguration=AWSVPC)

@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import WaiterError
 
 from tests.support.berth import RunningBerth
+from tests.support.faults import ENDS_WHEN_TOLD
 
 SOON = {"Delay": 1, "MaxAttempts": 60}
 
@@ -23,7 +24,7 @@ def family(ecs: Any, image: str, request: pytest.FixtureRequest) -> Iterator[str
     ecs.register_task_definition(
         family=name,
         containerDefinitions=[
-            {"name": "main", "image": image, "memory": 32, "stopTimeout": 2, "command": ["sleep", "300"]}
+            {"name": "main", "image": image, "memory": 32, "command": ["sleep", "300"], **ENDS_WHEN_TOLD}
         ],
     )
     yield name

@@ -12,6 +12,9 @@ from botocore.exceptions import ClientError
 from kit.processes import FolderLock, find_processes, is_process
 from tests.support.berth import TASK_LABEL, RunningBerth, make_client, until
 
+# A container's first process hears no signal that it has not asked for: an init does, and ends what it has begun.
+ENDS_WHEN_TOLD: dict[str, Any] = {"stopTimeout": 2, "linuxParameters": {"initProcessEnabled": True}}
+
 # A client that hears of every failure at once.
 ONCE: dict[str, Any] = {"retries": {"total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 30}
 
@@ -61,8 +64,8 @@ def ports(berth: RunningBerth) -> tuple[str, ...]:
 
 
 def register(berth: RunningBerth, family: str, image: str, *command: str, **members: Any) -> str:
-    """A task definition of one small container; answers its family."""
-    container = {"name": "main", "image": image, "memory": 16, "stopTimeout": 2, "command": [*command], **members}
+    """A task definition of one small container, which ends when it is told to; answers its family."""
+    container = {"name": "main", "image": image, "memory": 16, "command": [*command], **ENDS_WHEN_TOLD, **members}
     berth.client("ecs").register_task_definition(family=family, containerDefinitions=[container])
     return family
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.e2e.clients.conftest import Aws, logs_to
 from tests.support.berth import RunningBerth
+from tests.support.faults import ENDS_WHEN_TOLD
 
 
 def register(aws: Aws, family: str, image: str, *command: str) -> str:
@@ -13,8 +14,8 @@ def register(aws: Aws, family: str, image: str, *command: str) -> str:
         "name": "main",
         "image": image,
         "memory": 32,
-        "stopTimeout": 2,
         "command": [*command],
+        **ENDS_WHEN_TOLD,
         "logConfiguration": logs_to("/aws-cli"),
     }
     answer = aws(

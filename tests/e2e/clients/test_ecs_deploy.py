@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.berth import RunningBerth, until
+from tests.support.faults import ENDS_WHEN_TOLD
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def service(berth: RunningBerth, ecs: Any, image: str) -> Iterator[str]:
     ecs.register_task_definition(
         family=name,
         containerDefinitions=[
-            {"name": "main", "image": image, "memory": 32, "stopTimeout": 2, "command": ["sleep", "300"]}
+            {"name": "main", "image": image, "memory": 32, "command": ["sleep", "300"], **ENDS_WHEN_TOLD}
         ],
     )
     ecs.create_service(serviceName=name, taskDefinition=name, desiredCount=1, launchType="EC2")
