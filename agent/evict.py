@@ -26,6 +26,9 @@ def evict(data: Path, runtime: Runtime, *, cgroup_parent: str = "", network: str
     except AlreadyRunning as error:
         print(f"agent: {error}; stop it first", file=sys.stderr)
         return 3
+    except OSError as error:
+        print(f"agent: cannot evict: {error}", file=sys.stderr)
+        return 1
     try:
         identity = json.loads((data / "agent.json").read_text())["id"]
         for container in runtime.list({AGENT_LABEL: identity}):
@@ -42,7 +45,7 @@ def evict(data: Path, runtime: Runtime, *, cgroup_parent: str = "", network: str
         return 0 if Cgroup(cgroup_parent).remove() else 1
     except FileNotFoundError:
         return 0
-    except (RuntimeTrouble, CannotLimit, ValueError, KeyError) as error:
+    except (RuntimeTrouble, CannotLimit, OSError, ValueError, LookupError, TypeError) as error:
         print(f"agent: cannot evict: {error}", file=sys.stderr)
         return 1
     finally:

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import ssl
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
 
 def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -> AgentSettings:
     """Check everything that was said. Raises BadSettings."""
-    if urlsplit(options.endpoint or "").scheme not in ("http", "https") or not urlsplit(options.endpoint).hostname:
+    if not _is_endpoint(options.endpoint or ""):
         raise BadSettings("--endpoint: expected the URL of the Berth API, such as http://127.0.0.1:7070")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", options.cluster):
         raise BadSettings(f"--cluster: {options.cluster!r} is not the name of a cluster")
@@ -139,11 +140,29 @@ def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -
         awsvpc_network=options.awsvpc_network,
         reserved_ports=_ports(options.reserved_ports),
         registry=options.registry,
-        ca_bundle=environment.get("AWS_CA_BUNDLE", ""),
+        ca_bundle=_ca_bundle(environment.get("AWS_CA_BUNDLE", "")),
         s3_endpoint=environment.get("AWS_ENDPOINT_URL_S3", ""),
         s3_keys=_s3_keys(environment),
         verbose=options.verbose,
     )
+
+
+def _is_endpoint(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _ca_bundle(path: str) -> str:
+    if not path:
+        return ""
+    try:
+        ssl.create_default_context(cafile=path)
+        return path
+    except OSError as error:
+        raise BadSettings(f"AWS_CA_BUNDLE: {path} holds no certificates: {error.strerror or error}") from error
 
 
 def _clean_up(options: argparse.Namespace) -> CleanUp | None:
@@ -210,6 +229,8 @@ def _kept_credentials(data: Path) -> Mapping[str, str]:
         kept = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise BadSettings(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise BadSettings(f"{path}: not JSON: {error}") from error
     if not isinstance(kept, dict):

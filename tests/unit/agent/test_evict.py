@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from agent.evict import evict
 from agent.identity import DataLock, IdentityFile
 from agent.runtime import Temporary
@@ -53,3 +55,14 @@ def test_without_data_there_is_nothing_to_evict_and_without_an_engine_it_fails(t
     assert evict(tmp_path / "absent", host.runtime) == 0
     host.runtime.fail_next("list", Temporary("away"))
     assert evict(tmp_path, host.runtime) == 1
+
+
+@pytest.mark.parametrize("place", ["lock", "agent.json"])
+def test_a_data_directory_that_cannot_be_read_is_said_to_be_so(
+    tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = settled(tmp_path)
+    (tmp_path / place).unlink(missing_ok=True)
+    (tmp_path / place).mkdir()
+    assert evict(tmp_path, host.runtime) == 1
+    assert "Is a directory" in capsys.readouterr().err

@@ -49,6 +49,8 @@ def test_credentials_may_come_from_a_private_file(tmp_path: Path) -> None:
     ("options", "complaint"),
     [
         (["--endpoint", "ftp://x"], "--endpoint"),
+        (["--endpoint", "http://x:99999"], "--endpoint"),
+        (["--endpoint", "https://["], "--endpoint"),
         (["--cluster", "a b"], "--cluster"),
         (["--cpu", "-1"], "--cpu and --memory"),
         (["--attribute", "=x"], "--attribute"),
@@ -69,6 +71,16 @@ def test_credentials_may_come_from_a_private_file(tmp_path: Path) -> None:
 def test_bad_settings_are_named(tmp_path: Path, options: list[str], complaint: str) -> None:
     with pytest.raises(BadSettings, match=complaint):
         settings(tmp_path, *options)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=r"absent\.pem holds no certificates: No such file"):
+        settings(tmp_path, environment={**ENVIRONMENT, "AWS_CA_BUNDLE": str(tmp_path / "absent.pem")})
+    (tmp_path / "words").write_text("no certificates")
+    with pytest.raises(BadSettings, match="words holds no certificates"):
+        settings(tmp_path, environment={**ENVIRONMENT, "AWS_CA_BUNDLE": str(tmp_path / "words")})
+    with pytest.raises(BadSettings, match=r"words/credentials\.json: Not a directory"):
+        settings(tmp_path / "words")
 
 
 def test_without_credentials_the_process_ends_with_2(
