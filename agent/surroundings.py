@@ -2,40 +2,19 @@
 
 import threading
 from dataclasses import replace
-from typing import Protocol
 
-from agent.endpoints.reach import Reaches
+from agent.endpoints.reach import Reach
+from agent.injections import Injections
 from agent.log import facts
 from agent.pause import UnknownMachine, ensure_pause_image
 from agent.runtime import ImageMissing, NotFound, Refused, Runtime, Temporary
+from agent.tasks.actions import LogShipping
 from agent.tasks.injected import NOTHING, Injected
 from agent.tasks.launch import Unprepared
 from agent.tasks.render import AGENT_LABEL, TASK_LABEL, Host, log_group, own_volumes, volume_name
 from agent.tasks.spec import ContainerSpec, TaskSpec, Volume
 
 log = facts(__name__)
-
-
-class LogPlaces(Protocol):
-    """Makes sure that a container's log has a place to go, and ships it there."""
-
-    def ensure(self, task: TaskSpec, container: ContainerSpec) -> None:
-        """Raises Unprepared when there can be no such place."""
-        ...
-
-    def follow(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None: ...
-
-
-class Injections(Protocol):
-    """Fetches what is put into a container: secrets, environment files, a registry's login."""
-
-    def fetch(self, task: TaskSpec, container: ContainerSpec) -> Injected:
-        """Raises Unprepared, PutOff, Temporary."""
-        ...
-
-    def after(self, task: TaskSpec) -> None:
-        """Remove what was made for the task. Raises RuntimeTrouble."""
-        ...
 
 
 class TaskSurroundings:
@@ -47,9 +26,9 @@ class TaskSurroundings:
         runtime: Runtime,
         host: Host,
         network_cidr: str,
-        logs: LogPlaces,
+        logs: LogShipping,
         injections: Injections | None = None,
-        endpoints: Reaches | None = None,
+        endpoints: Reach | None = None,
     ) -> None:
         self._runtime = runtime
         self._host = host

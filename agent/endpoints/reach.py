@@ -7,7 +7,6 @@ the host through the door, and otherwise a moment after its start.
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Protocol
 
 from agent.endpoints import ADDRESS
 from agent.endpoints.ids import EndpointIds
@@ -23,16 +22,6 @@ DOOR_TRIES, DOOR_PAUSE = 10, timedelta(milliseconds=100)
 URL = f"http://{ADDRESS}"
 
 log = facts(__name__)
-
-
-class Reaches(Protocol):
-    """What surrounds a task needs of its endpoints."""
-
-    def variables(self, task: TaskSpec, container: ContainerSpec) -> Mapping[str, str]: ...
-
-    def started(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None: ...
-
-    def ended(self, task: TaskSpec) -> None: ...
 
 
 class Reach:

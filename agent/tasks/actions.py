@@ -24,6 +24,10 @@ log = facts(__name__)
 class LogShipping(Protocol):
     """Ships the logs of containers that say ``awslogs``; posts ``messages.Logged`` when one is out."""
 
+    def ensure(self, task: TaskSpec, container: ContainerSpec) -> None:
+        """Make sure that a container's log has a place to go. Raises Unprepared."""
+        ...
+
     def follow(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None: ...
 
     def finish(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None:
