@@ -15,10 +15,11 @@ from agent.tasks import messages as m
 from agent.tasks.model import NOT_PREPARED
 from agent.tasks.payload import names_of, read_keys, read_task
 from agent.tasks.reading import BadPayload
-from agent.tasks.roles import TaskRole, read_task_role
-from agent.tasks.spec import ContainerSpec, Desired, RoleKeys, TaskSpec
+from agent.tasks.roles import read_task_role
+from agent.tasks.spec import ContainerSpec, Desired, TaskSpec
 
 PROTOCOL_VERSION = "2"
+ROLE = "roleCredentials"
 
 log = facts(__name__)
 
@@ -112,7 +113,7 @@ class Acs:
         if not isinstance(arn, str) or not arn:
             log.warning("payload without a task", because=reason)
             return
-        stated = raw.get("taskClusterArn") if isinstance(raw, Mapping) else None
+        stated = raw.get("taskClusterArn")
         spec = TaskSpec(
             arn=arn,
             cluster=stated if isinstance(stated, str) and stated else cluster,
@@ -155,7 +156,7 @@ class Acs:
             self._post(m.StopThese(tasks=arns))
 
     def _credentials(self, message: Mapping[str, Any]) -> None:
-        credentials = message.get("roleCredentials")
+        credentials = message.get(ROLE)
         credentials = credentials if isinstance(credentials, Mapping) else {}
         acknowledgement = {
             "messageId": message.get("messageId", ""),
@@ -167,11 +168,14 @@ class Acs:
             self._send("IAMRoleCredentialsAckRequest", acknowledgement)
 
         task = str(message.get("taskArn", ""))
-        if message.get("roleType") == "TaskApplication" and (role := _role_of(credentials)):
-            self._post(m.Renewed(task=task, role=role, raw=credentials, kept=acknowledge))
-            return
-        if message.get("roleType") == "TaskExecution" and (keys := _keys_of(credentials)):
-            self._post(m.Keyed(task=task, keys=keys))
+        try:
+            if message.get("roleType") == "TaskApplication" and (role := read_task_role(credentials, ROLE)):
+                self._post(m.Renewed(task=task, role=role, raw=credentials, kept=acknowledge))
+                return
+            if message.get("roleType") == "TaskExecution" and (keys := read_keys(credentials, ROLE)):
+                self._post(m.Keyed(task=task, keys=keys))
+        except BadPayload as error:
+            log.warning("role credentials make no sense", because=str(error))
         acknowledge()
 
     def _close(self, message: Mapping[str, Any]) -> bool:
@@ -193,22 +197,6 @@ class Acs:
                 **more,
             },
         )
-
-
-def _keys_of(credentials: Mapping[str, Any]) -> RoleKeys | None:
-    try:
-        return read_keys(credentials, "roleCredentials")
-    except BadPayload as error:
-        log.warning("role credentials make no sense", because=str(error))
-        return None
-
-
-def _role_of(credentials: Mapping[str, Any]) -> TaskRole | None:
-    try:
-        return read_task_role(credentials, "roleCredentials")
-    except BadPayload as error:
-        log.warning("role credentials make no sense", because=str(error))
-        return None
 
 
 class _Countdown:
