@@ -49,6 +49,7 @@ class Counted:
         reach = Reach(
             wiring=wiring, runtime=host.runtime, ids=EndpointIds(host.data), tasks=tuple, clock=host.clock, door=True
         )
+        reach.recover()
         s3, secrets = S3(endpoint="", region="us-east-1", clock=host.clock), Secrets(aws=self.calls)
         firelens = Firelens(runtime=host.runtime, secrets=secrets, s3=s3, agent_id=HOST.agent_id)
         self.actions = Actions(
