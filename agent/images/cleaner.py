@@ -84,7 +84,7 @@ class Cleaner:
         """Remove images until the disk is no longer too full. May be called on any thread."""
         with self._one:
             for record in self._unused(timedelta(0)) if self._too_full() else ():
-                if self._clock.now() - record.used_at < JUST_USED:
+                if timedelta(0) <= self._clock.now() - record.used_at < JUST_USED:
                     continue
                 self._remove(record, f"the disk is more than {self._rules.disk_percent} % full")
                 if not self._too_full():

@@ -118,9 +118,7 @@ class Images:
                 return image not in self._pulled and not self._records.has(image)
             case PullBehavior.DEFAULT:
                 failed_at = self._failed.get(self._key(container, image))
-                now = self._clock.now()
-                recently = failed_at is not None and failed_at <= now < failed_at + FAILED_PULL_REMEMBERED
-                return "@sha256:" not in image and not recently
+                return "@sha256:" not in image and not (failed_at and self._is_fresh(failed_at))
 
     @property
     def cached_copy_will_do(self) -> bool:
@@ -140,11 +138,14 @@ class Images:
             )
         except CannotPull as error:
             if error.passing:
-                self._failed[key] = self._clock.now()
+                with self._lock:
+                    self._failed = {other: at for other, at in self._failed.items() if self._is_fresh(at)}
+                    self._failed[key] = self._clock.now()
             log.warning("image not pulled", image=image, because=str(error))
             raise
-        self._pulled.add(image)
-        self._failed.pop(key, None)
+        with self._lock:
+            self._pulled.add(image)
+            self._failed.pop(key, None)
         return digest
 
     @contextmanager
@@ -198,6 +199,9 @@ class Images:
         except RuntimeTrouble as error:
             log.warning("damaged image not removed", image=image, because=str(error))
         return False
+
+    def _is_fresh(self, failed_at: datetime) -> bool:
+        return timedelta(0) <= self._clock.now() - failed_at < FAILED_PULL_REMEMBERED
 
     def _pull_once(self, container: ContainerSpec, image: str, given_up: Cancelled) -> str | None:
         before = self._before(image)

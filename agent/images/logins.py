@@ -50,10 +50,12 @@ class EcrLogins:
     def login(self, auth: RegistryAuth) -> RegistryLogin:
         """A login that is good for a while. Raises CannotPull, Hindered."""
         with self._lock:
-            token = self._tokens.get(_owner(auth))
-            if token is None or self._clock.now() >= token.renew_at:
-                token = self._tokens[_owner(auth)] = self._fetch(auth)
-            return token.login
+            now = self._clock.now()
+            # Roles come and go; what is over of theirs is not kept.
+            self._tokens = {owner: token for owner, token in self._tokens.items() if now < token.renew_at}
+            if _owner(auth) not in self._tokens:
+                self._tokens[_owner(auth)] = self._fetch(auth)
+            return self._tokens[_owner(auth)].login
 
     def forget(self, auth: RegistryAuth, login: RegistryLogin) -> bool:
         """A registry did not take this login: the next is a new one. False when it was never one of these."""

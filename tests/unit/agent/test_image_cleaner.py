@@ -171,6 +171,14 @@ def test_what_was_used_a_moment_ago_stays_on_the_fullest_disk(house: House) -> N
     assert house.here() == ["a"]
 
 
+def test_a_clock_that_was_put_back_keeps_no_image_on_a_full_disk(house: House) -> None:
+    house.pull("a", "b")
+    house.clock.tick(hours=-2)
+    house.filled = 70
+    house.pass_time(minutes=2)
+    assert house.here() == ["b"]
+
+
 def test_a_disk_that_images_do_not_fill_is_told_once(house: House, caplog: pytest.LogCaptureFixture) -> None:
     def told() -> int:
         return sum("disk too full" in record.message for record in caplog.records)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.images import CannotPull, EcrLogins, Images, PullBehavior
-from agent.runtime import Cancelled, RegistryLogin
+from agent.runtime import Cancelled, Hindered, Hindrance, RegistryLogin
 from agent.runtime.simulated import SimulatedRuntime
 from agent.tasks.model import Phase
 from agent.tasks.spec import ContainerSpec, RegistryAuth, RoleKeys
@@ -110,6 +110,25 @@ def test_a_login_is_kept_until_shortly_before_it_expires() -> None:
     assert ecr.login(auth) is ecr.login(auth)
     clock.tick(hours=11, minutes=40)
     assert ecr.login(auth).password == "password-2"
+
+
+def test_logins_and_failures_that_are_over_are_not_kept() -> None:
+    clock, calls = ManualClock(), FakeCalls()
+    ecr = logins(clock, calls)
+    for number in range(3):
+        ecr.login(RegistryAuth(registry_id=str(number), keys=None))
+    clock.tick(hours=13)
+    ecr.login(RegistryAuth(registry_id="4", keys=None))
+    assert [owner for owner, _ in ecr._tokens] == ["4"]
+
+    runtime = SimulatedRuntime(clock=clock, images=PROGRAMS)
+    images = Images(runtime=runtime, clock=clock)
+    for name in ("server", "job"):
+        runtime.fail_next("pull", Hindered("no such host", Hindrance.ABSENT))
+        with pytest.raises(CannotPull):
+            images.pull(ContainerSpec(name="c", image=name), name, lambda: False)
+        clock.tick(minutes=2)
+    assert [*images._failed] == ["job"]
 
 
 def test_the_execution_roles_keys_sign_for_the_token() -> None:
