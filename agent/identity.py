@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from kit.files import write_private
+from kit.files import remove_unfinished, write_private
 from kit.folders import private_folder
 from kit.ids import new_id, resource_of
 from kit.processes import AlreadyLocked, FolderLock
@@ -63,7 +63,10 @@ class IdentityFile:
 
 
 class DataLock(FolderLock):
-    """The lock of an agent's data directory, which is made where there is none. Raises AlreadyRunning."""
+    """The lock of an agent's data directory, which is made where there is none. Raises AlreadyRunning.
+
+    Files that an agent before this one was killed in writing, secrets among them, are removed.
+    """
 
     def __init__(self, data: Path) -> None:
         private_folder(data)
@@ -71,6 +74,8 @@ class DataLock(FolderLock):
             super().__init__(data / "lock")
         except AlreadyLocked as error:
             raise AlreadyRunning(f"an agent is running on {data} already") from error
+        for folder in (data, data / "tasks", data / "logs"):
+            remove_unfinished(folder)
 
 
 def cluster_arn(identity: Identity) -> str:

@@ -1,9 +1,13 @@
 """Files that only their owner may read, written so that a reader never sees a part."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
+
+# As tempfile names them.
+UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
 def write_private(path: Path, text: str, *, sync: bool = True) -> None:
@@ -14,6 +18,13 @@ def write_private(path: Path, text: str, *, sync: bool = True) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writers have left who were killed in their midst; nobody may be writing there now."""
+    for path in folder.glob(".*"):
+        if UNFINISHED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def append_private(path: Path) -> BinaryIO:

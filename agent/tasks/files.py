@@ -43,8 +43,6 @@ class TaskFiles:
     def load(self) -> list[tuple[Task, Any]]:
         """Every task kept, each with its payload. A file nobody can read is set aside, not lost."""
         found = []
-        for leftover in self._directory.glob(".*"):
-            leftover.unlink()
         for path in sorted(self._directory.glob("*.json")):
             try:
                 kept = json.loads(path.read_text())

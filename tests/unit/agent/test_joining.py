@@ -13,6 +13,7 @@ from agent.main import main
 from agent.runtime import EngineInfo
 from agent.runtime.simulated import SimulatedRuntime
 from agent.settings import AgentSettings, BadSettings, build_parser, read_settings
+from kit.files import write_private
 from tests.support.fake_control_plane import CLUSTER, ENVIRONMENT, INSTANCE, FakeControlPlane
 from tests.unit.agent.calls import FakeCalls
 
@@ -98,6 +99,30 @@ def test_a_data_directory_is_worked_on_by_one_agent(tmp_path: Path) -> None:
         DataLock(tmp_path)
     lock.release()
     DataLock(tmp_path).release()
+
+
+def test_what_a_killed_agent_had_not_written_to_its_end_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (tmp_path, tmp_path / "tasks", tmp_path / "logs"):
+        folder.mkdir(exist_ok=True)
+        (folder / "kept.json").write_text("kept")
+        (folder / ".hidden").write_text("somebody's")
+        with monkeypatch.context() as patched:
+            # Killed before the file is put in its place: nobody tidies up.
+            patched.setattr(Path, "replace", killed)
+            patched.setattr(Path, "unlink", killed)
+            with pytest.raises(KeyboardInterrupt):
+                write_private(folder / "kept.json", "secret")
+        assert len(list(folder.glob(".*"))) == 2
+    DataLock(tmp_path).release()
+    for folder in (tmp_path, tmp_path / "tasks", tmp_path / "logs"):
+        assert [path.name for path in folder.glob(".*")] == [".hidden"]
+        assert (folder / "kept.json").read_text() == "kept"
+
+
+def killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_an_identity_is_kept_and_belongs_to_one_cluster(tmp_path: Path) -> None:
