@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from state.base import Base
+from state.base import Base, some
 from state.container_instances import ContainerInstance
 
 
@@ -58,11 +58,15 @@ def list_host_keys(session: Session) -> Sequence[tuple[AccessKey, ContainerInsta
     return [(key, host) for key, host in rows]
 
 
-def forget_host_keys(session: Session, *, unused_since: datetime) -> None:
-    """Delete the keys with which no host registered, and those of hosts that are forgotten."""
-    known = select(ContainerInstance.id).where(ContainerInstance.id == AccessKey.speaks_for).exists()
-    session.execute(delete(AccessKey).where(AccessKey.speaks_for == "", AccessKey.created_at < unused_since))
-    session.execute(delete(AccessKey).where(AccessKey.speaks_for != "", ~known))
+def forget_unused_keys(session: Session, *, since: datetime) -> None:
+    """Delete the keys with which no host registered."""
+    session.execute(delete(AccessKey).where(AccessKey.speaks_for == "", AccessKey.created_at < since))
+
+
+def forget_host_keys(session: Session, hosts: Sequence[str]) -> None:
+    """Delete the keys of hosts that are forgotten."""
+    for few in some(hosts):
+        session.execute(delete(AccessKey).where(AccessKey.speaks_for.in_(few)))
 
 
 def end_sessions(session: Session) -> None:

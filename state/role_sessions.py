@@ -85,8 +85,9 @@ def count_role_sessions(session: Session) -> Iterator[tuple[str, str]]:
 
 
 def forget_role_sessions(session: Session, *, now: datetime) -> None:
-    """Delete the sessions whose keys have ended by themselves."""
-    _run(session, delete(RoleSession).where(RoleSession.expires_at <= now))
+    """Delete the sessions whose keys have ended by themselves; before the keys, by which they are found."""
+    ended = select(AccessKey.id).where(AccessKey.expires_at <= now)
+    _run(session, delete(RoleSession).where(RoleSession.access_key_id.in_(ended)))
 
 
 def _run(session: Session, statement: Executable) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 
 from kit.clock import Clock
-from state.access_keys import forget_access_keys, forget_host_keys
+from state.access_keys import forget_access_keys, forget_host_keys, forget_unused_keys
 from state.base import Event
 from state.capacities import Capacity
 from state.client_tokens import forget_client_tokens
@@ -33,6 +33,7 @@ REGISTRY_EVENTS_KEPT = timedelta(days=30)
 FIRINGS_KEPT = timedelta(days=7)
 JOBS_KEPT = timedelta(days=7)
 CAPACITIES_KEPT = timedelta(hours=1)
+HOSTS_KEPT = timedelta(days=7)
 EXEC_SESSIONS_KEPT = timedelta(days=1)
 # Of hosts that joined and then never registered.
 UNUSED_KEYS_KEPT = timedelta(hours=1)
@@ -87,9 +88,9 @@ class HousekeepingLoop(Loop):
 def _forget_small(session: Session, now: datetime) -> bool:
     """What is little enough to be deleted whole."""
     forget_client_tokens(session, now=now)
-    forget_access_keys(session, now=now)
     forget_role_sessions(session, now=now)
-    forget_host_keys(session, unused_since=now - UNUSED_KEYS_KEPT)
+    forget_access_keys(session, now=now)
+    forget_unused_keys(session, since=now - UNUSED_KEYS_KEPT)
     end_exec_sessions(session, now=now, limit=BITE)
     forget_exec_sessions(session, before=now - EXEC_SESSIONS_KEPT)
     forget_task_definitions(session)
@@ -100,15 +101,12 @@ def _forget_small(session: Session, now: datetime) -> bool:
 
 
 def _forget_hosts(session: Session, now: datetime) -> bool:
-    """Hosts that were launched for one task, once that task is forgotten too."""
-    used = select(Task.id).where(Task.container_instance_id == ContainerInstance.id).exists()
-    session.execute(
-        delete(ContainerInstance).where(
-            ContainerInstance.status == "INACTIVE",
-            ContainerInstance.shared.is_(False),
-            ~used,
-        )
-    )
+    """Hosts that are out, once what they ran is forgotten too: at once those that were launched for one task."""
+    host = ContainerInstance
+    used = select(Task.id).where(Task.container_instance_id == host.id).exists()
+    old = or_(host.shared.is_(False), host.seen_at < now - HOSTS_KEPT)
+    gone = session.scalars(delete(host).where(host.status == "INACTIVE", old, ~used).returning(host.id)).all()
+    forget_host_keys(session, gone)
     return False
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from kit.aws.errors import AwsError, ServiceUnavailable
 from kit.aws.http import HttpRequest
@@ -22,8 +22,10 @@ from orchestrator.agents.joining import Joining, JoinTokenUsed, make_host_key, m
 from orchestrator.agents.presence import Presence
 from orchestrator.identity import ensure_agent_key, find_key
 from orchestrator.operations import SERVICES
-from state.access_keys import AccessKey, forget_host_keys, list_host_keys
+from scheduler.loops.housekeeping import HousekeepingLoop
+from state.access_keys import AccessKey, list_host_keys
 from state.container_instances import ContainerInstance
+from state.loop import Leases
 from tests.support.aws_requests import signed
 from tests.support.loopback import KEY, Loopback
 from tests.support.tasks import SMALL
@@ -260,18 +262,22 @@ def remember(berth: Berth, *keys: Key) -> None:
 
 def test_keys_without_a_host_are_forgotten(berth: Berth) -> None:
     unused, used = berth.join(berth.token(), "a" * 32), berth.join(berth.token(), "b" * 32)
-    host = berth.register(used)
+    berth.client("ecs").deregister_container_instance(containerInstance=berth.register(used))
+    leases = Leases(berth.store, berth.clock, "one")
+    house = HousekeepingLoop(berth.store, berth.clock, leases, task_retention=timedelta(hours=1))
 
-    def forget() -> list[str]:
-        before = berth.clock.now() - timedelta(hours=1)
-        berth.store.transact(lambda session: forget_host_keys(session, unused_since=before))
+    def kept() -> list[str]:
+        house.step()
         return berth.store.read(lambda session: sorted(key.id for key, _ in list_host_keys(session)))
 
-    assert forget() == sorted([unused.access_key_id, used.access_key_id])
+    assert kept() == sorted([unused.access_key_id, used.access_key_id])
     berth.time.tick(hours=2)
-    assert forget() == [used.access_key_id]
-    berth.store.transact(lambda s: s.delete(s.get_one(ContainerInstance, host.rsplit("/", 1)[-1])))
-    assert forget() == []
+    assert kept() == [used.access_key_id]
+    berth.time.tick(days=6)
+    assert kept() == [used.access_key_id]
+    berth.time.tick(days=1)
+    assert kept() == []
+    assert not berth.store.read(lambda session: session.scalars(select(ContainerInstance)).all())
 
 
 def test_a_key_made_for_an_official_agent_speaks_for_the_host_that_registers_with_it(berth: Berth) -> None:
