@@ -12,7 +12,7 @@ from typing import TypeVar
 from agent.awsvpc import ensure_network
 from agent.cgroup import CannotLimit, Cgroup, Limit
 from agent.control.acs import Acs
-from agent.control.aws import NO_KEYS, ApiError, Aws, Unreachable
+from agent.control.aws import NO_KEYS, ApiError, Aws, KeyRefused, Unreachable
 from agent.control.joining import HostKey
 from agent.control.registration import Doors, Offer, discover, register
 from agent.control.reporter import THREADS, Reporter
@@ -307,6 +307,8 @@ class Agent:
         """Where the sockets are: asked for again before every dial, since they may have moved."""
         try:
             self._doors = discover(self._aws, self._identity)
+        except KeyRefused:
+            raise
         except (ApiError, Unreachable, LookupError, TypeError) as error:
             log.warning("sockets not discovered", because=str(error))
         assert self._doors

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from agent.control.refusal import NOT_KNOWN, Refusal
 from agent.control.silence import CONNECT_S, notice_unanswered
 from kit.aws.sigv4 import sign
 from kit.clock import Clock
@@ -60,6 +61,10 @@ class ApiError(Exception):
         return self.status >= 500 or self.code in RETRIED_CODES or self.code in AUTHENTICATION_CODES
 
 
+class KeyRefused(ApiError):
+    """The control plane does not know this host's own key, or did not a moment ago: then it was not asked."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """An access key, with a session token when it is temporary."""
@@ -101,6 +106,7 @@ class Aws:
         self.region = region
         self.clock = clock
         self._keys = keys
+        self._refusal = Refusal(clock)
         self._endpoint = endpoint.rstrip("/")
         self._timeout = timeout.total_seconds()
         self._idle: list[http.client.HTTPConnection] = []
@@ -112,7 +118,9 @@ class Aws:
         self._open = _opener(self._endpoint, min(self._timeout, CONNECT_S), self.trust)
 
     def call(self, service: str, operation: str, body: Mapping[str, Any], *, keys: Keys | None = None) -> Any:
-        """Call one operation of a JSON 1.1 service."""
+        """Call one operation of a JSON 1.1 service; with the host's own keys unless others are given."""
+        if keys is None and self._refusal.rest:
+            raise KeyRefused(NOT_KNOWN[0], "this host's key was refused a moment ago", 403)
         payload = json.dumps(body).encode()
         headers = {
             "Content-Type": "application/x-amz-json-1.1",
@@ -120,7 +128,17 @@ class Aws:
         }
         headers |= self.signed("POST", self._endpoint + "/", headers, payload, service=service, keys=keys)
         status, answer = self._exchange(self._path, payload, headers)
-        return _decoded(status, answer)
+        if keys is not None:
+            return _decoded(status, answer)
+        try:
+            decoded = _decoded(status, answer)
+        except ApiError as error:
+            if error.code not in NOT_KNOWN:
+                raise
+            self._refusal.happened(str(error))
+            raise KeyRefused(error.code, error.message, error.status) from error
+        self._refusal.over()
+        return decoded
 
     def post(self, path: str, body: Mapping[str, Any], *, keys: Keys) -> Any:
         """Call a door of the control plane that is no AWS operation. Raises ApiError, Unreachable."""
@@ -132,7 +150,7 @@ class Aws:
 
     def use(self, keys: Keys) -> None:
         """Sign with these keys from now on."""
-        self._keys = keys
+        self._keys, self._refusal = keys, Refusal(self.clock)
 
     def signed(
         self,
@@ -158,6 +176,11 @@ class Aws:
             region=self.region,
             at=self.clock.now(),
         )
+
+    @property
+    def refusal(self) -> Refusal:
+        """Of the host's own key."""
+        return self._refusal
 
     def close(self) -> None:
         """Close the connections that are kept and idle; calls go on, on new ones."""

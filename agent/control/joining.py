@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.control.aws import ApiError, Keys
+from agent.control.refusal import NOT_KNOWN
 from agent.log import facts
 from kit.aws.joining import JOIN_PATH, derive_secret
 from kit.files import write_private
@@ -17,7 +18,6 @@ from kit.ids import new_id
 
 # What a control plane answers that gives no keys to hosts, or none to who has this one.
 NO_DOOR = ("AccessDeniedException", "UnknownOperationException", "InvalidAction", "HTTP404", "HTTP405")
-NOT_KNOWN = ("UnrecognizedClientException", "InvalidClientTokenId")
 USED = "JoinTokenUsed"
 ENDED = ("ExpiredTokenException", *NOT_KNOWN)
 

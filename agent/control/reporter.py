@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from agent.control.aws import ApiError, Calls, Unreachable
+from agent.control.aws import ApiError, Calls, KeyRefused, Unreachable
 from agent.log import facts
 from agent.tasks import messages as m
 from agent.tasks.model import Phase
@@ -95,6 +95,9 @@ class Reporter:
         try:
             self._submit(report)
         except (Unreachable, ApiError) as error:
+            if isinstance(error, KeyRefused):
+                self._again(report, "")
+                return False
             if isinstance(error, Unreachable) or error.retriable:
                 self._again(report, str(error), first=isinstance(error, Unreachable))
                 return False
@@ -122,7 +125,8 @@ class Reporter:
             if report.task not in self._waiting:
                 again = {report.task: report}
                 self._waiting = again | self._waiting if first else self._waiting | again
-        log.warning("report not taken", task=report.task, status=report.status, because=because)
+        if because:
+            log.warning("report not taken", task=report.task, status=report.status, because=because)
 
     def _submit(self, report: Report) -> None:
         if report.status is Phase.PENDING:

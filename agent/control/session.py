@@ -1,7 +1,8 @@
 """One WebSocket kept open for ever: dialled, listened to, renewed, and dialled again with back-off.
 
 A clean close is followed by a new dial at once; an error backs off from 250 ms to 15 seconds, so that a control plane
-that was away sees its hosts again before it gives up what runs there; an inactive container instance waits an hour.
+that was away sees its hosts again before it gives up what runs there; an inactive container instance waits an hour, and
+one whose key is refused ever longer.
 A socket whose other end does not answer any more is dead within seconds; the kernel asks.
 """
 
@@ -18,6 +19,7 @@ import websockets
 from websockets.sync.client import ClientConnection, connect
 
 from agent.control.aws import Aws
+from agent.control.refusal import NOT_KNOWN
 from agent.control.silence import CONNECT_S, notice_silence
 from agent.log import facts
 from kit.clock import Clock, backoff
@@ -104,6 +106,8 @@ class Session:
                     log.warning("container instance inactive", socket=self._name)
                     self._clock.wait(self._stopped, INACTIVE_PAUSE)
                     continue
+                if any(code in refusal for code in NOT_KNOWN):
+                    self._aws.refusal.happened(because)
             except Exception as error:
                 # Whatever the network does to a socket, the answer is the same: dial again later.
                 because = repr(error)
@@ -113,7 +117,11 @@ class Session:
             self._aws.close()
             pause = backoff(failures, first=RETRY_FIRST, most=RETRY_MOST)
             pause *= 1 + JITTER * self._chance.random()
-            log.warning("socket lost", socket=self._name, because=because, retry_s=pause.total_seconds())
+            if rest := self._aws.refusal.rest:
+                # That has been said, once for all.
+                pause = max(pause, rest)
+            else:
+                log.warning("socket lost", socket=self._name, because=because, retry_s=pause.total_seconds())
             self._clock.wait(self._stopped, pause)
 
     def _lasted(self) -> bool:

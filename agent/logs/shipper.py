@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from agent.control.aws import ApiError, Calls, Unreachable
+from agent.control.aws import ApiError, Calls, KeyRefused, Unreachable
 from agent.log import facts
 from agent.logs.batches import batches, render_batch
 from agent.logs.cursor import Cursor, CursorFiles
@@ -145,6 +145,8 @@ class LogShipper:
                 self._ship(follower)
             except (Unreachable, ApiError) as error:
                 failed = True
+                if isinstance(error, KeyRefused):
+                    break
                 log.warning("log batch not taken", group=follower.place.group, because=str(error))
                 if isinstance(error, Unreachable):
                     break
