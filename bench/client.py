@@ -1,26 +1,28 @@
-"""A client that costs next to nothing: signed JSON 1.1 over one kept connection a thread."""
+"""A client that costs next to nothing: signed JSON 1.1 over connections that are kept, as the SDKs keep theirs."""
 
 import http.client
 import json
-import threading
 import time
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from bench.stage import Stage
 from kit.aws.sigv4 import sign
-from kit.clock import SystemClock
+from kit.clock import SystemClock, monotonic
 
+# A server may hang up on one that nobody has used for longer.
+KEPT_S = 30
 TARGET = "AmazonEC2ContainerServiceV20141113"
 
 
 class Client:
-    """Calls ECS. Safe in many threads: each has a connection of its own."""
+    """Calls ECS. Safe in many threads: each call has a connection to itself, which serves the next one after it."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._local = threading.local()
         self._clock = SystemClock()
+        self._idle: list[tuple[float, http.client.HTTPConnection]] = []
 
     def call(self, operation: str, **request: Any) -> Any:
         """One signed call; raises RuntimeError for anything but 200."""
@@ -45,13 +47,23 @@ class Client:
         return self.raw("POST", "/", payload, headers)
 
     def raw(self, method: str, path: str, payload: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            parts = urlsplit(self._stage.endpoint)
-            connection = self._local.connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
+        connection = self._connection()
         connection.request(method, path, payload, headers)
         response = connection.getresponse()
-        return response.status, response.read()
+        answer = response.status, response.read()
+        self._idle.append((monotonic(), connection))
+        return answer
+
+    def _connection(self) -> http.client.HTTPConnection:
+        while self._idle:
+            # Two threads may find the same last one; one of them then takes the one before, or makes its own.
+            with suppress(IndexError):
+                idle_since, connection = self._idle.pop()
+                if monotonic() - idle_since < KEPT_S:
+                    return connection
+                connection.close()
+        parts = urlsplit(self._stage.endpoint)
+        return http.client.HTTPConnection(parts.hostname or "", parts.port)
 
     def wait_for_host(self) -> None:
         while True:

@@ -30,6 +30,8 @@ class Loss:
     """One round, in seconds: from the cut on, and from when the cable is back."""
 
     away: float
+    given_up: float
+    placed: float
     replaced: float
     overlap: float
     back: float
@@ -52,6 +54,8 @@ def run(stage: Stage, *, rounds: int = ROUNDS) -> None:
             print(f"  {losses[-1]}", flush=True)
     measured: dict[str, tuple[list[float], str]] = {
         "cut to shown as away": ([loss.away for loss in losses], ""),
+        "cut to its tasks given up": ([loss.given_up for loss in losses], ""),
+        "cut to all of them placed elsewhere": ([loss.placed for loss in losses], ""),
         f"cut to all {TASKS} tasks RUNNING elsewhere": ([loss.replaced for loss in losses], "≤ 15 s"),
         "first replacement's start to last stale copy's end": ([loss.overlap for loss in losses], ""),
         "cable back to no stale copy left": ([loss.back for loss in losses], ""),
@@ -76,7 +80,9 @@ def lose(site: Site, here: Host, there: Host) -> Loss:
     back = time.time() - mended
     told = until("they are told of", lambda: told_apart(site, tasks, guessed), seconds=MOST_SECONDS)
     overlap = max(told.values()) - min(task["startedAt"].timestamp() for task in after)
-    return Loss(away=away, replaced=replaced, overlap=overlap, back=back)
+    placed = max(task["createdAt"].timestamp() for task in after) - began
+    given_up = max(guessed.values()) - began
+    return Loss(away=away, given_up=given_up, placed=placed, replaced=replaced, overlap=overlap, back=back)
 
 
 def drain(site: Site, host: Host, status: str) -> None:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import docker
 
 from bench.client import Client, connect
-from bench.launch import FLOOR, MOST_PER_CALL, PARALLEL, contest, remove, swarm_containers
+from bench.launch import FLOOR, MOST_PER_CALL, PARALLEL, contest, remove
 from bench.stage import IMAGE, LABEL, Stage
 
 GRACE_S = 10
@@ -91,6 +92,15 @@ def swarm(client: docker.DockerClient, count: int) -> float:
         took = ended() - began
     remove(client, ids)
     return took
+
+
+def swarm_containers(client: docker.DockerClient, service: Any, count: int) -> list[str]:
+    while True:
+        tasks = service.tasks(filters={"desired-state": "running"})
+        running = [task for task in tasks if task["Status"]["State"] == "running"]
+        if len(running) == count:
+            return [task["Status"]["ContainerStatus"]["ContainerID"] for task in running]
+        time.sleep(0.05)
 
 
 def settle(client: docker.DockerClient, ids: Iterable[str]) -> None:
