@@ -14,6 +14,8 @@ from agent.runtime.docker_reading import usage
 from kit.clock import SystemClock, monotonic
 from tests.support.engine import Engine
 
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
+
 # Work, traffic, cached files and memory; then nothing more, so that two who look one after the other see the same.
 BUSY = "dd if=/dev/zero of=/tmp/file bs=1M count=8; cat /tmp/file | sort > /dev/null; ping -c 3 $GATEWAY; sleep 600"
 
@@ -55,7 +57,6 @@ def sleeps(client: docker.DockerClient, container: str) -> bool:
     return any(process[-1] == "sleep 600" for process in client.api.top(container)["Processes"])
 
 
-@pytest.mark.docker
 def test_the_kernel_and_the_engine_tell_the_same(
     docker_engine: Engine, busybox_image: str, runtime: DockerRuntime
 ) -> None:
@@ -74,7 +75,6 @@ def test_the_kernel_and_the_engine_tell_the_same(
     assert mine.tx_bytes == pytest.approx(theirs.tx_bytes, abs=1000)
 
 
-@pytest.mark.docker
 def test_statistics_are_those_of_the_engine_without_its_second(
     docker_engine: Engine, busybox_image: str, runtime: DockerRuntime
 ) -> None:
@@ -97,7 +97,6 @@ def test_statistics_are_those_of_the_engine_without_its_second(
     assert mine["pids_stats"]["current"] == theirs["pids_stats"]["current"]
 
 
-@pytest.mark.docker
 def test_a_container_that_was_started_again_is_counted_anew(
     docker_engine: Engine, busybox_image: str, runtime: DockerRuntime
 ) -> None:
@@ -108,7 +107,6 @@ def test_a_container_that_was_started_again_is_counted_anew(
     assert runtime.stats(container).cpu_ns < before.cpu_ns
 
 
-@pytest.mark.docker
 def test_a_container_in_the_hosts_network_has_no_traffic_of_its_own(
     docker_engine: Engine, busybox_image: str, runtime: DockerRuntime
 ) -> None:
@@ -117,7 +115,6 @@ def test_a_container_in_the_hosts_network_has_no_traffic_of_its_own(
     assert (mine.rx_bytes, mine.tx_bytes) == (theirs.rx_bytes, theirs.tx_bytes) == (0, 0)
 
 
-@pytest.mark.docker
 def test_containers_that_share_a_network_namespace_see_its_traffic(
     docker_engine: Engine, busybox_image: str, runtime: DockerRuntime
 ) -> None:

@@ -17,6 +17,8 @@ from tests.support import faults
 from tests.support.berth import RunningBerth, running_berth, until
 from tests.support.engine import Engine
 
+pytestmark = pytest.mark.alone
+
 SIZE = "64m"
 RETRIED = ("ServiceUnavailable", "ServerException")
 

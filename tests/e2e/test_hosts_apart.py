@@ -12,6 +12,8 @@ from tests.support.berth import TASK_LABEL, until
 from tests.support.hosts import Host
 from tests.support.site import Site, cidr
 
+pytestmark = pytest.mark.alone
+
 SPREAD = [{"type": "spread", "field": "instanceId"}]
 VPC = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 RANGE = "10.240.0.0/16"

@@ -12,6 +12,8 @@ from tests.support.berth import TASK_LABEL, until
 from tests.support.hosts import Host
 from tests.support.site import Site, told_of
 
+pytestmark = pytest.mark.alone
+
 SPREAD = [{"type": "spread", "field": "instanceId"}]
 CUTS = {"both ways": Host.cut, "to the host": Host.cut_incoming, "from the host": Host.cut_outgoing}
 

@@ -113,11 +113,8 @@ class RunningBerth:
 
     def remove_images(self) -> None:
         """Remove what was tagged here or pulled from this registry."""
-        # As they are listed: one that somebody else removes meanwhile could not be looked at.
-        for image in self.engine.client.api.images():
-            for tag in image["RepoTags"] or ():
-                if tag.startswith(f"{self.registry}/"):
-                    subprocess.run(["docker", "--host", self.engine.host, "rmi", tag], check=True, capture_output=True)
+        for tag in self.engine.tags(self.registry):
+            subprocess.run(["docker", "--host", self.engine.host, "rmi", tag], check=True, capture_output=True)
 
 
 @contextmanager

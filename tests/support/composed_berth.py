@@ -157,13 +157,11 @@ def _answers(endpoint: str) -> bool:
 def _take_down(berth: ComposedBerth) -> None:
     berth.compose("down", "--volumes", "--timeout", "10", "--remove-orphans")
     # An agent that ends leaves its tasks running: they are the next agent's. Here there will be none.
-    docker = berth.engine.client
     for container in berth.engine.containers("com.amazonaws.ecs.task-arn"):
         if f":{berth.account}:" in container.labels["com.amazonaws.ecs.task-arn"]:
             container.remove(force=True, v=True)
-    tags = [tag for image in docker.images.list() for tag in image.tags if tag.startswith(f"{berth.registry}/")]
-    for tag in tags:
-        docker.images.remove(tag)
+    for tag in berth.engine.tags(berth.registry):
+        berth.engine.client.images.remove(tag)
 
 
 def _parts(berth: ComposedBerth) -> list[str]:

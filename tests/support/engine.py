@@ -44,6 +44,11 @@ class Engine:
             all=True, ignore_removed=True, filters={"label": label or f"{LABEL}={self.run}"}
         )
 
+    def tags(self, registry: str) -> list[str]:
+        """The tags of images that name a registry, as listed: an image may be gone by the time it is looked at."""
+        listed = [tag for image in self.client.api.images() for tag in image["RepoTags"] or ()]
+        return [tag for tag in listed if tag.startswith(f"{registry}/")]
+
     def remove(self, label: str | None = None) -> None:
         """Remove the containers, networks, volumes and images that carry ``label``; what is already gone is fine."""
         label = label or f"{LABEL}={self.run}"
