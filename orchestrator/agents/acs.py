@@ -96,7 +96,7 @@ class AgentSockets:
         ]
         with self._lock:
             self._open[conversation] = wake
-        code = CLEAN
+        code = FAILED
         left_with = SERVER_ENDS
         try:
             await anyio.to_thread.run_sync(self._presence.arrived, instance_id, connection_id)
@@ -105,6 +105,7 @@ class AgentSockets:
             done, pending = await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
                 task.cancel()
+            code = CLEAN
             for task in done:
                 left_with = _said(task.exception())
                 if task.exception() and not isinstance(task.exception(), WebSocketDisconnect | RuntimeError):

@@ -1,7 +1,8 @@
 """The agents' doors: only a signature for this place opens them, and nonsense leaves no trace behind them."""
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -11,10 +12,13 @@ from starlette.websockets import WebSocket
 from kit.aws.errors import AwsError
 from kit.clock import ManualClock
 from orchestrator.agents import tcs
+from orchestrator.agents.acs import AgentSockets
 from orchestrator.agents.conversation import Conversation
 from orchestrator.agents.handshake import Handshake
+from orchestrator.agents.presence import Presence
 from orchestrator.agents.tcs import TelemetrySockets
 from orchestrator.agents.usage_book import UsageBook
+from state.store import StoreBusy
 from tests.support.aws_requests import ROOT_KEY, signed
 from tests.support.tasks import SMALL, TasksPlane
 
@@ -74,24 +78,46 @@ def test_the_socket_of_a_host_that_was_taken_out_is_closed_in_time(
     monkeypatch.setattr(Handshake, "admit", lambda *_, **__: host.rsplit("/", 1)[-1])
     if out:
         plane.ecs.deregister_container_instance(containerInstance=host, force=True)
-    said: list[Any] = []
+
+    assert closed(telemetry(plane).serve) == ([1008] if out else [])
+
+
+def test_an_agent_is_not_asked_to_dial_at_once_a_store_in_trouble(
+    plane: TasksPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = plane.add_host()
+    handshake, presence = Handshake(plane.store, plane.clock, {}.get), Presence(plane.store, plane.clock)
+    monkeypatch.setattr(handshake, "admit", lambda *_, **__: host.rsplit("/", 1)[-1])
+    sockets = AgentSockets(plane.store, plane.clock, plane.settings, handshake, presence, plane.secrets)
+
+    def arrived(*_: Any) -> None:
+        raise StoreBusy
+
+    monkeypatch.setattr(presence, "arrived", arrived)
+
+    assert closed(sockets.serve) == [1013]
+
+
+def closed(serve: Callable[[WebSocket], Awaitable[None]]) -> list[int]:
+    """With which codes it closes the socket of an agent that says something and leaves."""
+    said: list[int] = []
 
     async def work() -> None:
         coming: asyncio.Queue[Any] = asyncio.Queue()
-        for event in ({"type": "websocket.connect"}, {"type": "websocket.receive", "text": "{}"}):
-            coming.put_nowait(event)
+        coming.put_nowait({"type": "websocket.connect"})
+        coming.put_nowait({"type": "websocket.receive", "text": "{}"})
         coming.put_nowait({"type": "websocket.disconnect", "code": 1000})
 
         async def send(message: Any) -> None:
-            said.append(message)
+            if message["type"] == "websocket.close":
+                said.append(message["code"])
 
-        scope = {"type": "websocket", "path": "/tcs/ws", "headers": [], "query_string": b""}
-        await telemetry(plane).serve(WebSocket(scope, coming.get, send))
+        scope = {"type": "websocket", "path": "/", "headers": [], "query_string": b""}
+        with contextlib.suppress(StoreBusy):
+            await serve(WebSocket(scope, coming.get, send))
 
     asyncio.run(work())
-
-    closed = [(message["code"], message["reason"]) for message in said if message["type"] == "websocket.close"]
-    assert closed == ([(1008, "InactiveInstanceException")] if out else [])
+    return said
 
 
 def health_of(arn: str, status: Any) -> dict[str, Any]:
