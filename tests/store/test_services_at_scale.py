@@ -1,6 +1,6 @@
 """Services of many tasks: a look costs what there is to decide, not what runs; starts and stops come in turns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,17 +19,7 @@ from state.services import Deployment
 from state.store import Session
 from state.task_counts import Cell, move_counts
 from state.tasks import Task
-from tests.support.counts import counts_amiss
 from tests.support.services import CHECKED, ServicesPlane
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[ServicesPlane]:
-    plane = ServicesPlane(store_url)
-    plane.register()
-    yield plane
-    assert plane.store.read(lambda session: list(counts_amiss(session))) == []
-    plane.close()
 
 
 def fill(plane: ServicesPlane, count: int, hosts: Sequence[str], *, ago: float = 3600, **members: Any) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -14,14 +13,6 @@ from state.store import Session, StoreUnavailable
 from state.task_definitions import forget_task_definitions
 from state.tasks import Task
 from tests.support.services import CHECKED, ServicesPlane
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[ServicesPlane]:
-    plane = ServicesPlane(store_url)
-    plane.register()
-    yield plane
-    plane.close()
 
 
 def test_a_new_service_gets_its_tasks_and_comes_to_rest(plane: ServicesPlane) -> None:

@@ -1,19 +1,8 @@
 """Rollouts and their failures, on both stores: what the floor, the circuit breaker and the pauses hold."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from tests.support.services import WEB, ServicesPlane
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[ServicesPlane]:
-    plane = ServicesPlane(store_url)
-    plane.register()
-    yield plane
-    plane.close()
 
 
 def test_a_new_task_definition_rolls_through_without_dropping_below_the_floor(plane: ServicesPlane) -> None:

@@ -1,7 +1,6 @@
 """Services kept even over availability zones: boto3 asks, hosts come in zones, and tasks move one at a time."""
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,14 +10,6 @@ from tests.support.services import NEEDED, ServicesPlane
 
 SPREAD = [{"type": "spread", "field": "attribute:ecs.availability-zone"}]
 PACKED = [{"type": "binpack", "field": "memory"}]
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[ServicesPlane]:
-    plane = ServicesPlane(store_url)
-    plane.register()
-    yield plane
-    plane.close()
 
 
 def add_host(plane: ServicesPlane, zone: str, **members: Any) -> str:
