@@ -128,6 +128,11 @@ def task_definitions() -> str:
         "`efsVolumeConfiguration` must be named in `BERTH_FILE_SYSTEMS` ([settings](settings.md)) and is mounted by "
         "NFS 4.1 as a volume of the engine's `local` driver, on every host alike.",
         "",
+        "Secrets, logins of registries and files of S3 are fetched at each launch. What is refused, or not there, ends "
+        "the task at once; what can't be had just now is asked for again for three minutes, and then ends it too: "
+        "`stopCode` `TaskFailedToStart`, and a `stoppedReason` in ECS's words, `ResourceInitializationError: unable to "
+        "pull secrets or registry auth: …` or `… unable to download env files: …`.",
+        "",
         f"`ephemeralStorage` is Fargate's: a task that has written more than its {USUAL_STORAGE} GiB, or what it asks "
         "for, is stopped, and its `stoppedReason` begins with `OutOfStorageError`. AWS lets such a task find its disk "
         "full instead. The agent looks twice a minute, and less often where looking takes long, so a fast writer goes "

@@ -53,6 +53,25 @@ def test_a_task_that_writes_more_than_it_may_is_stopped_and_told_why(host: Memor
     assert watching.used.keys() == {task_arn("t2")}
 
 
+def test_what_is_in_a_tasks_own_volumes_counts_and_what_is_elsewhere_does_not(
+    host: MemoryHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volumes = [
+        {"name": "own", "type": "host", "host": {}},
+        {"name": "hosts", "type": "host", "host": {"sourcePath": "/etc"}},
+        {"name": "nfs", "type": "docker", "dockerVolumeConfiguration": {"scope": "task", "driver": "local"}},
+    ]
+    mounts = [{"sourceVolume": one["name"], "containerPath": f"/{one['name']}"} for one in volumes]
+    (tmp_path / "file").write_bytes(b"x" * (3 << 20))
+    asked: list[str] = []
+    monkeypatch.setattr(host.runtime, "volume_path", lambda name: asked.append(name) or str(tmp_path))
+    host.run("t1", container("a", "server", mountPoints=mounts), volumes=volumes, **FARGATE)
+    watching = watch(host)
+    watching.step()
+    assert watching.used == {task_arn("t1"): 3}
+    assert len(asked) == 1 and asked[0].endswith("own")
+
+
 def test_its_bound_outlives_the_agent(host: MemoryHost) -> None:
     writing(host, 22)
     host.run("t1", container("a", "writer"), **FARGATE)
