@@ -96,7 +96,7 @@ async def dial(url: str, headers: Mapping[str, str], heard: Callable[[Line, str]
     head = f"GET {parts.path}?{parts.query} HTTP/1.1\r\n{told}\r\n".encode()
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(OPEN_TIMEOUT_S):
-        _, line = await loop.create_connection(lambda: Line(head, heard), parts.hostname, parts.port)
+        _, line = await loop.create_connection(lambda: Line(head, heard), parts.hostname or "", parts.port or 80)
         try:
             await line.opened
         except BaseException:

@@ -17,16 +17,16 @@ import anyio.to_thread
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kit.aws.errors import AwsError
-from kit.aws.http import HttpRequest
 from kit.clock import Clock
 from kit.ids import new_uuid
 from kit.secrets import SecretBox
 from kit.settings import Settings
 from orchestrator.agents.conversation import Conversation, frame_of
-from orchestrator.agents.handshake import Handshake, refuse, request_of
+from orchestrator.agents.handshake import Handshake, has_hung_up, refuse, request_of
 from orchestrator.agents.payload_texts import PayloadTexts
-from orchestrator.agents.presence import Presence
+from orchestrator.agents.presence import Presence, Step
 from orchestrator.agents.roles import Roles
+from orchestrator.agents.rounds import Rounds, each
 from orchestrator.agents.versions import note_versions
 from state.store import Store
 
@@ -41,6 +41,8 @@ CLEAN, FAILED = 1000, 1013
 GOODBYES, SERVER_ENDS, BROKEN = (1000, 1001), 1012, 1006
 # How many times longer an agent may be away that said goodbye, as one that is upgraded does.
 GOODBYE = 9
+# So many dials, and so many that come or leave, are seen to at once.
+MOST_DIALS, MOST_STEPS = 100, 1_000
 
 
 class AgentSockets:
@@ -62,7 +64,9 @@ class AgentSockets:
         self._clock = clock
         self._settings = settings
         self._handshake = handshake
-        self._presence = presence
+        self._dials = Rounds(each(self._admit), most=MOST_DIALS)
+        self._presence: Rounds[Step, None] = Rounds(partial(_note, presence), most=MOST_STEPS)
+        self._openings = Rounds(each(_first_frames), most=MOST_DIALS)
         self._texts = PayloadTexts(settings)
         self._sessions = sessions
         self._roles = Roles(store, clock, settings, secrets)
@@ -77,13 +81,14 @@ class AgentSockets:
             wake()
 
     async def serve(self, socket: WebSocket) -> None:
-        request = request_of(socket)
         try:
-            instance_id = await anyio.to_thread.run_sync(self._admit, request)
+            instance_id = await self._dials.submit(socket)
+            await socket.accept()
         except AwsError as error:
             await refuse(socket, error)
             return
-        await socket.accept()
+        except WebSocketDisconnect:
+            return
         connection_id = new_uuid()
         woken = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -99,8 +104,8 @@ class AgentSockets:
         code = FAILED
         left_with = SERVER_ENDS
         try:
-            await anyio.to_thread.run_sync(self._presence.arrived, instance_id, connection_id)
-            sender = asyncio.create_task(_send(socket, conversation, woken))
+            await self._presence.submit(Step(instance_id, connection_id, True))
+            sender = asyncio.create_task(_send(socket, conversation, woken, self._openings))
             receiver = asyncio.create_task(_receive(socket, conversation))
             done, pending = await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
@@ -118,9 +123,7 @@ class AgentSockets:
                 del self._open[conversation]
             with contextlib.suppress(Exception):
                 await socket.close(code)
-            lost_after = self._lost_after(left_with)
-            leave = partial(self._presence.left, instance_id, connection_id, lost_after=lost_after)
-            await anyio.to_thread.run_sync(leave)
+            await self._presence.submit(Step(instance_id, connection_id, False, self._lost_after(left_with)))
 
     async def _summon(self, socket: WebSocket, instance_id: str) -> None:
         """Tell the agent of sessions in which it is awaited. It knows those that it has been told of."""
@@ -137,18 +140,36 @@ class AgentSockets:
             return None
         return timedelta(seconds=seconds) * (GOODBYE if code in GOODBYES else 1)
 
-    def _admit(self, request: HttpRequest) -> str:
+    def _admit(self, socket: WebSocket) -> str:
+        if has_hung_up(socket):
+            # Who did not wait so long dials again, and none would come in when all dial if this were served as well.
+            raise WebSocketDisconnect(BROKEN)
+        request = request_of(socket)
         instance_id = self._handshake.admit(request, action="ecs:Poll", member="containerInstanceArn")
         note_versions(self._store, instance_id, request.query)
         return instance_id
 
 
-async def _send(socket: WebSocket, conversation: Conversation, woken: asyncio.Event) -> None:
-    await socket.send_text(await anyio.to_thread.run_sync(conversation.opening))
-    woken.set()
+def _note(presence: Presence, steps: Sequence[Step]) -> Sequence[None]:
+    presence.note(steps)
+    return [None] * len(steps)
+
+
+def _first_frames(conversation: Conversation) -> list[str]:
+    """The manifest, and its tasks."""
+    return [conversation.opening(), *conversation.news()]
+
+
+async def _send(
+    socket: WebSocket, conversation: Conversation, woken: asyncio.Event, openings: Rounds[Conversation, list[str]]
+) -> None:
+    news = await openings.submit(conversation)
     clock = asyncio.get_running_loop().time
     due = clock() + HEARTBEAT_SECONDS
-    while True:
+    while not conversation.closed:
+        for frame in news:
+            await socket.send_text(frame)
+        news = []
         try:
             # Not from the last wake on: a host may be woken all the time with nothing to say to its agent.
             await asyncio.wait_for(woken.wait(), due - clock())
@@ -159,10 +180,6 @@ async def _send(socket: WebSocket, conversation: Conversation, woken: asyncio.Ev
                 continue
         woken.clear()
         news = await anyio.to_thread.run_sync(conversation.news)
-        if conversation.closed:
-            return
-        for frame in news:
-            await socket.send_text(frame)
 
 
 async def _receive(socket: WebSocket, conversation: Conversation) -> None:

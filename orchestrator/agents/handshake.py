@@ -15,6 +15,9 @@ from orchestrator.agents.own_host import check_own_host
 from state.container_instances import ContainerInstance, get_container_instance
 from state.store import Session, Store, StoreUnavailable
 
+# What a server may put among a WebSocket's extensions: tells whether the other end has gone.
+HUNG_UP = "berth.hung-up"
+
 
 class InactiveInstanceException(AwsError):
     """The container instance is not known here, or no longer active."""
@@ -67,6 +70,12 @@ def request_of(socket: WebSocket) -> HttpRequest:
         headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
         body=b"",
     )
+
+
+def has_hung_up(socket: WebSocket) -> bool:
+    """Whether whoever dialled is gone already; on any thread. False where the server cannot tell."""
+    told = socket.scope.get("extensions", {}).get(HUNG_UP)
+    return told is not None and bool(told())
 
 
 async def refuse(socket: WebSocket, error: AwsError) -> None:

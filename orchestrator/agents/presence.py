@@ -5,20 +5,19 @@ loop marks hosts nobody has seen for a while as away.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from math import ceil
 from typing import NamedTuple
 
-from sqlalchemy import Update, case, update
+from sqlalchemy import bindparam, case, update
 
 from kit.clock import Clock
-from orchestrator.agents.gathering import Gathering
 from state.container_instances import ContainerInstance, hold_hosts, new_revision
 from state.store import Session, Store
 
-MOST_TOGETHER = 1_000
 # Each connection is refreshed so often; a share of them at a time, so that no writer waits for the rows of all hosts,
 # and the looks that follow do not all come at once.
 REFRESHED_EVERY = timedelta(seconds=20)
@@ -35,7 +34,6 @@ class Presence:
         self._lock = threading.Lock()
         self._here: dict[str, str] = {}
         self._refreshed_at = clock.now()
-        self._gathering: Gathering[_Step, None] = Gathering(self._write, most=MOST_TOGETHER)
 
     def arrived(self, instance_id: str, connection_id: str) -> None:
         """An agent's socket is open: placement may use its host."""
@@ -43,35 +41,52 @@ class Presence:
 
     def arrived_together(self, connections: Mapping[str, str]) -> None:
         """The sockets of many agents are open; the hosts by connection."""
-        self._gathering.submit([_Step(instance, connection, True) for connection, instance in connections.items()])
-        # Not before it is written: a connection that the store does not know is hung up on.
-        with self._lock:
-            self._here |= connections
+        self.note([Step(instance, connection, True) for connection, instance in connections.items()])
 
     def left(self, instance_id: str, connection_id: str, *, lost_after: timedelta | None = None) -> None:
         """The socket is closed; the host is away unless its agent has another one already.
 
         After ``lost_after`` without it the host counts as lost.
         """
+        self.note([Step(instance_id, connection_id, False, lost_after)])
+
+    def note(self, steps: Sequence["Step"]) -> None:
+        """Connections have opened and closed, many at a time when a control plane comes back and all agents dial."""
+        here = {step.connection_id: step.instance_id for step in steps if step.here}
+        gone = {step.connection_id for step in steps if not step.here}
         with self._lock:
-            self._here.pop(connection_id, None)
-        lost_at = None if lost_after is None else self._clock.now() + lost_after
-        self._gathering.submit([_Step(instance_id, connection_id, False, lost_at)])
+            for connection in gone:
+                self._here.pop(connection, None)
+        self._store.transact(partial(self._write, steps))
+        # Not before it is written: a connection that the store does not know is hung up on.
+        with self._lock:
+            self._here |= {connection: host for connection, host in here.items() if connection not in gone}
 
-    def _write(self, take: Callable[[], Sequence["_Step"]]) -> Sequence[None]:
-        """When a control plane comes back, all its agents dial at once: one transaction for those that wait."""
-
-        def write(session: Session) -> Sequence[None]:
-            steps = take()
-            now = self._clock.now()
-            # Every writer in the order of hosts; what happened to one host stays in its own order.
-            for step in sorted(steps, key=lambda step: step.instance_id):
-                session.connection().execute(_arrival(step, now) if step.here else _departure(step))
-            here = {step.here for step in steps}
-            session.wake("services", *(("jobs",) if True in here else ()), *(("hosts",) if False in here else ()))
-            return [None] * len(steps)
-
-        return self._store.transact(write)
+    def _write(self, steps: Sequence["Step"], session: Session) -> None:
+        now = self._clock.now()
+        hold_hosts(session, {step.instance_id for step in steps})
+        arrived = [
+            {"host": step.instance_id, "connection": step.connection_id, "at": now, "mark": new_revision()}
+            for step in steps
+            if step.here
+        ]
+        left = [
+            {
+                "host": step.instance_id,
+                "connection": step.connection_id,
+                "lost": None if step.lost_after is None else now + step.lost_after,
+                "mark": new_revision(),
+            }
+            for step in steps
+            if not step.here
+        ]
+        # Who left is away only if it did not come again, so it does not matter which of both was first.
+        if arrived:
+            session.connection().execute(_ARRIVAL, arrived)
+            session.wake("services", "jobs")
+        if left:
+            session.connection().execute(_DEPARTURE, left)
+            session.wake("services", "hosts")
 
     def refresh(self) -> Mapping[str, int | None]:
         """Say of a share of the connections that they are still here, those first of whom it was said longest ago.
@@ -117,32 +132,28 @@ class Presence:
         return self._clock.now() + REFRESHED_EVERY / shares
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     """One connection that opened or closed."""
 
     instance_id: str
     connection_id: str
     here: bool
-    lost_at: datetime | None = None
+    lost_after: timedelta | None = None
 
 
-def _arrival(step: _Step, now: datetime) -> Update:
-    return (
-        update(ContainerInstance)
-        .where(ContainerInstance.id == step.instance_id)
-        .values(
-            agent_connected=True,
-            connection_id=step.connection_id,
-            seen_at=now,
-            lost_at=None,
-            revision=new_revision(),
-        )
+_ARRIVAL = (
+    update(ContainerInstance)
+    .where(ContainerInstance.id == bindparam("host"))
+    .values(
+        agent_connected=True,
+        connection_id=bindparam("connection"),
+        seen_at=bindparam("at"),
+        lost_at=None,
+        revision=bindparam("mark"),
     )
-
-
-def _departure(step: _Step) -> Update:
-    return (
-        update(ContainerInstance)
-        .where(ContainerInstance.id == step.instance_id, ContainerInstance.connection_id == step.connection_id)
-        .values(agent_connected=False, connection_id=None, lost_at=step.lost_at, revision=new_revision())
-    )
+)
+_DEPARTURE = (
+    update(ContainerInstance)
+    .where(ContainerInstance.id == bindparam("host"), ContainerInstance.connection_id == bindparam("connection"))
+    .values(agent_connected=False, connection_id=None, lost_at=bindparam("lost"), revision=bindparam("mark"))
+)

@@ -16,8 +16,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from kit.aws.errors import AwsError
 from kit.ids import last_part
 from orchestrator.agents.conversation import LARGEST_FRAME
-from orchestrator.agents.handshake import Handshake, refuse, request_of
+from orchestrator.agents.handshake import Handshake, has_hung_up, refuse, request_of
 from orchestrator.agents.reports import apply_health
+from orchestrator.agents.rounds import Rounds, each
 from orchestrator.agents.usage_book import UsageBook
 from scheduler.ending import OVER
 from state.container_instances import ContainerInstance
@@ -40,6 +41,7 @@ OUT, AGAIN = 1008, 1013
 # The official agent signs each frame as if it were a request of its own: header lines and an empty line go before it.
 HEADERS_END = "\r\n\r\n"
 MOST_HEADERS = 16 * 1024
+MOST_DIALS = 100
 
 
 class TelemetrySockets:
@@ -49,17 +51,17 @@ class TelemetrySockets:
         self._store = store
         self._handshake = handshake
         self._book = book
+        self._dials = Rounds(each(self._admit), most=MOST_DIALS)
 
     async def serve(self, socket: WebSocket) -> None:
-        request = request_of(socket)
         try:
-            instance_id = await anyio.to_thread.run_sync(
-                lambda: self._handshake.admit(request, action="ecs:StartTelemetrySession", member="containerInstance")
-            )
+            instance_id = await self._dials.submit(socket)
+            await socket.accept()
         except AwsError as error:
             await refuse(socket, error)
             return
-        await socket.accept()
+        except WebSocketDisconnect:
+            return
         line = Line(socket)
         beating = asyncio.create_task(line.beat())
         clock = asyncio.get_running_loop().time
@@ -80,6 +82,11 @@ class TelemetrySockets:
             await socket.close(AGAIN)
         finally:
             beating.cancel()
+
+    def _admit(self, socket: WebSocket) -> str:
+        if has_hung_up(socket):
+            raise WebSocketDisconnect
+        return self._handshake.admit(request_of(socket), action="ecs:StartTelemetrySession", member="containerInstance")
 
     async def _answer(self, line: "Line", instance_id: str, text: str) -> None:
         try:

@@ -11,6 +11,9 @@ import termios
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from orchestrator.agents.handshake import HUNG_UP
 
 # Where people's sessions are, and how long their ends may be silent, in seconds.
 TERMINALS = "/exec/"
@@ -23,6 +26,12 @@ class PatientWebSockets(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._on_the_way = 0
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            extensions: dict[str, Any] = {**self.scope["extensions"], HUNG_UP: lambda: self.disconnected}
+            self.scope["extensions"] = extensions
 
     def start_keepalive(self) -> None:
         if self.scope["path"].startswith(TERMINALS):

@@ -14,7 +14,7 @@ from kit.clock import ManualClock
 from orchestrator.agents import tcs
 from orchestrator.agents.acs import AgentSockets
 from orchestrator.agents.conversation import Conversation
-from orchestrator.agents.handshake import Handshake
+from orchestrator.agents.handshake import HUNG_UP, Handshake
 from orchestrator.agents.presence import Presence
 from orchestrator.agents.tcs import TelemetrySockets
 from orchestrator.agents.usage_book import UsageBook
@@ -50,6 +50,23 @@ def test_a_signature_for_another_place_opens_no_socket(plane: TasksPlane, servic
         handshake.admit(request, action="ecs:Poll", member="containerInstanceArn")
 
     assert refused.value.code == code
+
+
+def test_who_has_hung_up_before_its_turn_costs_nothing_more(plane: TasksPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    admitted: list[Any] = []
+    monkeypatch.setattr(Handshake, "admit", lambda *given, **_: admitted.append(given))
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    scope = {"type": "websocket", "path": "/tcs/ws", "headers": [], "query_string": b""}
+    asyncio.run(telemetry(plane).serve(WebSocket({**scope, "extensions": {HUNG_UP: lambda: True}}, receive, send)))
+
+    assert (admitted, said) == ([], [])
 
 
 def telemetry(plane: TasksPlane) -> TelemetrySockets:
@@ -90,10 +107,10 @@ def test_an_agent_is_not_asked_to_dial_at_once_a_store_in_trouble(
     monkeypatch.setattr(handshake, "admit", lambda *_, **__: host.rsplit("/", 1)[-1])
     sockets = AgentSockets(plane.store, plane.clock, plane.settings, handshake, presence, plane.secrets)
 
-    def arrived(*_: Any) -> None:
+    def note(*_: Any) -> None:
         raise StoreBusy
 
-    monkeypatch.setattr(presence, "arrived", arrived)
+    monkeypatch.setattr(presence, "note", note)
 
     assert closed(sockets.serve) == [1013]
 
