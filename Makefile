@@ -11,6 +11,7 @@ BENCH_ARGS ?=
 SPREAD = -n $(WORKERS) --dist loadfile
 # Engines, hosts and clients wait more than they work, and two at once are what two cores carry in their time.
 PAIR = -n 2 --dist loadfile
+ENGINE = tests/conformance tests/e2e
 
 .PHONY: help setup demo test test-clients check style format bench bench-scale bench-registry bench-agent docs stop clean
 
@@ -28,8 +29,8 @@ demo: ## the whole tour on real Docker: push, service, Fargate, Batch, schedule;
 test: ## every test, on SQLite, PostgreSQL and real Docker, but for the clients that are slow to install
 	@.ci/setup tests e2e compose
 	@.ci/engine run .ci/tests $(SPREAD) -m "not slow_install and not docker" $(PYTEST_ARGS)
-	@.ci/engine run .ci/tests $(PAIR) -m "docker and not slow_install and not alone" $(PYTEST_ARGS)
-	@.ci/engine run .ci/tests -m "alone" $(PYTEST_ARGS)
+	@.ci/engine run .ci/tests $(PAIR) $(ENGINE) -m "docker and not slow_install and not alone" $(PYTEST_ARGS)
+	@.ci/engine run .ci/tests $(ENGINE) -m "alone" $(PYTEST_ARGS)
 
 test-clients: ## every client under test, those that are slow to install included (Airflow)
 	@.ci/setup tests e2e clients

@@ -18,6 +18,8 @@ TESTS = Path(__file__).parent
 
 # Whoever asks for one of these needs a Docker Engine, said or not.
 ENGINE_FIXTURES = {"docker_engine", "second_engine", "busybox_image"}
+# Where ``make test`` looks for them: collecting all others once more, in every process, takes as long as some of them.
+ENGINE_ROOMS = {"conformance", "e2e"}
 
 
 def pytest_configure() -> None:
@@ -32,3 +34,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         room = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if room == "e2e" or ENGINE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("docker")
+        if room not in ENGINE_ROOMS and item.get_closest_marker("docker"):
+            raise pytest.UsageError(f"{item.nodeid} needs an engine: it belongs in one of {sorted(ENGINE_ROOMS)}")

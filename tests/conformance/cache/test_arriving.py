@@ -1,5 +1,6 @@
 """Large blobs are sent on while they arrive, fetched once for all, and taken up again where an upstream broke off."""
 
+import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from tests.support.registry import RegistryClient, running_registry, sha256
 from tests.support.upstream import Upstream
 
 NAME = "hub/library/tool"
-LAYER = b"".join(number.to_bytes(4, "big") for number in range(3 * 1024 * 1024))
+LAYER = random.Random(7).randbytes(12 * 1024 * 1024)
 HALF, DIGEST = len(LAYER) // 2, sha256(LAYER)
 PATH = f"/v2/library/tool/blobs/{DIGEST}"
 
