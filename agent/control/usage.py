@@ -33,7 +33,7 @@ class UsageMeter:
             containers = [
                 metrics
                 for container in task.visible
-                if container.phase is Phase.RUNNING and (metrics := self._container(container, now, seen))
+                if container.phase is Phase.RUNNING and (metrics := self._container(task, container, now, seen))
             ]
             if containers:
                 rendered.append(
@@ -47,7 +47,9 @@ class UsageMeter:
         self._last = seen
         return rendered
 
-    def _container(self, container: Container, now: datetime, seen: dict[str, _Sample]) -> dict[str, Any] | None:
+    def _container(
+        self, task: Task, container: Container, now: datetime, seen: dict[str, _Sample]
+    ) -> dict[str, Any] | None:
         try:
             usage = self._runtime.stats(container.runtime_id)
         except RuntimeTrouble:
@@ -57,7 +59,10 @@ class UsageMeter:
         rendered: dict[str, Any] = {
             "containerName": container.name,
             "memoryStatsSet": _set(usage.memory_bytes / MIB),
-            "networkStatsSet": {"rxBytes": _set(usage.rx_bytes), "txBytes": _set(usage.tx_bytes)},
+            "networkStatsSet": {
+                "rxBytes": _set(usage.rx_bytes // task.sharers),
+                "txBytes": _set(usage.tx_bytes // task.sharers),
+            },
             "storageStatsSet": {
                 "readSizeBytes": _set(usage.read_bytes),
                 "writeSizeBytes": _set(usage.write_bytes),

@@ -15,7 +15,7 @@ from agent.endpoints.limits import Limits
 from agent.endpoints.metadata import NOTHING, Machine, render_container, render_task
 from agent.endpoints.protection import answer_protection
 from agent.endpoints.server import Answer, Answering, Request
-from agent.endpoints.statistics import Statistics
+from agent.endpoints.statistics import TRAFFIC, Statistics, share_of_traffic
 from agent.endpoints.views import Views
 from agent.log import facts
 from agent.tasks.model import Container, Phase, Task
@@ -170,12 +170,12 @@ class Routes:
         if container.phase is not Phase.RUNNING:
             return None
         sample = self._statistics.of(container.runtime_id)
-        pause = next((c for c in task.containers.values() if c.spec.internal and c.runtime_id), None)
-        if sample is None or pause is None or pause is container:
+        if sample is None or task.spec.network_mode != "awsvpc":
             return sample
-        # What shares a namespace has the traffic of its owner.
-        owner = self._statistics.of(pause.runtime_id) or {}
-        return {**sample, **{name: owner[name] for name in ("networks", "network_rate_stats") if name in owner}}
+        # What moves in the namespace that they share is told once: each container's share of it.
+        owner = next((self._statistics.of(c.runtime_id) for c in task.containers.values() if c.spec.internal), None)
+        own = {name: value for name, value in sample.items() if name not in TRAFFIC}
+        return own if container.spec.internal else {**own, **share_of_traffic(owner or {}, task.sharers)}
 
     def _admits(self, task: Task | None, request: Request) -> bool:
         return self._limits.admit(task.arn if task else request.source, self._clock.now())

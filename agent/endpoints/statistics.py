@@ -17,6 +17,7 @@ FRESH = timedelta(seconds=1)
 # A sample before that is older than this says little of now.
 USEFUL = timedelta(minutes=5)
 MOST_KEPT = 256
+TRAFFIC = ("networks", "network_rate_stats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,16 @@ def combine(
             f"{way}_bytes_per_sec": max(0, _bytes(raw, way) - _bytes(before, way)) / seconds for way in ("rx", "tx")
         }
     return combined
+
+
+def share_of_traffic(owner: Mapping[str, Any], sharers: int) -> dict[str, Any]:
+    """What of a namespace's traffic is told of each container in it; nothing where nothing is known."""
+    networks = {
+        name: {what: number // sharers for what, number in numbers.items()}
+        for name, numbers in (owner.get("networks") or {}).items()
+    }
+    rates = {way: rate / sharers for way, rate in (owner.get("network_rate_stats") or {}).items()}
+    return {name: shares for name, shares in zip(TRAFFIC, (networks, rates), strict=True) if shares}
 
 
 def _bytes(document: Mapping[str, Any], way: str) -> int:

@@ -109,6 +109,12 @@ class Task:
         return (c.finished_at for c in self.visible if c.spec.essential and c.finished_at)
 
     @property
+    def sharers(self) -> int:
+        """Among how many containers traffic that is seen of one is divided, as the ECS agent divides it: in ``awsvpc``
+        mode each sees the whole task's."""
+        return max(1, len(self.visible)) if self.spec.network_mode == "awsvpc" else 1
+
+    @property
     def status(self) -> Phase:
         """Derived from the containers: RUNNING once every one has started, STOPPED once every one has settled.
 

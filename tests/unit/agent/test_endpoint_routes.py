@@ -16,6 +16,7 @@ from agent.endpoints.statistics import Statistics
 from agent.endpoints.views import Views
 from agent.runtime import Details
 from agent.tasks import messages as m
+from agent.tasks.pausing import PAUSE_NAME
 from agent.tasks.roles import TaskRole, read_task_role
 from kit.clock import ManualClock
 from tests.support.agent_process import container
@@ -204,6 +205,27 @@ def test_statistics_are_asked_once_a_second_and_tell_rates_from_the_second_on(
     second = asked.get(f"/v4/{asked.id_of()}/task/stats").document[task.containers["web"].runtime_id]
     assert second["network_rate_stats"] == {"rx_bytes_per_sec": 500.0, "tx_bytes_per_sec": 1000.0}
     assert second["precpu_stats"] == first["cpu_stats"] and second["preread"] == "1"
+
+
+def test_the_traffic_of_a_task_is_told_once_among_its_containers(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    interface = {"ipv4Addresses": [{"primary": True, "privateAddress": "10.233.0.9"}]}
+    both = (container("web", "server"), container("side", "server"))
+    asked.host.run("t1", *both, networkMode="awsvpc", elasticNetworkInterfaces=[interface])
+    [task] = asked.host.engine.tasks()
+    moved = {task.containers[PAUSE_NAME].runtime_id: 1000}
+
+    def statistics(runtime_id: str) -> dict[str, Any]:
+        return {"read": "1", "networks": {"eth0": {"rx_bytes": moved.get(runtime_id, 7), "tx_bytes": 0}}}
+
+    monkeypatch.setattr(asked.host.runtime, "statistics", statistics)
+    path = f"/v4/{asked.id_of()}/task/stats"
+    [pause, *told] = asked.get(path).document.values()
+    assert "networks" not in pause
+    assert [sample["networks"]["eth0"]["rx_bytes"] for sample in told] == [500, 500]
+    asked.host.clock.tick(seconds=1)
+    moved = dict.fromkeys(moved, 1600)
+    [_, *told] = asked.get(path).document.values()
+    assert [sample["network_rate_stats"]["rx_bytes_per_sec"] for sample in told] == [300, 300]
 
 
 def test_the_engine_being_away_leaves_what_is_known(asked: Asked) -> None:

@@ -10,12 +10,15 @@ import pytest
 from agent.control.tcs import PUBLISH_EVERY, Tcs
 from agent.control.usage import UsageMeter
 from agent.identity import Identity
-from agent.runtime import Health, Temporary
+from agent.runtime import Health, Temporary, Usage
 from tests.support.agent_process import container
 from tests.support.fake_control_plane import INSTANCE, task_arn
 from tests.unit.agent.host import MemoryHost
 
 CHECKED = {"config": {"Healthcheck": {"Test": ["CMD", "true"]}}}
+
+
+INTERFACE = {"ipv4Addresses": [{"primary": True, "privateAddress": "10.233.0.9"}]}
 
 
 class Telemetry:
@@ -104,6 +107,21 @@ def test_an_engine_that_is_away_is_said_to_be_impaired(telemetry: Telemetry) -> 
         "lastUpdated": 0,
         "lastStatusChange": 0,
     }
+
+
+def test_the_traffic_of_a_task_is_told_once_among_its_containers(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = Usage(cpu_ns=0, memory_bytes=0, rx_bytes=1000, tx_bytes=500)
+    monkeypatch.setattr(telemetry.host.runtime, "stats", lambda container: used)
+    both = (container("web", "server"), container("side", "server"))
+    telemetry.host.run("t1", *both, networkMode="awsvpc", elasticNetworkInterfaces=[INTERFACE])
+    telemetry.host.run("t2", *both)
+    told = {
+        task["taskArn"]: [c["networkStatsSet"]["rxBytes"]["sum"] for c in task["containerMetrics"]]
+        for task in dict(telemetry.step())["PublishMetricsRequest"]["taskMetrics"]
+    }
+    assert told == {task_arn("t1"): [500, 500], task_arn("t2"): [1000, 1000]}
 
 
 def test_a_container_that_cannot_be_measured_is_left_out(telemetry: Telemetry) -> None:
