@@ -191,7 +191,7 @@ class LogShipper:
             self._aws.call("logs", "PutLogEvents", body)
         except ApiError as error:
             if error.code == "ResourceNotFoundException":
-                self._streams.discard((place.group, place.stream))
+                self._groups.discard(place.group)
                 self._make(place)
                 self._aws.call("logs", "PutLogEvents", body)
             elif error.code == "InvalidParameterException" or error.status == 413:

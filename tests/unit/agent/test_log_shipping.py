@@ -182,6 +182,16 @@ def test_a_stream_that_was_deleted_is_made_again(shipping: Shipping) -> None:
     assert len(shipping.calls.bodies("CreateLogStream")) == 2
 
 
+def test_a_group_that_was_deleted_is_made_again_where_it_may_be(tmp_path: Path) -> None:
+    shipping = Shipping(tmp_path, create_group="true")
+    shipping.shipper.ensure(shipping.task, shipping.spec)
+    shipping.finish()
+    shipping.calls.refuse("PutLogEvents", "ResourceNotFoundException")
+    shipping.shipper.ship()
+    assert shipping.shipped() == list(LINES)
+    assert len(shipping.calls.bodies("CreateLogGroup")) == 2
+
+
 def test_a_group_that_does_not_exist_keeps_the_container_from_starting(shipping: Shipping) -> None:
     shipping.calls.refuse("CreateLogStream", "ResourceNotFoundException", "The specified log group does not exist.")
     with pytest.raises(Unprepared, match=r"The specified log group does not exist\."):
