@@ -35,6 +35,8 @@ KEPT: Mapping[int, timedelta] = {
     FIVE_MINUTES: timedelta(days=3),
     HOUR: timedelta(days=60),
 }
+# Buckets of a resolution that are forgotten at once: a minute may have ten thousand points.
+BITE = 5
 # Each coarser resolution is made of the finer one before it.
 ROLLED = ((MINUTE, FIVE_MINUTES), (FIVE_MINUTES, HOUR))
 SUMS = ("cpu", "cpu_reserved", "memory", "memory_reserved", "rx", "tx", "read", "written")
@@ -107,9 +109,13 @@ def rolled_until(session: Session) -> datetime | None:
 
 
 def forget_usage(session: Session, *, now: datetime) -> None:
-    """Delete points that have had their time."""
+    """Delete points that have had their time, a few buckets at once: after a long silence there are very many."""
     for seconds, kept in KEPT.items():
-        session.execute(delete(UsagePoint).where(UsagePoint.seconds == seconds, UsagePoint.at < now - kept))
+        of_it = UsagePoint.seconds == seconds
+        oldest = session.scalar(select(func.min(UsagePoint.at)).where(of_it))
+        if oldest is not None and oldest < now - kept:
+            until = min(now - kept, oldest + BITE * timedelta(seconds=seconds))
+            session.execute(delete(UsagePoint).where(of_it, UsagePoint.at < until))
 
 
 def list_usage(session: Session, subject: str, *, seconds: int, since: datetime) -> Sequence[UsagePoint]:

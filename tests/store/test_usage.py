@@ -158,6 +158,18 @@ def test_points_are_forgotten_by_their_resolution(plane: Plane) -> None:
     assert kept == [[True, True, True], [False, True, True], [False, False, True], [False, False, False]]
 
 
+def test_what_a_long_silence_left_to_forget_is_forgotten_in_bites(plane: Plane) -> None:
+    for _ in range(12):
+        plane.minute((10, 10))
+        plane.book.step()
+    plane.tick(days=1)
+    left = []
+    for _ in range(4):
+        left.append(len(plane.points("cluster/default")))
+        plane.rolls.step()
+    assert left == [12, 7, 2, 0]
+
+
 def test_a_host_speaks_of_its_own_tasks_alone(plane: Plane) -> None:
     stranger = plane.add_host()
     plane.publish(10, 32, host=stranger)
