@@ -6,6 +6,11 @@ from typing import Any
 GIB = 1024
 
 
+# The one platform that there is, and what else it is called.
+PLATFORM_VERSION = "1.4.0"
+PLATFORM_VERSIONS = (None, "", "LATEST", PLATFORM_VERSION)
+
+
 class FargateRefusal(ValueError):
     """The pair of cpu and memory is none that Fargate offers."""
 

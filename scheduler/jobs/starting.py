@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from kit.fargate import PLATFORM_VERSION
 from kit.settings import Settings
 from scheduler.fleets import Fleets
 from scheduler.jobs.environments import Room, can_grow, could_hold
@@ -185,9 +186,7 @@ def _launch(
         task_definition=definition,
         launch_type="FARGATE" if fargate else "EC2",
         started_by=submission.id,
-        platform_version=(submission.container.get("fargatePlatformConfiguration") or {}).get("platformVersion")
-        if fargate
-        else None,
+        platform_version=PLATFORM_VERSION if fargate else None,
         overrides=task_overrides(submission),
         network_configuration=_network(submission, environment) if fargate else None,
         strategy=() if fargate else PACKED,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from kit.fargate import PLATFORM_VERSIONS
 from kit.settings import Settings
 from orchestrator.api.batch.errors import ClientException, NotBuiltYet
 from orchestrator.api.ecs.container_rules import LEAST_MEMORY
@@ -123,6 +124,9 @@ def _check_fargate(container: Mapping[str, Any]) -> None:
         raise ClientException(f"{', '.join(given)} must not be specified for jobs on Fargate.")
     if not container.get("executionRoleArn"):
         raise ClientException("containerProperties.executionRoleArn must be specified for jobs on Fargate.")
+    version = (container.get("fargatePlatformConfiguration") or {}).get("platformVersion")
+    if version not in PLATFORM_VERSIONS:
+        raise ClientException(f"The specified platform version '{version}' does not exist.")
     storage = (container.get("ephemeralStorage") or {}).get("sizeInGiB")
     if storage is not None and not SMALLEST_STORAGE <= storage <= LARGEST_STORAGE:
         raise ClientException(f"ephemeralStorage.sizeInGiB must be between {SMALLEST_STORAGE} and {LARGEST_STORAGE}.")

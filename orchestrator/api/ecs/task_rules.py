@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kit.fargate import FargateRefusal, check_fargate_size
+from kit.fargate import PLATFORM_VERSION, PLATFORM_VERSIONS, FargateRefusal, check_fargate_size
 from kit.settings import Settings
 from orchestrator.api.ecs.capacity_strategies import PROVIDERS, check_providers, check_strategy
 from orchestrator.api.ecs.container_rules import check_override
@@ -131,9 +131,9 @@ def platform_version(request: Mapping[str, Any], launch_type: str) -> str | None
         if asked:
             raise InvalidParameterException("The platform version must be null when specifying an EC2 launch type.")
         return None
-    if asked not in (None, "", "LATEST", "1.4.0"):
+    if asked not in PLATFORM_VERSIONS:
         raise InvalidParameterException(f"The specified platform version '{asked}' does not exist.")
-    return "1.4.0"
+    return PLATFORM_VERSION
 
 
 def check_placement(
