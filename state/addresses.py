@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 
-from sqlalchemy import Insert, String, case, delete, insert, select, update
+from sqlalchemy import Insert, String, bindparam, case, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -93,17 +93,18 @@ def take_addresses(session: Session, network: str, task_ids: Sequence[str]) -> d
     return given | news
 
 
+_FREE = (
+    delete(NetworkAddress)
+    .where(NetworkAddress.task_id.in_(bindparam("ids", expanding=True)))
+    .returning(NetworkAddress.network, NetworkAddress.address)
+)
+
+
 def release_addresses(session: Session, task_ids: Collection[str]) -> None:
     """Give back the addresses of tasks that have ended; one that has none gives nothing back."""
     freed: defaultdict[str, list[int]] = defaultdict(list)
     for ids in some(sorted(task_ids)):
-        gone = (
-            delete(NetworkAddress)
-            .where(NetworkAddress.task_id.in_(ids))
-            .returning(NetworkAddress.network, NetworkAddress.address)
-            .execution_options(synchronize_session=False)
-        )
-        for network, address in session.execute(gone):
+        for network, address in session.connection().execute(_FREE, {"ids": ids}):
             freed[network].append(_place(network, address))
     for network, places in sorted(freed.items()):
         first = min(places)

@@ -187,20 +187,21 @@ def take_resources(session: Session, rows: Sequence[TakenAmount]) -> None:
         )
 
 
+_FREE_DEVICES = delete(HostDevice).where(HostDevice.task_id.in_(bindparam("ids", expanding=True)))
+_FREE_RESOURCES = (
+    delete(TakenResource)
+    .where(TakenResource.task_id.in_(bindparam("ids", expanding=True)))
+    .returning(TakenResource.container_instance_id, TakenResource.name, TakenResource.amount)
+)
+
+
 def release_devices(session: Session, task_ids: Collection[str]) -> None:
     """Give back the GPUs and the named resources of tasks that have ended."""
     back: defaultdict[tuple[str, str], int] = defaultdict(int)
     for ids in _some(task_ids):
-        session.execute(
-            delete(HostDevice).where(HostDevice.task_id.in_(ids)).execution_options(synchronize_session=False)
-        )
+        session.connection().execute(_FREE_DEVICES, {"ids": ids})
         # Whoever deletes the row gives the amount back: nobody can do it twice.
-        for host, name, amount in session.execute(
-            delete(TakenResource)
-            .where(TakenResource.task_id.in_(ids))
-            .returning(TakenResource.container_instance_id, TakenResource.name, TakenResource.amount)
-            .execution_options(synchronize_session=False)
-        ):
+        for host, name, amount in session.connection().execute(_FREE_RESOURCES, {"ids": ids}):
             back[host, name] += amount
     if back:
         session.connection().execute(

@@ -19,6 +19,7 @@ from state.devices import release_devices
 from state.given import GIVEN, as_given, given
 
 _HOSTS = ContainerInstance.metadata.tables[ContainerInstance.__tablename__]
+_FREE_PORTS = delete(HostPort).where(HostPort.task_id.in_(bindparam("ids", expanding=True)))
 
 
 class Room(NamedTuple):
@@ -88,7 +89,7 @@ def _give_back(session: Session, holdings: Iterable[Holding]) -> None:
         return
     ids.sort()
     for few in some(ids):
-        session.execute(delete(HostPort).where(HostPort.task_id.in_(few)).execution_options(synchronize_session=False))
+        session.connection().execute(_FREE_PORTS, {"ids": few})
     release_addresses(session, ids)
     release_devices(session, ids)
 
