@@ -3,12 +3,14 @@
 import argparse
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
 from kit.aws.joining import write_token
 from orchestrator.cli import official_agent
 from orchestrator.cli.asking import SHORT, plain_table, short
+from orchestrator.cli.exposure import is_loopback
 from orchestrator.cli.opening import opened
 from orchestrator.cli.output import CommandFailed, Place, add_command, settings_of
 
@@ -51,10 +53,15 @@ def run_token(arguments: argparse.Namespace) -> int:
             lambda session: make_token(session, parts.secrets, parts.clock, account=parts.settings.account, life=life)
         )
     place = Place(data=settings.data)
-    endpoint = place.read_card()["endpoint"] if place.card.exists() else settings.api_endpoint
+    card = place.read_card() if place.card.exists() else {}
+    endpoint = card.get("endpoint", settings.api_endpoint)
     print(write_token(*pair))
     hint = f"\nOn the host, within {arguments.hours} h (the token is good for one):\n"
     hint += f"  AWS_ENDPOINT_URL={endpoint} BERTH_JOIN_TOKEN=… berth agent --cluster default"
+    if card.get("ca_bundle"):
+        hint += f"\nand AWS_CA_BUNDLE=FILE, a copy of {card['ca_bundle']}"
+    if is_loopback(urlsplit(endpoint).hostname or ""):
+        hint += "\nOnly this machine reaches that address. For others, start Berth with BERTH_HOST and BERTH_ENDPOINT."
     Console(stderr=True, soft_wrap=True, highlight=False).print(hint)
     return 0
 

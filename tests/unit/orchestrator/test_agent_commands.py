@@ -79,6 +79,23 @@ def test_a_token_that_nobody_has_used_is_ended(
     assert berth("agent", "revoke", key_id) == 1
 
 
+@pytest.mark.parametrize(("endpoint", "told"), [("http://127.0.0.1:7070", True), ("https://berth.example", False)])
+def test_a_token_comes_with_what_to_do_on_the_host(
+    berth: Berth,
+    plane: TasksPlane,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    endpoint: str,
+    told: bool,
+) -> None:
+    monkeypatch.setenv("BERTH_ENDPOINT", endpoint)
+    assert berth("agent", "token") == 0
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 1, "what a script reads is the token alone"
+    assert f"AWS_ENDPOINT_URL={endpoint} BERTH_JOIN_TOKEN=… berth agent" in said.err
+    assert ("Only this machine reaches that address" in said.err) is told
+
+
 @pytest.mark.parametrize("words", [("agent", "token"), ("agent", "keys"), ("top",), ("role", "list")])
 def test_no_berth_is_made_where_there_is_none(
     berth: Berth, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
