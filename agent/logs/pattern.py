@@ -11,12 +11,14 @@ from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
-# How much of a line is looked at, how large a pattern may be, and how much is remembered of what was seen.
+# How much of a line is looked at, how large a pattern may be, and how many steps are remembered in what was seen.
 LOOKED_AT = 8192
 MOST_STEPS = 1000
-REMEMBERED = 5000
+REMEMBERED = 20_000
 
 Test = Callable[[str], bool]
+# Where all ways have led, the next character, whether it is the first or behind the last, and at the edge of a word.
+Key = tuple[frozenset[int], str, bool, bool, bool]
 
 
 class BadPattern(Exception):
@@ -36,7 +38,8 @@ class Pattern:
         except (re.error, RecursionError, OverflowError) as error:
             raise BadPattern(f"{text!r}: {error}") from error
         self._add("done", None)
-        self._known: dict[tuple[frozenset[int], str, bool, bool, bool], frozenset[int] | None] = {}
+        self._known: dict[Key, frozenset[int] | None] = {}
+        self._remembered = 0
 
     def found_in(self, line: str) -> bool:
         """Whether any part of the line's beginning matches."""
@@ -47,14 +50,21 @@ class Pattern:
             char = line[index] if index < len(line) else ""
             key = (states, char, index == 0, char == "", _is_word(before) != _is_word(char))
             if key not in self._known:
-                if len(self._known) >= REMEMBERED:
-                    self._known.clear()
-                self._known[key] = self._move(*key)
+                self._remember(key, self._move(*key))
             moved = self._known[key]
             if moved is None:
                 return True
             states, before = moved, char
         return False
+
+    def _remember(self, key: Key, moved: frozenset[int] | None) -> None:
+        """No more than a few megabytes, however many ways a pattern has."""
+        size = 1 + len(moved or ())
+        if self._remembered + size > REMEMBERED:
+            self._known.clear()
+            self._remembered = 0
+        self._known[key] = moved
+        self._remembered += size
 
     def _move(self, states: frozenset[int], char: str, first: bool, last: bool, edge: bool) -> frozenset[int] | None:
         """Where all ways lead by one character, or None when one of them has matched before it."""

@@ -1,5 +1,6 @@
 """Events of several lines, and logs that rather lose lines than time."""
 
+import random
 import re
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from agent.logs.cursor import Cursor
 from agent.logs.follower import Follower
 from agent.logs.joining import LARGEST_EVENT, Joiner
 from agent.logs.manner import BadManner, Manner, pattern_of_format, read_manner, read_size
-from agent.logs.pattern import BadPattern, Pattern
+from agent.logs.pattern import REMEMBERED, BadPattern, Pattern
 from agent.logs.places import LogPlace
 from agent.runtime import LogLine, LogStream
 from agent.runtime.simulated import Program, SimulatedRuntime
@@ -219,6 +220,13 @@ def test_patterns_find_what_the_usual_engine_finds(parts: list[tuple[str, str]],
     simple = [piece + (how if piece not in ("^", "$", r"\b", r"\B") else "") for piece, how in parts]
     text = ("(?i)" if ignore else "") + "".join(simple)
     assert Pattern(text).found_in(line) is (re.search(text, line) is not None)
+
+
+def test_little_is_remembered_of_a_pattern_with_a_great_many_ways() -> None:
+    pattern, chance = Pattern(".*a.{600}z"), random.Random(1)
+    for _ in range(2):
+        assert not pattern.found_in("".join(chance.choices("abc", k=8192)))
+        assert sum(1 + len(steps or ()) for steps in pattern._known.values()) <= REMEMBERED
 
 
 def test_a_pattern_that_backtracks_for_ever_does_not_here() -> None:
