@@ -25,7 +25,7 @@ from websockets.sync.client import ClientConnection, connect
 from kit.aws import ssm_channel as ssm
 from kit.clock import epoch_millis
 from orchestrator.cli.asking import connect as ask
-from orchestrator.cli.explain_find import SHOW, find
+from orchestrator.cli.finding import SHOW, find
 from orchestrator.cli.output import CommandFailed, add_data
 
 CHUNK = 4096

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from orchestrator.cli.asking import connect, last_part, pages, plain_table, short, short_cluster, word
 from orchestrator.cli.explain_answer import Answer, advise, asks_text, lacking, weigh
-from orchestrator.cli.explain_find import ENDED, Found, find
 from orchestrator.cli.explain_world import ask_of_job, hosts_of, one_more
+from orchestrator.cli.finding import ENDED, Found, find
 from orchestrator.cli.output import CommandFailed, add_data
 from orchestrator.cli.status import why_job_waits, why_service_waits, why_task_waits
 from scheduler.placement import Ask

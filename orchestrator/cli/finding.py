@@ -1,4 +1,4 @@
-"""What ``berth explain`` is asked about: a task, a job or a service, found by an ARN, an id, its ending, or a name."""
+"""What a person means: a task, a job or a service, found by an ARN, an id, its ending, or a name."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +64,7 @@ def _by_arn(ecs: Any, batch: Any, arn: str) -> Found:
                 return found
             raise CommandFailed(f"there is no service {arn}; {SHOW}")
         case _:
-            raise CommandFailed(f"{arn} is the ARN of no task, service or job; these can be explained; {SHOW}")
+            raise CommandFailed(f"{arn} is the ARN of no task, service or job; {SHOW}")
 
 
 def _in_cluster(ecs: Any, cluster: str, name: str, reference: str) -> Found:
