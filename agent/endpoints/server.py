@@ -116,7 +116,11 @@ class Server:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), TICK.total_seconds())
                     break
-                await self._apart(self._tick)
+                try:
+                    await self._apart(self._tick)
+                except Exception:
+                    # Whatever it was, as that no thread could be made: tasks need their credentials all the same.
+                    log.surprise("endpoints not looked after")
         finally:
             # Not waited for: whoever is connected may stay so, and is cut off with the loop's end.
             server.close()

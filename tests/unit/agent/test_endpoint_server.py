@@ -3,7 +3,8 @@
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -14,10 +15,10 @@ from agent.endpoints.server import LARGEST_BODY, LARGEST_HEAD, Answer, Answering
 class Served:
     """A server on loopback that tells what it was asked; below ``/slow`` only once it is let."""
 
-    def __init__(self) -> None:
+    def __init__(self, tick: Callable[[], None] = lambda: None) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.let, self.asked = threading.Event(), threading.Event()
-        self.server = Server(self.listener, self.answer)
+        self.server = Server(self.listener, self.answer, tick)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
 
@@ -146,3 +147,20 @@ def test_while_all_are_served_another_is_turned_away(served: Served, monkeypatch
             read(other)
         served.let.set()
         assert read(busy)[0] == 200
+
+
+def test_what_is_done_now_and_then_may_fail_without_ending_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    again = threading.Event()
+    ticks: list[int] = []
+
+    def tick() -> None:
+        ticks.append(1)
+        if len(ticks) > 2:
+            again.set()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(module, "TICK", timedelta(milliseconds=1))
+    served = Served(tick)
+    assert again.wait(20)
+    assert served.ask(b"GET / HTTP/1.0\r\n\r\n")[0] == 200
+    served.stop()
