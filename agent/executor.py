@@ -16,7 +16,11 @@ class ThreadExecutor:
     """A thread for every action: launches of many tasks run side by side, and a slow stop delays nobody."""
 
     def run(self, action: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        threading.Thread(target=_act, args=(action, done), name="action", daemon=True).start()
+        try:
+            threading.Thread(target=_act, args=(action, done), name="action", daemon=True).start()
+        except RuntimeError as error:
+            # The machine has no thread to give now: it is as if the action had failed, and is tried again.
+            done(error)
 
 
 class SteppedExecutor:

@@ -76,8 +76,8 @@ class ExecSessions:
             with self._lock:
                 if texts[0] in self._known or len(self._known) >= MOST_SESSIONS or self._stopped.is_set():
                     continue
+                threading.Thread(target=self._run, args=(endpoint, *texts), name="session", daemon=True).start()
                 self._known.add(texts[0])
-            threading.Thread(target=self._run, args=(endpoint, *texts), name="session", daemon=True).start()
 
     def stop(self) -> None:
         """End all sessions."""

@@ -99,9 +99,12 @@ class Pulls:
             if pull is not None:
                 pull.waiting.append(cancelled)
                 return pull
-            pull = self._under_way[key] = _Pull(waiting=[cancelled])
-        threading.Thread(target=self._run, args=(key, pull, image, once, has_copy), name="pull", daemon=True).start()
-        return pull
+            pull = _Pull(waiting=[cancelled])
+            # Known only once it has begun: where no thread can be made, nobody is to wait for it.
+            work = (key, pull, image, once, has_copy)
+            threading.Thread(target=self._run, args=work, name="pull", daemon=True).start()
+            self._under_way[key] = pull
+            return pull
 
     def _leave(self, key: Hashable, pull: _Pull, cancelled: Cancelled) -> None:
         with self._lock:

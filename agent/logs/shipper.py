@@ -94,8 +94,8 @@ class LogShipper:
                 clock=self._clock,
                 woken=self._wakened,
             )
+            follower.start()
             self._followers[runtime_id] = follower
-        follower.start()
 
     def finish(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None:
         """Ship the rest; ``Logged`` is posted when it is out, or when the patience is over."""
