@@ -44,7 +44,11 @@ class Wiring:
         self._trouble = ""
         try:
             self._namespace = make_namespace()
-            self.listener = inside(self._namespace, _listen)
+            try:
+                self.listener = inside(self._namespace, _listen)
+            except OSError:
+                os.close(self._namespace)
+                raise
         except OSError as error:
             raise NoWiring(
                 f"no network namespace can be made ({error.strerror or error}): run the agent as root"
@@ -154,15 +158,23 @@ def _listen() -> socket.socket:
     netlink.set_up("lo")
     netlink.add_address("lo", ADDRESS)
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    listener.bind((ADDRESS, PORT))
-    listener.listen(BACKLOG)
+    try:
+        listener.bind((ADDRESS, PORT))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
 def _lay_cable(name: str, other: str, namespace: int) -> None:
     netlink.add_veth(name, other, namespace)
-    # The agent is no way from one task to another, or to the host.
-    netlink.forbid_forwarding(name)
+    try:
+        # The agent is no way from one task to another, or to the host.
+        netlink.forbid_forwarding(name)
+    except OSError:
+        netlink.delete_link(name)
+        raise
 
 
 def _finish_door() -> None:

@@ -1,5 +1,6 @@
 """How containers reach their agent at 169.254.170.2: in every network mode, whatever else listens on port 80."""
 
+import errno
 import os
 import socket
 import threading
@@ -10,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from agent.endpoints import ADDRESS
+from agent.endpoints import ADDRESS, netlink
 from agent.endpoints.namespaces import inside, make_namespace, open_namespace
-from agent.endpoints.wiring import DOOR, TASK_INTERFACE, Wiring
+from agent.endpoints.wiring import DOOR, TASK_INTERFACE, NoWiring, Wiring
 from tests.support.engine import Engine
 
 # In the words of busybox, whose wget wants to know more of the network than there may be.
@@ -174,3 +175,28 @@ def test_the_host_reaches_one_agent_and_the_next_once_that_is_gone() -> None:
         assert second.wiring.open_door(lambda: os.dup(host))
         assert inside(host, ask) == b"second"
     os.close(host)
+
+
+def test_a_cable_that_would_be_a_way_to_others_is_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(name: str) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    host = make_namespace()
+    with answering("agent") as agent:
+        with monkeypatch.context() as patched:
+            patched.setattr(netlink, "forbid_forwarding", refused)
+            assert not agent.wiring.open_door(lambda: os.dup(host))
+        assert [name for _, name in inside(host, socket.if_nameindex)] == ["lo"]
+        assert agent.wiring.open_door(lambda: os.dup(host))
+    os.close(host)
+
+
+def test_an_agent_that_cannot_listen_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(name: str, address: str) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr(netlink, "add_address", refused)
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(NoWiring, match="not here"):
+        Wiring()
+    assert sorted(os.listdir("/proc/self/fd")) == before
