@@ -34,6 +34,7 @@ from agent.runtime import (
 from agent.runtime.cgroup_files import CgroupFiles
 from agent.runtime.cgroup_statistics import statistics_of
 from agent.runtime.cgroup_usage import usage_of
+from agent.runtime.docker_client import DockerClient
 from agent.runtime.docker_errors import translated
 from agent.runtime.docker_events import EventStream
 from agent.runtime.docker_exec import EXECUTED, DockerExec, hang_up_left
@@ -305,8 +306,5 @@ class DockerRuntime:
                     kwargs = docker.utils.kwargs_from_env()
                     if self._host:
                         kwargs["base_url"] = self._host
-                    self._api = docker.APIClient(version="auto", timeout=TIMEOUT_S, max_pool_size=CONNECTIONS, **kwargs)
-                    if self._api.base_url.startswith(LOCAL):
-                        # Looking for proxies and logins of a socket's would be a good part of each call.
-                        self._api.trust_env = False
+                    self._api = DockerClient(version="auto", timeout=TIMEOUT_S, max_pool_size=CONNECTIONS, **kwargs)
             return self._api
