@@ -44,7 +44,7 @@ class Settings:
     threads: int = 24
     task_retention_seconds: int = 3600
     service_settle_seconds: int = 10
-    host_lost_seconds: int = 6
+    host_lost_seconds: int = 5
     inject_endpoint: bool = False
     file_systems: str = ""
     task_s3_endpoint: str = ""
