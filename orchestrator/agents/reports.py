@@ -56,7 +56,7 @@ def merge_report(task: ObservedTask, report: Mapping[str, Any], *, now: datetime
         values["attachments"] = attachments
     match report.get("status"):
         case "RUNNING" if task.last_status == "PENDING":
-            return Change({**values, **_running(task.after(values), now)}, (Move("PENDING", "RUNNING", ALL_RUN),))
+            return Change({**values, **_running(task, attachments, now)}, (Move("PENDING", "RUNNING", ALL_RUN),))
         case "STOPPED":
             return _stopped(task, values, report, now)
     return Change(values, ()) if values else NOTHING
@@ -106,12 +106,12 @@ def owners(task: Task | ObservedTask) -> tuple[str, ...]:
     return tuple(name for name, owned in (("services", task.service_name), ("jobs", task.job_id)) if owned)
 
 
-def _running(task: ObservedTask, now: datetime) -> dict[str, Any]:
+def _running(task: ObservedTask, attachments: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {"last_status": "RUNNING", "started_at": now}
     if task.connectivity_at is None:
         values["connectivity_at"] = now
-    if task.attachments:
-        values["attachments"] = move_attachments(task.attachments, "ATTACHED")
+    if attachments:
+        values["attachments"] = move_attachments(attachments, "ATTACHED")
     return values
 
 
