@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import anyio.to_thread
@@ -23,7 +24,7 @@ from orchestrator.agents.usage_book import UsageBook
 from scheduler.ending import OVER
 from state.container_instances import ContainerInstance
 from state.store import Session, Store, StoreBusy, StoreUnavailable
-from state.tasks import hold_tasks, list_tasks
+from state.tasks import Task, hold_tasks, list_tasks
 from state.told_tasks import wishes_on
 
 log = logging.getLogger(__name__)
@@ -116,25 +117,42 @@ class TelemetrySockets:
             for task in _objects(message, "tasks")
         }
 
-        def write(session: Session) -> None:
+        def read(session: Session) -> list[str]:
             own = reports.keys() & wishes_on(session, instance_id).keys()
-            hold_tasks(session, own)
-            for task in list_tasks(session, own):
+            return [task.id for task in list_tasks(session, own) if _is_news(task, reports[task.id])]
+
+        def write(session: Session) -> None:
+            hold_tasks(session, news)
+            for task in list_tasks(session, news):
                 if task.last_status not in OVER:
                     apply_health(session, task, reports[task.id])
 
-        self._store.transact(write)
+        # Agents say it again and again, and writers are waited for.
+        news = self._store.read(read)
+        if news:
+            self._store.transact(write)
 
     def instance_status(self, instance_id: str, message: dict[str, Any]) -> None:
         """Write whether the host is well."""
         statuses = {str(status.get("status")) for status in _objects(message, "statuses")}
+        said = "IMPAIRED" if "IMPAIRED" in statuses else "OK"
+
+        def find(session: Session) -> ContainerInstance | None:
+            instance = session.get(ContainerInstance, instance_id)
+            is_news = instance is not None and instance.status != "INACTIVE" and instance.health_status != said
+            return instance if is_news else None
 
         def write(session: Session) -> None:
-            instance = session.get(ContainerInstance, instance_id)
-            if instance is not None and instance.status != "INACTIVE" and statuses:
-                instance.health_status = "IMPAIRED" if "IMPAIRED" in statuses else "OK"
+            instance = find(session)
+            if instance is not None:
+                instance.health_status = said
 
-        self._store.transact(write)
+        if statuses and self._store.read(find) is not None:
+            self._store.transact(write)
+
+
+def _is_news(task: Task, health: Mapping[str, str]) -> bool:
+    return any(health.get(one["name"], one["healthStatus"]) != one["healthStatus"] for one in task.containers)
 
 
 def _objects(holder: dict[str, Any], member: str) -> list[dict[str, Any]]:

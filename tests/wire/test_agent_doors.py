@@ -157,6 +157,22 @@ def test_only_a_health_that_there_is_is_written_and_only_by_the_tasks_own_host(p
     assert plane.task(arn)["healthStatus"] == "HEALTHY"
 
 
+def test_what_is_known_of_health_is_written_no_second_time(plane: TasksPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = plane.add_host(**{"ecs.capability.container-health-check": ""}).rsplit("/", 1)[-1]
+    plane.register("t", CHECKED)
+    arn = plane.run()["taskArn"]
+    doors, written = telemetry(plane), []
+    transact = plane.store.transact
+    monkeypatch.setattr(plane.store, "transact", lambda work: written.append(transact(work)))
+
+    for status in ("HEALTHY", "HEALTHY", "UNHEALTHY", "UNHEALTHY"):
+        doors.health(host, health_of(arn, status))
+    for status in ("OK", "IMPAIRED", "IMPAIRED", "OK", "OK"):
+        doors.instance_status(host, {"statuses": [{"status": status}]})
+
+    assert len(written) == 2 + 2
+
+
 @pytest.mark.parametrize("found", [None, 7, "text", {"a": 1}, [None, 7, "text", []], [{"containers": 7, "taskArn": 7}]])
 def test_telemetry_of_the_wrong_shape_is_passed_over(plane: TasksPlane, found: Any) -> None:
     host = plane.add_host().rsplit("/", 1)[-1]
