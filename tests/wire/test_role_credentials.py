@@ -181,6 +181,18 @@ def test_the_execution_role_reads_what_its_tasks_definition_names_and_no_more(pl
         assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
 
 
+def test_an_execution_role_makes_no_session_that_could_do_more(plane: Plane) -> None:
+    plane.store.transact(lambda session: put_role(session, "starter", ["*"], now=plane.clock.now()))
+    host = plane.add_host()
+    plane.register(executionRoleArn="starter")
+    plane.run()
+    [task] = tasks_of(plane.talk(host).news())
+    sts = plane.client("sts", key_of(task["executionRoleCredentials"]))
+    with pytest.raises(ClientError, match="acts for one host") as refused:
+        sts.assume_role(RoleArn=ROLE, RoleSessionName="more")
+    assert refused.value.response["Error"]["Code"] == "AccessDenied"
+
+
 def test_the_execution_role_writes_no_other_hosts_logs(plane: Plane) -> None:
     plane.register(executionRoleArn="starter")
     hosts, arns = [], []

@@ -69,6 +69,10 @@ def render_credentials(key: Key) -> dict[str, Any]:
 
 
 def _open(call: Call, principal_arn: str, seconds: int) -> Key:
+    if call.caller.speaks_for is not None:
+        raise AccessDeniedException(
+            f"User: {call.caller.principal_arn} acts for one host, and may make no session that would not."
+        )
     return open_session(
         call.session,
         call.secrets,
