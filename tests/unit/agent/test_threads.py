@@ -88,3 +88,6 @@ def test_a_session_may_be_summoned_again(exhausted: pytest.MonkeyPatch) -> None:
     exhausted.undo()
     sessions.summoned(message)
     assert dialled.wait(10)
+    for thread in threading.enumerate():
+        if thread.name == "session":
+            thread.join(10)
