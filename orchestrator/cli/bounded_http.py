@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from orchestrator.cli.body_reading import READ_BODY, BodyReader
 from orchestrator.cli.file_sending import ZERO_COPY, send_or_file
+from orchestrator.cli.whole_answers import SEND_WHOLE, send_whole
 
 # Bytes of a head, of trailers or of a chunk's extensions beyond the first piece read.
 LARGEST_HEAD = 64 * 1024
@@ -31,7 +32,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._begin_head()
+        self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
@@ -43,10 +44,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._idle_bytes = 0 if self._moved else self._idle_bytes + len(data)
         if self._idle_bytes > LARGEST_HEAD and not self.transport.is_closing():
             self.send_400_response("The head of the request is too large.")
+        # Most heads are whole by now, and need no timer.
+        if self._in_head:
+            self._await_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._begin_head()
+        self._in_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers are no part of what was signed, and nothing here asks for them.
@@ -70,7 +74,10 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         async def extended(scope: Any, receive: Any, send: Any) -> None:
-            extensions: dict[str, Any] = {READ_BODY: partial(self._read_body, cycle)}
+            extensions: dict[str, Any] = {
+                READ_BODY: partial(self._read_body, cycle),
+                SEND_WHOLE: partial(send_whole, cycle),
+            }
             if self.scheme == "http":
                 extensions[ZERO_COPY] = {}
                 send = partial(send_or_file, cycle, send)
@@ -90,8 +97,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._reader = BodyReader(cycle)
         return await self._reader.read(buffer, stalls_after, within)
 
-    def _begin_head(self) -> None:
-        self._in_head = True
+    def _await_head(self) -> None:
         if self._deadline is None:
             self._deadline = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
