@@ -35,8 +35,8 @@ def add_parsers(verbs: Any) -> None:
         run_revoke,
         help="end a host's key, and take the host out",
         description="End the key of a host's agent and deregister the host: its tasks count as ended, and services and "
-        "jobs start theirs elsewhere. It can come back only with a new token. Of a join token that was not used, the "
-        "part before the colon is such a key, too.",
+        "jobs start theirs elsewhere. It can come back only with a new token. The part of a join token before the "
+        "colon names the host that joined with it, or ends the token where none has.",
     )
     revoke.add_argument("host", help="the container instance (ARN, ID or its last digits), or the key's id")
 
@@ -93,7 +93,7 @@ def run_revoke(arguments: argparse.Namespace) -> int:
     from scheduler.leaving import take_out
     from state.access_keys import list_host_keys
     from state.clusters import lock_cluster
-    from state.join_tokens import end_join_token
+    from state.join_tokens import JoinToken, end_join_token
     from state.store import Session
 
     wanted = last_part(arguments.host)
@@ -104,7 +104,9 @@ def run_revoke(arguments: argparse.Namespace) -> int:
 
         def write(session: Session) -> str:
             pairs = list_host_keys(session)
-            ended = [pair for pair in pairs if wanted in (pair[0].id, pair[0].speaks_for)]
+            token = session.get(JoinToken, wanted)
+            names = {wanted, token and token.host_key_id}
+            ended = [pair for pair in pairs if names & {pair[0].id, pair[0].speaks_for}]
             # A screen shows hosts by the last digits of their ids.
             ended = ended or [
                 pair for pair in pairs if len(wanted) >= SHORT and (pair[0].speaks_for or "").endswith(wanted)

@@ -11,6 +11,7 @@ from orchestrator.agents.joining import make_host_key
 from orchestrator.app import build_parts
 from orchestrator.cli import main
 from state.access_keys import AccessKey
+from state.join_tokens import JoinToken
 from state.store import Session
 from tests.support.tasks import TasksPlane
 
@@ -77,6 +78,22 @@ def test_a_token_that_nobody_has_used_is_ended(
     assert capsys.readouterr().out == f"Revoked {key_id}: nobody can join with it any more.\n"
     assert plane.store.read(lambda session: session.get(AccessKey, key_id)) is None
     assert berth("agent", "revoke", key_id) == 1
+
+
+def test_of_a_token_that_was_used_the_host_is_taken_out(
+    berth: Berth, plane: TasksPlane, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (host, key), (other, _) = keyed_host(plane), keyed_host(plane)
+    assert berth("agent", "token") == 0
+    token = capsys.readouterr().out.partition(":")[0]
+
+    def use(session: Session) -> None:
+        session.get_one(JoinToken, token).host_key_id = key
+
+    plane.store.transact(use)
+    assert berth("agent", "revoke", token) == 0
+    assert capsys.readouterr().out.startswith(f"Revoked {key}: the host is out")
+    assert (status_of(plane, host), status_of(plane, other)) == ("INACTIVE", "ACTIVE")
 
 
 @pytest.mark.parametrize(("endpoint", "told"), [("http://127.0.0.1:7070", True), ("https://berth.example", False)])
