@@ -268,7 +268,8 @@ def test_a_container_that_ignores_sigterm_is_killed_and_the_order_is_turned_roun
 
 
 def test_a_container_is_restarted_in_place_also_by_a_new_agent(own_bench: Bench) -> None:
-    script = "echo run; sleep 1.5; exit 7"
+    # Longer than the period by more than a busy engine takes to note that it has begun.
+    script = "echo run; sleep 2.5; exit 7"
     policy = {"enabled": True, "restartAttemptPeriod": 1, "ignoredExitCodes": [0]}
     task_id, payload = own_bench.run(own_bench.container("c", "sh", "-c", script, hostConfig=LOG, restartPolicy=policy))
     own_bench.plane.wait_for_report(task_id, "RUNNING")
