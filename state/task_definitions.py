@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, String, case, delete, exists, func, select, true, tuple_
+from sqlalchemy import Index, String, bindparam, case, delete, exists, func, select, true, tuple_
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from kit.lifecycle import Lifecycle
 from state.base import Base, Moves
+from state.prepared import Prepared
 from state.services import Deployment, Service
 from state.tasks import Task
 
@@ -64,18 +65,19 @@ def next_revision(session: Session, family: str) -> int:
     return row.last_revision
 
 
+_NEWEST = Prepared(
+    select(func.max(TaskDefinition.revision).label("revision")).where(
+        TaskDefinition.family == bindparam("family"), TaskDefinition.status == "ACTIVE"
+    )
+)
+
+
 def get_task_definition(session: Session, family: str, revision: int | None = None) -> TaskDefinition | None:
     """The named revision, or without one the family's newest ACTIVE revision; None where there is none."""
-    if revision is not None:
-        return session.get(TaskDefinition, (family, revision))
-    newest = (
-        select(func.max(TaskDefinition.revision))
-        .where(TaskDefinition.family == family, TaskDefinition.status == "ACTIVE")
-        .scalar_subquery()
-    )
-    return session.scalars(
-        select(TaskDefinition).where(TaskDefinition.family == family, TaskDefinition.revision == newest)
-    ).one_or_none()
+    if revision is None:
+        newest = _NEWEST.row(session, family=family)
+        revision = newest.revision if newest is not None else None
+    return None if revision is None else session.get(TaskDefinition, (family, revision))
 
 
 def list_task_definitions(

@@ -24,6 +24,7 @@ from scheduler.placement import (
     check_strategies,
     demand_of,
 )
+from state.clusters import Cluster
 from state.task_definitions import TaskDefinition
 
 # Groups of these kinds are given by ECS alone: clients tell a service's tasks by them.
@@ -35,17 +36,17 @@ MOST_STARTED_BY = 128
 def read_launches(call: Call, request: Mapping[str, Any], count: int) -> list[tuple[Launch, int]]:
     """What a RunTask request describes, and how many tasks of it: one Launch for each capacity provider that has a
     share, or one alone. Raises ECS's errors for what it cannot be."""
-    launch = read_launch(call, request)
-    strategy = choose_strategy(request, find_cluster(call, request.get("cluster")).default_strategy)
+    cluster = find_cluster(call, request.get("cluster"))
+    launch = read_launch(call, request, cluster)
+    strategy = choose_strategy(request, cluster.default_strategy)
     if not strategy:
         return [(launch, count)]
     return [(replace(launch, capacity_provider=name), share) for name, share in split(count, strategy, {}).items()]
 
 
-def read_launch(call: Call, request: Mapping[str, Any]) -> Launch:
+def read_launch(call: Call, request: Mapping[str, Any], cluster: Cluster) -> Launch:
     """The Launch that a RunTask or StartTask request describes, but for its capacity provider; raises ECS's errors
     for what it cannot be."""
-    cluster = find_cluster(call, request.get("cluster"))
     definition = find_task_definition(call, request["taskDefinition"], active=True)
     launch_type = choose_launch_type(request, cluster.default_strategy)
     overrides = check_overrides(definition, request.get("overrides") or {}, launch_type, call.settings)

@@ -59,7 +59,7 @@ def start_task(call: Call, request: dict[str, Any]) -> dict[str, Any]:
     refs = request["containerInstances"]
     if not 1 <= len(refs) <= MOST_TASKS_PER_CALL:
         raise InvalidParameterException("Container instances should be between 1 and 10 (inclusive)")
-    launch = read_launch(call, {**request, "launchType": "EC2"})
+    launch = read_launch(call, {**request, "launchType": "EC2"}, find_cluster(call, request.get("cluster")))
     hosts: list[str] = []
     failures: list[dict[str, Any]] = []
     for ref in refs:
