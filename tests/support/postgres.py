@@ -1,4 +1,7 @@
-"""PostgreSQL for tests: one throw-away cluster per test process, a fresh empty database per test.
+"""Stores for tests: an SQLite file or a PostgreSQL database per test, of one throw-away cluster per test process.
+
+Making Berth's tables takes longer than most tests, so a file with tables is copied, and a database with tables serves
+again under another name once it has been emptied.
 
 The cluster lives in a temporary directory, listens on a Unix socket there and nowhere else, and ends with the
 process that started it: stopped by pid at the end, and by the kernel if that process is killed.
@@ -29,21 +32,34 @@ TEMPLATE = "berth_filled"
 # Nothing here outlives the test run, so nothing waits for a disk. Durability is tested by killing Berth, not this.
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off", "max_connections=200")
 
+EMPTY = "; ".join(
+    (
+        *(f'DELETE FROM "{table.name}"' for table in reversed(Base.metadata.sorted_tables)),
+        "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false) FROM pg_sequences",
+    )
+)
+SIZE = "SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+# Rows that were deleted keep their place: a database that had more than a few is not used again.
+GROWN = 1024 * 1024
+
 
 @dataclass(slots=True, kw_only=True)
 class Postgres:
-    """A running cluster. ``new_database`` gives a SQLAlchemy URL; ``drop_database`` takes it back."""
+    """A running cluster. ``new_database`` gives a SQLAlchemy URL; ``drop_database`` or ``give_back`` takes it back."""
 
     socket_dir: Path
     process: subprocess.Popen[bytes]
     _numbers: Iterator[int] = field(default_factory=count)
-    _filled: bool = False
+    _filled_size: int = 0
+    _emptied: list[str] = field(default_factory=list)
 
     def new_database(self, *, filled: bool = False) -> str:
         """Make a database, empty or with Berth's tables, and return its SQLAlchemy URL."""
-        if filled and not self._filled:
+        if filled and self._emptied:
+            return self._url(self._emptied.pop())
+        if filled and not self._filled_size:
             self._fill_template()
-        name = f"berth_{next(self._numbers)}"
+        name = self._new_name()
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE {TEMPLATE if filled else "template1"}')
         return self._url(name)
 
@@ -53,19 +69,51 @@ class Postgres:
         store = Store(self._url(TEMPLATE))
         Base.metadata.create_all(store.engine)
         store.close()
-        self._filled = True
+        with self._connect(TEMPLATE) as link:
+            self._filled_size = self._size(link)
 
     def _url(self, name: str) -> str:
         return f"postgresql+psycopg://berth@/{name}?host={self.socket_dir}"
 
     def drop_database(self, url: str) -> None:
         """Drop a database that ``new_database`` made, whoever is still connected to it."""
-        name = url.rpartition("/berth@/")[2].partition("?")[0]
-        self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self._execute(f'DROP DATABASE IF EXISTS "{_name_of(url)}" WITH (FORCE)')
+
+    def give_back(self, url: str) -> None:
+        """Take back a database with Berth's tables for others to use, or drop it where somebody is still connected."""
+        name = self._new_name()
+        try:
+            # Whoever comes back to it finds nothing under the old name.
+            self._execute(f'ALTER DATABASE "{_name_of(url)}" RENAME TO "{name}"')
+        except psycopg.errors.ObjectInUse:
+            self.drop_database(url)
+            return
+        with self._connect(name) as link:
+            link.execute(EMPTY.encode())
+            usable = self._size(link) < self._filled_size + GROWN
+        if usable:
+            self._emptied.append(name)
+        else:
+            self.drop_database(self._url(name))
+
+    def _new_name(self) -> str:
+        return f"berth_{next(self._numbers)}"
 
     def _execute(self, statement: str) -> None:
-        with psycopg.connect(host=str(self.socket_dir), user="berth", dbname="postgres", autocommit=True) as link:
+        with self._connect("postgres") as link:
             link.execute(statement.encode())
+
+    def _connect(self, database: str) -> "psycopg.Connection[tuple[int, ...]]":
+        return psycopg.connect(host=str(self.socket_dir), user="berth", dbname=database, autocommit=True)
+
+    def _size(self, link: "psycopg.Connection[tuple[int, ...]]") -> int:
+        """The bytes of tables and indexes."""
+        [row] = link.execute(SIZE).fetchall()
+        return row[0]
+
+
+def _name_of(url: str) -> str:
+    return url.rpartition("/berth@/")[2].partition("?")[0]
 
 
 def start_postgres(directory: Path) -> Postgres:
@@ -204,10 +252,28 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def filled_postgresql_url(postgres: Postgres) -> Iterator[str]:
-    """A SQLAlchemy URL of a fresh PostgreSQL database that has Berth's tables already."""
+    """A SQLAlchemy URL of a PostgreSQL database that has Berth's tables already, and nothing in them."""
     url = postgres.new_database(filled=True)
     yield url
-    postgres.drop_database(url)
+    postgres.give_back(url)
+
+
+@pytest.fixture(scope="session")
+def filled_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file that has Berth's tables, to be copied."""
+    path = tmp_path_factory.mktemp("filled") / "store.db"
+    store = Store(f"sqlite:///{path}")
+    Base.metadata.create_all(store.engine)
+    store.close()
+    assert [*path.parent.iterdir()] == [path], "all of it is in the one file"
+    return path
+
+
+@pytest.fixture
+def filled_sqlite_url(sqlite_url: str, filled_sqlite_file: Path) -> str:
+    """A SQLAlchemy URL of a fresh SQLite file that has Berth's tables already."""
+    shutil.copyfile(filled_sqlite_file, sqlite_url.removeprefix("sqlite:///"))
+    return sqlite_url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -221,8 +287,7 @@ def empty_store_url(request: pytest.FixtureRequest) -> str:
 def store_url(request: pytest.FixtureRequest) -> str:
     """A SQLAlchemy URL of a fresh store: the test runs once on SQLite and once on PostgreSQL.
 
-    Whoever uses it calls ``create_all``, which finds the tables made already where making them is slow.
+    Whoever uses it calls ``create_all``, which finds the tables made already.
     """
-    name = "sqlite_url" if request.param == "sqlite" else "filled_postgresql_url"
-    url: str = request.getfixturevalue(name)
+    url: str = request.getfixturevalue(f"filled_{request.param}_url")
     return url
