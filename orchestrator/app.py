@@ -15,6 +15,7 @@ from typing import Any
 import anyio.to_thread
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kit.aws.asgi import AwsApp
 from kit.aws.gateway import Gateway
@@ -138,7 +139,7 @@ def create_gateway(parts: Parts, *, strict: bool = False) -> Gateway:
     )
 
 
-def create_api(parts: Parts) -> FastAPI:
+def create_api(parts: Parts) -> ASGIApp:
     """The API's application: ``/healthz``, the agents' sockets, and every AWS operation on every other path."""
     handshake = Handshake(parts.store, parts.clock, parts.find_key, region=parts.settings.region)
     presence = Presence(parts.store, parts.clock)
@@ -174,25 +175,24 @@ def create_api(parts: Parts) -> FastAPI:
     async def join(request: Request) -> JSONResponse:
         return await joining.serve(request)
 
-    @app.websocket("/acs/ws")
-    async def acs(socket: WebSocket) -> None:
-        await agents.serve(socket)
-
-    @app.websocket("/exec/ws")
-    async def exec_client(socket: WebSocket) -> None:
-        await sessions.serve_client(socket)
-
-    @app.websocket("/exec/agent")
-    async def exec_agent(socket: WebSocket) -> None:
-        await sessions.serve_agent(socket)
-
-    @app.websocket("/tcs/ws")
-    async def tcs(socket: WebSocket) -> None:
-        await telemetry.serve(socket)
-
     # Not a mount: a mount would answer odd paths by itself, and not in AWS's words.
     app.router.default = aws
-    return app
+    doors = {
+        "/acs/ws": agents.serve,
+        "/tcs/ws": telemetry.serve,
+        "/exec/ws": sessions.serve_client,
+        "/exec/agent": sessions.serve_agent,
+    }
+
+    async def entrance(scope: Scope, receive: Receive, send: Send) -> None:
+        # Sockets do not go through what requests go through: that cost more than all else that is done for a dial.
+        door = doors.get(scope["path"]) if scope["type"] == "websocket" else None
+        if door is None:
+            await app(scope, receive, send)
+        else:
+            await door(WebSocket(scope, receive, send))
+
+    return entrance
 
 
 def check_health(store: Store) -> JSONResponse:

@@ -64,7 +64,7 @@ class AgentSockets:
         self._clock = clock
         self._settings = settings
         self._handshake = handshake
-        self._dials = Rounds(each(self._admit), most=MOST_DIALS)
+        self._dials = Rounds(each(self._admit), most=MOST_DIALS, newest_first=True)
         self._presence: Rounds[Step, None] = Rounds(partial(_note, presence), most=MOST_STEPS)
         self._openings = Rounds(each(_first_frames), most=MOST_DIALS)
         self._texts = PayloadTexts(settings)

@@ -18,11 +18,22 @@ Answer = TypeVar("Answer")
 
 class Rounds(Generic[Asked, Answer]):
     """``work`` is called on a thread, with at most ``most`` at a time and in the order in which they came. It answers
-    for each, with an exception to raise for that one alone; or raises for all of them. For one event loop."""
+    for each, with an exception to raise for that one alone; or raises for all of them. For one event loop.
 
-    def __init__(self, work: Callable[[Sequence[Asked]], Sequence[Answer | Exception]], *, most: int) -> None:
+    ``newest_first`` is for askers that give up after a while: where they come faster than they can be seen to, each
+    would be served just too late, and some are served in time so.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[Asked]], Sequence[Answer | Exception]],
+        *,
+        most: int,
+        newest_first: bool = False,
+    ) -> None:
         self._work = work
         self._most = most
+        self._newest_first = newest_first
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -37,7 +48,8 @@ class Rounds(Generic[Asked, Answer]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                taken = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                take = self._waiting.pop if self._newest_first else self._waiting.popleft
+                taken = [take() for _ in range(min(self._most, len(self._waiting)))]
                 for told, answer in zip((told for _, told in taken), await self._round(taken), strict=True):
                     if told.done():
                         continue

@@ -52,7 +52,7 @@ class TelemetrySockets:
         self._store = store
         self._handshake = handshake
         self._book = book
-        self._dials = Rounds(each(self._admit), most=MOST_DIALS)
+        self._dials = Rounds(each(self._admit), most=MOST_DIALS, newest_first=True)
 
     async def serve(self, socket: WebSocket) -> None:
         try:

@@ -23,10 +23,19 @@ PING_SECONDS = 3
 UNANSWERED_MS = 2 * PING_SECONDS * 1000
 # Larger frames end an agent's socket before they are whole.
 LARGEST_FRAME = 4 * 1024 * 1024
+# Connections that one turn of the event loop takes, and those that may wait in the kernel for theirs. When all agents
+# of a large cluster dial at once, waiting there costs nothing; whoever is taken is seen to before it gives up.
+TAKEN, WAITING = 64, 1024
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to ``serve``."""
+    """A uvicorn server that leaves signals to ``serve``, and takes connections a few at a time."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            # Starting has set it to what is taken in one turn.
+            listener.listen(WAITING)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -46,7 +55,7 @@ def listen(host: str, port: int, what: str) -> socket.socket:
         raise CommandFailed(
             f"the {what} cannot listen on {host}:{port}: {error.strerror}; choose another port"
         ) from error
-    listener.listen(1024)
+    listener.listen(WAITING)
     listener.setblocking(False)
     return listener
 
@@ -85,6 +94,7 @@ async def _serve(
                 app,
                 log_config=None,
                 access_log=False,
+                backlog=TAKEN,
                 http=BoundedHttp,
                 # Nobody is believed about where a request came from: behind a proxy, it is the proxy that policies
                 # see as aws:SourceIp.

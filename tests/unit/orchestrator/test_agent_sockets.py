@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents import acs
+from orchestrator.agents.rounds import Rounds, each
 
 
 class Line:
@@ -54,7 +55,8 @@ def test_an_agent_hears_heartbeats_though_its_host_is_woken_all_the_time(monkeyp
         line, socket = Line(), Socket()
         line.woken._loop = asyncio.get_running_loop()  # type: ignore[attr-defined]
         with pytest.raises(Ended):
-            await acs._send(socket, line, line.woken)  # type: ignore[arg-type]
+            openings = Rounds(each(acs._first_frames), most=1)
+            await acs._send(socket, line, line.woken, openings)  # type: ignore[arg-type]
         return line, socket
 
     line, socket = asyncio.run(talk())

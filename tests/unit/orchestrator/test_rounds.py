@@ -9,7 +9,8 @@ import pytest
 from orchestrator.agents.rounds import Rounds, each
 
 
-def test_what_comes_during_a_round_makes_the_next_one_in_order() -> None:
+@pytest.mark.parametrize(("newest_first", "order"), [(False, [[1, 2, 3], [4, 5]]), (True, [[5, 4, 3], [2, 1]])])
+def test_what_comes_during_a_round_makes_the_next_ones(newest_first: bool, order: list[list[int]]) -> None:
     seen: list[list[int]] = []
     let_go = threading.Event()
 
@@ -19,7 +20,7 @@ def test_what_comes_during_a_round_makes_the_next_one_in_order() -> None:
         return [one * 10 for one in asked]
 
     async def ask() -> list[int]:
-        rounds = Rounds(work, most=3)
+        rounds = Rounds(work, most=3, newest_first=newest_first)
         first = asyncio.create_task(rounds.submit(0))
         while not seen:
             await asyncio.sleep(0)
@@ -29,7 +30,7 @@ def test_what_comes_during_a_round_makes_the_next_one_in_order() -> None:
         return await asyncio.gather(first, *rest)
 
     assert asyncio.run(ask()) == [0, 10, 20, 30, 40, 50]
-    assert seen == [[0], [1, 2, 3], [4, 5]]
+    assert seen == [[0], *order]
 
 
 def test_one_that_fails_fails_alone() -> None:
