@@ -1,4 +1,4 @@
-"""``python -m bench.agent``: every part, or those named. ``make bench-agent``."""
+"""``python -m bench.agent``: every part, or those named, ``outage --seconds 60`` say. ``make bench-agent``."""
 
 import argparse
 import signal
