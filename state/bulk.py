@@ -6,18 +6,20 @@ statement is compiled once and its rows go straight to the driver: instants as m
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Dialect, Insert, String, bindparam, insert, select
+from sqlalchemy import JSON, Dialect, bindparam, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import UpdateBase
 
-from state.base import EPOCH, MICROSECOND, Event
-from state.given import GIVEN, as_given, given
+from state.base import EPOCH, MICROSECOND, Base, Event, Instant, encode_document
 
 Row = Sequence[Any]
+_EVENT = ("at", "kind", "entity", "before", "after", "because")
+# ``inline``: nobody asks for the numbers that the database gives out.
+_APPEND = insert(Event).values({name: bindparam(name) for name in _EVENT}).inline()
 
 
 def execute_rows(session: Session, statement: UpdateBase, names: tuple[str, ...], rows: Iterable[Row]) -> int:
@@ -30,9 +32,17 @@ def execute_rows(session: Session, statement: UpdateBase, names: tuple[str, ...]
 
 
 def append_events(session: Session, at: datetime, kind: str, events: Iterable[Row]) -> None:
-    """Append to the event log: entity, before, after and because of each move, in their order."""
-    connection = session.connection()
-    connection.execute(_append(connection.dialect.name), {"at": at, "kind": kind, GIVEN: as_given(events)})
+    """Append to the event log: entity, before, after and because of each move."""
+    instant = as_micros(at)
+    execute_rows(session, _APPEND, _EVENT, ((instant, kind, *event) for event in events))
+
+
+def keeper(table: type[Base], column: str) -> Callable[[Any], Any] | None:
+    """What makes of a value what the column keeps; None when that is the value itself."""
+    kind = table.__table__.c[column].type
+    if isinstance(kind, Instant):
+        return as_micros
+    return _as_document if isinstance(kind, JSON) else None
 
 
 @lru_cache(maxsize=4096)
@@ -46,6 +56,10 @@ def from_micros(kept: int | None) -> datetime | None:
     return None if kept is None else EPOCH + timedelta(microseconds=kept)
 
 
+def _as_document(value: Any) -> str | None:
+    return None if value is None else encode_document(value)
+
+
 @lru_cache(maxsize=256)
 def _compiled(statement: UpdateBase, names: tuple[str, ...], dialect: Dialect) -> tuple[str, Callable[[Row], Any]]:
     """The statement's text, and what makes the driver's parameters of a row."""
@@ -56,13 +70,3 @@ def _compiled(statement: UpdateBase, names: tuple[str, ...], dialect: Dialect) -
     if order == list(range(len(names))):
         return str(compiled), tuple
     return str(compiled), itemgetter(*order)
-
-
-@cache
-def _append(dialect: str) -> Insert:
-    text = String()
-    rows = given(dialect, {"entity": text, "before": text, "after": text, "because": text})
-    at = bindparam("at", type_=Event.__table__.c.at.type)
-    return insert(Event).from_select(
-        ["at", "kind", *(column.name for column in rows.c)], select(at, bindparam("kind", type_=text), *rows.c)
-    )

@@ -1,7 +1,6 @@
 """Given rows: values as a table inside a statement, so that one statement writes thousands of rows on both databases.
 
-The rows travel as one JSON text in one parameter. A document among them travels as it is, or as the text of it that
-its column holds: either way that text arrives.
+The rows travel as one JSON text in one parameter. A document among them travels as the text that its column holds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

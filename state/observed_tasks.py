@@ -4,17 +4,30 @@ Reading locks, in the order of ids, so that two writers of the same tasks meet i
 by the version that was read. Events and counts go with the moves.
 """
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, String, Update, bindparam, select, type_coerce, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Select,
+    String,
+    Text,
+    Update,
+    bindparam,
+    cast,
+    literal_column,
+    select,
+    type_coerce,
+    update,
+)
 
 from state.base import Instant
-from state.bulk import append_events, as_micros, from_micros
-from state.gathered import fetch_gathered, gathered
+from state.bulk import append_events, execute_rows, from_micros, keeper
 from state.given import GIVEN, as_given, given
 from state.store import Conflict, Session
 from state.task_counts import Cell, move_counts
@@ -79,8 +92,8 @@ def lock_observed(session: Session, ids: Collection[str]) -> dict[str, ObservedT
     """The tasks of these ids that are there, by id, held for this transaction."""
     connection = session.connection()
     asked = as_given((task_id,) for task_id in sorted(set(ids)))
-    rows = fetch_gathered(connection, _select(connection.dialect.name), {GIVEN: asked})
-    return {row[0]: _observed(row) for row in rows}
+    rows = connection.execute(_select(connection.dialect.name), {GIVEN: asked})
+    return {row[0]: _observed(row) for row in rows.all()}
 
 
 def write_observed(session: Session, changes: Sequence[tuple[ObservedTask, Change]], *, at: datetime) -> None:
@@ -93,7 +106,7 @@ def write_observed(session: Session, changes: Sequence[tuple[ObservedTask, Chang
             TASK.check(before, after)
             events.append((f"task/{task.cluster}/{task.id}", before, after, because))
     for columns, rows in alike.items():
-        if _write(session, (*columns, "id", "version"), rows) != len(rows):
+        if execute_rows(session, _update(columns), (*columns, "this", "seen"), _kept(columns, rows)) != len(rows):
             raise Conflict("a task was written by someone else meanwhile")
     append_events(session, at, TASK.name, events)
     _count(session, changes)
@@ -114,21 +127,14 @@ def _count(session: Session, changes: Sequence[tuple[ObservedTask, Change]]) -> 
     move_counts(session, deltas)
 
 
-def _write(session: Session, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> int:
-    """Write the rows' values to the tasks of these ids in these versions; answers how many were written. What the tasks
-    have in common travels once, whatever their number."""
-    by_name = dict(zip(names, zip(*rows, strict=True), strict=True))
-    differing = tuple(name for name, values in by_name.items() if name == "id" or values.count(values[0]) < len(values))
-    common = {f"all_{name}": by_name[name][0] for name in names if name not in differing}
-    asked = as_given(zip(*(_kept(name, by_name[name]) for name in differing), strict=True))
-    connection = session.connection()
-    update = _update(connection.dialect.name, names, differing)
-    return connection.execute(update, {**common, GIVEN: asked}).rowcount
-
-
-def _kept(name: str, values: Iterable[Any]) -> Iterable[Any]:
-    """The values as they are given: instants as their columns keep them."""
-    return map(as_micros, values) if isinstance(_column(name).type, Instant) else values
+def _kept(columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
+    """The rows with every value as its column keeps it."""
+    by_column: list[Iterable[Any]] = list(zip(*rows, strict=True))
+    for place, column in enumerate(columns):
+        keep = keeper(Task, column)
+        if keep is not None:
+            by_column[place] = map(keep, by_column[place])
+    return zip(*by_column, strict=True)
 
 
 def _observed(row: Sequence[Any]) -> ObservedTask:
@@ -136,19 +142,32 @@ def _observed(row: Sequence[Any]) -> ObservedTask:
     instants = row[_INSTANTS]
     if any(instants):
         instants = [from_micros(at) for at in instants]
-    return ObservedTask._make((*row[: _INSTANTS.start], *instants, *row[_INSTANTS.stop :]))
+    return ObservedTask._make(
+        (*row[: _INSTANTS.start], *instants, *row[_INSTANTS.stop : -2], _document(row[-2]), _document(row[-1]))
+    )
+
+
+def _document(text: str) -> list[dict[str, Any]]:
+    # Many tasks have no attachments, and knowing that costs less than reading it. What we wrote ourselves needs none of
+    # json.loads' care for white space.
+    found: list[dict[str, Any]] = [] if text == "[]" else _DECODER.raw_decode(text)[0]
+    return found
 
 
 def _columns() -> Iterable[Any]:
     for name in ObservedTask._fields:
-        column = _column(name)
-        yield type_coerce(column, BigInteger) if isinstance(column.type, Instant) else column
+        column = _TABLE.c[_NAMES.get(name, name)]
+        match column.type:
+            case JSON():
+                yield cast(column, Text).label(name)
+            case Instant():
+                yield type_coerce(column, BigInteger).label(name)
+            case _:
+                yield column
 
 
-def _column(attribute: str) -> Any:
-    return _TABLE.c["group_name" if attribute == "group" else attribute]
-
-
+_DECODER = json.JSONDecoder()
+_NAMES = {"group": "group_name"}
 _TABLE = Task.metadata.tables[Task.__tablename__]
 _INSTANTS = slice(ObservedTask._fields.index("pull_started_at"), ObservedTask._fields.index("has_roles"))
 
@@ -156,21 +175,13 @@ _INSTANTS = slice(ObservedTask._fields.index("pull_started_at"), ObservedTask._f
 @cache
 def _select(dialect: str) -> Select[Any]:
     ids = select(given(dialect, {"id": String()}).c.id)
-    rows = gathered(dialect, tuple(_columns())).where(_TABLE.c.id.in_(ids))
-    return rows if dialect == "sqlite" else rows.order_by(_TABLE.c.id).with_for_update()
+    return select(*_columns()).where(_TABLE.c.id.in_(ids)).order_by(_TABLE.c.id).with_for_update()
 
 
 @cache
-def _update(dialect: str, names: tuple[str, ...], differing: tuple[str, ...]) -> Update:
-    rows = given(dialect, {name: _column(name).type for name in differing})
-    values = {
-        name: rows.c[name] if name in differing else bindparam(f"all_{name}", type_=_column(name).type)
-        for name in names
-    }
-    id_, version = values.pop("id"), values.pop("version")
-    written = {_column(name): value for name, value in values.items()}
+def _update(columns: tuple[str, ...]) -> Update:
     return (
         update(_TABLE)
-        .where(_TABLE.c.id == id_, _TABLE.c.version == version)
-        .values({**written, _TABLE.c.version: _TABLE.c.version + 1})
+        .where(_TABLE.c.id == bindparam("this"), _TABLE.c.version == bindparam("seen"))
+        .values({**{name: bindparam(name) for name in columns}, "version": _TABLE.c.version + literal_column("1")})
     )

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, String, Text, bindparam, cast, select
+from sqlalchemy import JSON, Select, String, Text, bindparam, cast, select
 
-from state.gathered import fetch_gathered, gathered
 from state.given import GIVEN, as_given, given
 from state.store import Session
 from state.tasks import TASK, Task
@@ -20,7 +19,7 @@ NOT_STOPPED = tuple(status for status in TASK.moves if status != "STOPPED")
 
 
 class ToldTask(NamedTuple):
-    """What of a task its payload is made of; the members are Task's, documents that most have alike as text."""
+    """What of a task its payload is made of; the members are Task's, documents as text."""
 
     id: str
     cluster: str
@@ -35,7 +34,7 @@ class ToldTask(NamedTuple):
     overrides_text: str
     extra_environment_text: str
     attachments_text: str
-    containers: list[dict[str, Any]]
+    containers_text: str
     has_roles: bool = False
 
     @property
@@ -51,38 +50,40 @@ class ToldTask(NamedTuple):
     def attachments(self) -> list[dict[str, Any]]:
         return list(json.loads(self.attachments_text))
 
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        # What we wrote ourselves needs none of json.loads' care for white space.
+        return list(_DECODER.raw_decode(self.containers_text)[0])
+
 
 def wishes_on(session: Session, container_instance_id: str) -> dict[str, str]:
     """``desired_status`` by id of the host's tasks that have not stopped, oldest first."""
-    connection = session.connection()
-    rows = fetch_gathered(connection, _wishes(connection.dialect.name), {"host": container_instance_id})
-    return dict(sorted((task_id, wish) for task_id, wish in rows))
+    return dict(session.connection().execute(_WISHES, {"host": container_instance_id}).all())
 
 
 def list_told(session: Session, ids: Sequence[str]) -> Iterator[ToldTask]:
     """The tasks of these ids that are there, in the order of the ids."""
     connection = session.connection()
-    asked = {GIVEN: as_given((task_id,) for task_id in ids)}
-    by_id = {row[0]: row for row in fetch_gathered(connection, _told(connection.dialect.name), asked)}
+    asked = as_given((task_id,) for task_id in ids)
+    by_id = {row[0]: row for row in connection.execute(_told(connection.dialect.name), {GIVEN: asked}).all()}
     return (ToldTask._make(by_id[task_id]) for task_id in ids if task_id in by_id)
 
 
 def _columns() -> Iterable[Any]:
     for field in ToldTask._fields:
         column = _TABLE.c["group_name" if field == "group" else field.removesuffix("_text")]
-        yield cast(column, Text) if field.endswith("_text") else column
+        yield cast(column, Text) if isinstance(column.type, JSON) else column
 
 
+_DECODER = json.JSONDecoder()
 _TABLE = Task.metadata.tables[Task.__tablename__]
-
-
-@cache
-def _wishes(dialect: str) -> Select[Any]:
-    return gathered(dialect, (_TABLE.c.id, _TABLE.c.desired_status)).where(
-        _TABLE.c.container_instance_id == bindparam("host"), _TABLE.c.last_status.in_(NOT_STOPPED)
-    )
+_WISHES: Select[Any] = (
+    select(_TABLE.c.id, _TABLE.c.desired_status)
+    .where(_TABLE.c.container_instance_id == bindparam("host"), _TABLE.c.last_status.in_(NOT_STOPPED))
+    .order_by(_TABLE.c.created_at, _TABLE.c.id)
+)
 
 
 @cache
 def _told(dialect: str) -> Select[Any]:
-    return gathered(dialect, tuple(_columns())).where(_TABLE.c.id.in_(select(given(dialect, {"id": String()}).c.id)))
+    return select(*_columns()).where(_TABLE.c.id.in_(select(given(dialect, {"id": String()}).c.id)))

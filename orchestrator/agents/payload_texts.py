@@ -98,7 +98,7 @@ def _make_form(
     containers = [{"name": name, "id": mark} for name, mark in zip(names, marks[1:], strict=False)]
     model = task._replace(
         id=marks[0],
-        containers=containers,
+        containers_text=json.dumps(containers),
         extra_environment_text=json.dumps(dict(zip(variables, marks[1 + len(names) :], strict=True))),
     )
     text = encode_document(render(model)).replace("%", "%%")

@@ -73,7 +73,7 @@ def told(definition: TaskDefinition, **members: Any) -> ToldTask:
         "containers": containers,
     }
     given = {**usual, **members}
-    documents = ("overrides", "extra_environment", "attachments")
+    documents = ("overrides", "extra_environment", "attachments", "containers")
     texts = {f"{name}_text": json.dumps(given.pop(name)) for name in documents}
     return ToldTask(**given, **texts)
 
