@@ -61,7 +61,7 @@ bench-registry: ## the registry beside Debian's docker-registry, and its limits:
 	@.ci/setup registry
 	@.venv/bin/python -m bench.registry $(BENCH_ARGS)
 
-bench-agent: ## the agent beside the bare SDK and Swarm, with 100 containers, and 5,000 agents at once: ten minutes; BENCH_ARGS="crowd"
+bench-agent: ## the agent beside the bare SDK and Swarm, 100 containers, 5,000 agents, lost hosts, ten minutes of outage: half an hour; BENCH_ARGS="crowd"
 	@.ci/setup
 	@.ci/engine run .venv/bin/python -m bench.agent $(BENCH_ARGS)
 

@@ -13,6 +13,7 @@ from kit.clock import SystemClock, monotonic
 
 # A server may hang up on one that nobody has used for longer.
 KEPT_S = 30
+REGION = "us-east-1"
 TARGET = "AmazonEC2ContainerServiceV20141113"
 
 
@@ -41,7 +42,7 @@ class Client:
             access_key=self._stage.access_key,
             secret_key=self._stage.secret_key,
             service="ecs",
-            region="us-east-1",
+            region=REGION,
             at=self._clock.now(),
         )
         return self.raw("POST", "/", payload, headers)

@@ -5,7 +5,7 @@ from typing import Any
 
 import psutil
 
-from bench.client import Client, connect
+from bench.client import REGION, Client, connect
 from bench.launch import SLEEP
 from bench.stage import IMAGE, Stage
 from bench.table import print_table
@@ -21,7 +21,12 @@ def run(stage: Stage) -> None:
     plain: dict[str, Any] = {"name": "c", "image": IMAGE, "memoryReservation": 6, "cpu": 1, "command": SLEEP}
     plain["stopTimeout"] = 1
     ecs.call("RegisterTaskDefinition", family="bench-hundred", containerDefinitions=[plain])
-    options = {"awslogs-group": "/bench", "awslogs-create-group": "true", "awslogs-stream-prefix": "hundred"}
+    options = {
+        "awslogs-group": "/bench",
+        "awslogs-region": REGION,
+        "awslogs-create-group": "true",
+        "awslogs-stream-prefix": "hundred",
+    }
     logged = {**plain, "logConfiguration": {"logDriver": "awslogs", "options": options}}
     ecs.call("RegisterTaskDefinition", family="bench-hundred-logged", containerDefinitions=[logged])
     ecs.wait_for_host()
