@@ -14,6 +14,7 @@ from kit.aws.errors import AwsError
 from orchestrator.agents.report_desk import ReportDesk
 from state.base import Event
 from state.capacities import Capacity
+from state.observed_tasks import lock_observed
 from state.store import Session, StoreUnavailable
 from state.tasks import Task
 from tests.support.counts import counts_amiss
@@ -244,3 +245,17 @@ def test_a_container_alone_may_be_reported(plane: TasksPlane) -> None:
     task = plane.task(arn)
     assert (task["lastStatus"], task["containers"][0]["lastStatus"]) == ("PENDING", "RUNNING")
     assert task["containers"][0]["runtimeId"] == "abc"
+
+
+def test_a_task_is_read_for_its_reports_as_it_is_kept(plane: TasksPlane, desk: ReportDesk) -> None:
+    _, [arn] = launch(plane, 1)
+    assert codes(desk.submit([report(arn, "RUNNING")])) == [None]
+
+    def both(session: Session) -> tuple[dict[str, Any], dict[str, Any]]:
+        [(task_id, observed)] = lock_observed(session, [arn.rpartition("/")[2]]).items()
+        kept = session.get_one(Task, task_id)
+        return observed._asdict(), {name: getattr(kept, name) for name in observed._fields}
+
+    observed, kept = plane.store.transact(both)
+    assert observed == kept
+    assert kept["has_roles"] is False and kept["started_at"] is not None
