@@ -1,7 +1,5 @@
 """Jobs through boto3: submitted, described, listed, filtered; nonsense is refused with the reason."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,22 +7,6 @@ import pytest
 from tests.support.batch import FARGATE_CONTAINER, BatchPlane, refusal
 
 ARN = "arn:aws:batch:us-east-1:123456789012"
-
-
-@pytest.fixture
-def plane(tmp_path: Path) -> Iterator[BatchPlane]:
-    plane = BatchPlane(f"sqlite:///{tmp_path / 'berth.db'}")
-    yield plane
-    plane.close()
-
-
-@pytest.fixture
-def ready(plane: BatchPlane) -> BatchPlane:
-    """An UNMANAGED environment without hosts, a queue and a definition."""
-    plane.environment()
-    plane.queue()
-    plane.definition()
-    return plane
 
 
 def test_a_job_is_described_with_all_that_was_asked(ready: BatchPlane) -> None:

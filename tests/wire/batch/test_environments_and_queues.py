@@ -1,7 +1,5 @@
 """Batch's environments, queues and tags through boto3: echoed, or refused with a ClientException that says why."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,22 +8,6 @@ from orchestrator.api.batch.wire import batch as service
 from tests.support.batch import EC2, FARGATE, BatchPlane, refusal
 
 ARN = "arn:aws:batch:us-east-1:123456789012"
-
-
-@pytest.fixture
-def plane(tmp_path: Path) -> Iterator[BatchPlane]:
-    plane = BatchPlane(f"sqlite:///{tmp_path / 'berth.db'}")
-    yield plane
-    plane.close()
-
-
-@pytest.fixture
-def ready(plane: BatchPlane) -> BatchPlane:
-    """An UNMANAGED environment without hosts, a queue and a definition."""
-    plane.environment()
-    plane.queue()
-    plane.definition()
-    return plane
 
 
 @pytest.mark.parametrize(

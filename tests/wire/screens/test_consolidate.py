@@ -1,6 +1,5 @@
 """``berth consolidate``: which hosts could be emptied, on a screen of 80 columns, through the clients it asks."""
 
-from collections.abc import Iterator
 from io import StringIO
 
 import pytest
@@ -12,13 +11,6 @@ from tests.support.services import NEEDED, ServicesPlane
 
 HALF = {"minimumHealthyPercent": 50, "maximumPercent": 149}
 WHOLE = {"minimumHealthyPercent": 100, "maximumPercent": 200}
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[ServicesPlane]:
-    plane = ServicesPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def shown(plane: ServicesPlane, moves: int = 20) -> str:

@@ -1,29 +1,13 @@
 """``berth status``: what there is on a screen of 80 columns, through the clients it asks."""
 
-from collections.abc import Iterator
 from io import StringIO
 
-import pytest
 from rich.console import Console
 
 from orchestrator.agents.presence import Presence
 from orchestrator.cli.status import MOST_ROWS, NOT_LOOKED_AT, tables_of
 from tests.support.batch import EC2, BatchPlane
 from tests.support.services import ServicesPlane, host_of
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[ServicesPlane]:
-    plane = ServicesPlane(store_url)
-    yield plane
-    plane.close()
-
-
-@pytest.fixture
-def jobs(store_url: str) -> Iterator[BatchPlane]:
-    plane = BatchPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def shown(plane: ServicesPlane | BatchPlane, width: int = 80) -> list[str]:

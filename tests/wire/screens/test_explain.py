@@ -1,6 +1,5 @@
 """``berth explain``: why something waits and what to do, on a screen of 80 columns, through the clients it asks."""
 
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -12,20 +11,6 @@ from orchestrator.cli.explain import explain
 from orchestrator.cli.output import CommandFailed
 from tests.support.batch import BatchPlane
 from tests.support.services import ServicesPlane, host_of
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[ServicesPlane]:
-    plane = ServicesPlane(store_url)
-    yield plane
-    plane.close()
-
-
-@pytest.fixture
-def jobs(store_url: str) -> Iterator[BatchPlane]:
-    plane = BatchPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def shown(plane: ServicesPlane | BatchPlane, what: str) -> list[str]:
