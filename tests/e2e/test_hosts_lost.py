@@ -57,6 +57,12 @@ def copies(site: Site, *hosts: Host) -> Counter[str]:
     )
 
 
+def ran_on(task: dict[str, Any]) -> float:
+    """The seconds since a task was taken for ended."""
+    ended: float = task["executionStoppedAt"].timestamp()
+    return time.time() - ended
+
+
 def test_what_a_host_without_power_had_runs_elsewhere(site: Site) -> None:
     second = site.hosts[1]
     before = served(site, "power", 4)
@@ -101,6 +107,8 @@ def test_a_host_that_comes_back_stops_its_stale_copies_first(site: Site, how: st
     CUTS[how](second)
 
     until("its tasks run elsewhere", lambda: running(site, name, 2, apart_from=second), seconds=90)
+    # Of less than a second nobody would be told.
+    until("they have run on for a while", lambda: all(ran_on(task) > 2 for task in faults.describe(site.berth, stale)))
     assert set(copies(site, second)) == stale
     second.mend()
 
