@@ -242,27 +242,24 @@ class Images:
             return "" if self.discard(image) else None
 
     def _pull_with_login(self, container: ContainerSpec, image: str, given_up: Cancelled) -> str | None:
+        secret = container.registry_auth.login if container.registry_auth else None
         for last in (False, True):
-            login = self._login(container)
+            login = secret or self._login(container)
             try:
                 return self._runtime.pull(image, login, given_up)
             except Hindered as error:
                 if error.hindrance is not Hindrance.LOGIN:
                     raise
-                renewable = login is not None and self._registry is not None and not last
-                if not renewable or not self._registry.forget(_auth_of(container), login):  # type: ignore[union-attr,arg-type]
+                if last or secret or login is None or self._registry is None:
                     raise CannotPull(str(error)) from error
+                self._registry.forget(_auth_of(container), login)
                 log.info("registry login renewed", image=image, because=str(error))
             except (Refused, NotFound) as error:
                 raise CannotPull(str(error)) from error
         raise AssertionError("the second attempt returns or raises")
 
     def _login(self, container: ContainerSpec) -> RegistryLogin | None:
-        if container.registry_auth and container.registry_auth.login:
-            return container.registry_auth.login
-        if self._registry is None:
-            return None
-        if container.registry_auth or ECR_IMAGE.fullmatch(container.image):
+        if self._registry and (container.registry_auth or ECR_IMAGE.fullmatch(container.image)):
             return self._registry.login(_auth_of(container))
         return None
 

@@ -1,11 +1,13 @@
 """Logins: what ECR's ``GetAuthorizationToken`` gives for pulling, kept until shortly before it expires.
 
-A token belongs to a role, and serves all its tasks; one that a registry no longer takes is fetched anew.
+A token belongs to a role, and serves all its tasks, who wait for one fetch of it and for nobody else's; one that a
+registry no longer takes is fetched anew.
 """
 
 import base64
 import binascii
 import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -35,7 +37,8 @@ class EcrLogins:
         self._aws = aws
         self._clock = clock
         self._server = server
-        self._tokens: dict[tuple[str, str], _Token] = {}
+        # Those that are being fetched, and those that were, for as long as they are good.
+        self._tokens: dict[tuple[str, str], Future[_Token]] = {}
         self._servers: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -49,22 +52,47 @@ class EcrLogins:
 
     def login(self, auth: RegistryAuth) -> RegistryLogin:
         """A login that is good for a while. Raises CannotPull, Hindered."""
+        while True:
+            token, mine = self._take_part(_owner(auth))
+            if mine:
+                self._fetch_into(token, auth)
+            try:
+                return token.result().login
+            except CannotPull:
+                # A refusal is of the keys that asked: who has waited for that asks with their own.
+                if mine:
+                    raise
+
+    def forget(self, auth: RegistryAuth, login: RegistryLogin) -> None:
+        """A registry did not take this login: the next is a new one."""
+        with self._lock:
+            token = self._tokens.get(_owner(auth))
+            if token and token.done() and token.result().login is login:
+                del self._tokens[_owner(auth)]
+
+    def _take_part(self, owner: tuple[str, str]) -> tuple[Future[_Token], bool]:
+        """The owner's token, and whether it is the caller who has to fetch it."""
         with self._lock:
             now = self._clock.now()
             # Roles come and go; what is over of theirs is not kept.
-            self._tokens = {owner: token for owner, token in self._tokens.items() if now < token.renew_at}
-            if _owner(auth) not in self._tokens:
-                self._tokens[_owner(auth)] = self._fetch(auth)
-            return self._tokens[_owner(auth)].login
+            over = [owner for owner, token in self._tokens.items() if token.done() and now >= token.result().renew_at]
+            for each in over:
+                del self._tokens[each]
+            if owner in self._tokens:
+                return self._tokens[owner], False
+            token = self._tokens[owner] = Future()
+            return token, True
 
-    def forget(self, auth: RegistryAuth, login: RegistryLogin) -> bool:
-        """A registry did not take this login: the next is a new one. False when it was never one of these."""
-        with self._lock:
-            token = self._tokens.get(_owner(auth))
-            if token is None or token.login is not login:
-                return False
-            del self._tokens[_owner(auth)]
-            return True
+    def _fetch_into(self, token: Future[_Token], auth: RegistryAuth) -> None:
+        try:
+            fetched = self._fetch(auth)
+        except BaseException as error:
+            # Whatever it was is told to those who wait, and the next who asks begins anew.
+            with self._lock:
+                del self._tokens[_owner(auth)]
+            token.set_exception(error)
+        else:
+            token.set_result(fetched)
 
     def _fetch(self, auth: RegistryAuth) -> _Token:
         keys = None

@@ -97,6 +97,7 @@ def test_whoever_wants_the_same_image_shares_one_pull(slow: Slow) -> None:
     images = Images(runtime=slow, clock=ManualClock())
     askers = [Asker(images) for _ in range(5)]
     slow.begun.acquire()
+    until(lambda: len(images._pulls._under_way["web"].waiting) == 5)
     slow.let_go.set()
     assert [asker.done() for asker in askers] == ["sha256:abc"] * 5
     assert slow.pulls == ["web"]
@@ -226,6 +227,21 @@ def test_a_login_that_is_not_taken_any_more_is_fetched_anew_once() -> None:
     with pytest.raises(CannotPull, match=r"^unauthorized: authentication required$"):
         images.pull(spec, "web", lambda: False)
     assert clock.waits == []
+
+
+def test_a_login_that_another_pull_has_renewed_meanwhile_is_not_the_end(slow: Slow) -> None:
+    clock, calls = ManualClock(), FakeCalls()
+    registry = logins(clock, calls)
+    auth = RegistryAuth(registry_id="1", keys=None)
+    images = Images(runtime=slow, clock=clock, registry=registry)
+    slow.fail_next("pull", NOT_TAKEN)
+    asker = Asker(images, ContainerSpec(name="web", image="web", registry_auth=auth))
+    slow.begun.acquire()
+    registry.forget(auth, registry.login(auth))
+    registry.login(auth)
+    slow.let_go.set()
+    assert asker.done() == "sha256:abc"
+    assert [login.password for login in slow.logins if login] == ["password-1", "password-2"]
 
 
 def test_a_task_that_is_stopped_in_a_pause_leaves_at_once(slow: Slow) -> None:
