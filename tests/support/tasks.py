@@ -9,6 +9,7 @@ from orchestrator.operations import SERVICES
 from tests.support.loopback import Loopback
 
 SMALL = {"name": "main", "image": "i:1", "memory": 64}
+FARGATE = {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512"}
 ATTRIBUTES = [
     {"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"},
     {"name": "ecs.capability.task-eni"},

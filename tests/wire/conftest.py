@@ -1,4 +1,4 @@
-"""A plane of one service alone for the folder of its name, and ECR beside a running registry."""
+"""A plane of one service alone for the room of its name."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,21 +8,17 @@ import pytest
 
 from kit.aws.service import Service
 from kit.clock import ManualClock, SystemClock
-from kit.settings import Settings
 from orchestrator.operations import SERVICES
-from tests.support.loopback import KEY, Loopback
-from tests.support.registry import (
-    RegistryClient,
-    running_registry,
-)
+from tests.support.loopback import Loopback
 
+WIRE = Path(__file__).parent
 SERVICE = {service.name: service for service in SERVICES}
 
 
 @pytest.fixture
 def service(request: pytest.FixtureRequest) -> Service:
-    """The service that the test's folder is called after."""
-    return SERVICE[request.path.parent.name]
+    """The service that the test's room is called after."""
+    return SERVICE[request.path.relative_to(WIRE).parts[0]]
 
 
 @pytest.fixture
@@ -40,33 +36,14 @@ def client(service: Service, berth: Loopback) -> Any:
 
 
 @pytest.fixture
-def embedded(service: Service, sqlite_url: str) -> Iterator[Any]:
-    """A client for what never reaches the store, so that the database makes no difference."""
+def embedded_berth(service: Service, sqlite_url: str) -> Iterator[Loopback]:
+    """A plane of the service alone for what either database answers alike."""
     loopback = Loopback(sqlite_url, [service])
-    yield loopback.client(service.name)
-    loopback.close()
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[RegistryClient]:
-    with running_registry(tmp_path) as running:
-        running.token(key_id=KEY.access_key_id)
-        yield running
-
-
-@pytest.fixture
-def ecr_plane(registry: RegistryClient, tmp_path: Path) -> Iterator[Loopback]:
-    loopback = Loopback(
-        str(registry.store.url),
-        [SERVICE["ecr"]],
-        settings=Settings(data=tmp_path, registry_port=int(registry.address.partition(":")[2])),
-        secrets=registry.secrets,
-        storage=registry.storage,
-    )
     yield loopback
     loopback.close()
 
 
 @pytest.fixture
-def ecr(ecr_plane: Loopback) -> Any:
-    return ecr_plane.client("ecr")
+def embedded(service: Service, embedded_berth: Loopback) -> Any:
+    """A client for what never reaches the store, so that the database makes no difference."""
+    return embedded_berth.client(service.name)

@@ -1,14 +1,10 @@
 """Clusters through boto3: created once, described with what is in them, deleted only when empty."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.api.ecs import clusters  # noqa: F401 (binds the operations)
-from orchestrator.api.ecs.wire import ecs as ecs_service
 from state.container_instances import ContainerInstance
 from state.services import Service
 from state.store import Session
@@ -17,18 +13,6 @@ from tests.support.loopback import Loopback
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ARN = "arn:aws:ecs:us-east-1:123456789012:cluster"
-
-
-@pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Loopback]:
-    plane = Loopback(f"sqlite:///{tmp_path / 'berth.db'}", [ecs_service])
-    yield plane
-    plane.close()
-
-
-@pytest.fixture
-def ecs(plane: Loopback) -> Any:
-    return plane.client("ecs")
 
 
 def instance(cluster: str, **members: Any) -> ContainerInstance:
@@ -47,11 +31,11 @@ def task(cluster: str, **members: Any) -> Task:
     return Task(**{"cluster": cluster, "last_status": "RUNNING", "created_at": NOW, **usual, **members})
 
 
-def put(plane: Loopback, *rows: Any) -> None:
+def put(embedded_berth: Loopback, *rows: Any) -> None:
     def write(session: Session) -> None:
         session.add_all(rows)
 
-    plane.store.transact(write)
+    embedded_berth.store.transact(write)
 
 
 def test_create_cluster_answers_its_arn_and_defaults(ecs: Any) -> None:
@@ -94,11 +78,11 @@ def test_describe_clusters_names_the_missing_and_shows_only_what_is_asked_for(ec
     assert ecs.describe_clusters(include=["TAGS"])["clusters"][0]["tags"] == [{"key": "a", "value": "1"}]
 
 
-def test_describe_clusters_counts_what_is_in_each(plane: Loopback, ecs: Any) -> None:
+def test_describe_clusters_counts_what_is_in_each(embedded_berth: Loopback, ecs: Any) -> None:
     ecs.create_cluster()
     ecs.create_cluster(clusterName="empty")
     put(
-        plane,
+        embedded_berth,
         instance("default"),
         instance("default", id="c" * 32, capacity_id="launched-for-a-task"),
         service("default"),
@@ -129,17 +113,19 @@ def test_describe_clusters_counts_what_is_in_each(plane: Loopback, ecs: Any) -> 
         (task, "ClusterContainsTasksException"),
     ],
 )
-def test_delete_cluster_refuses_while_something_is_in_it(plane: Loopback, ecs: Any, row: Any, error: str) -> None:
+def test_delete_cluster_refuses_while_something_is_in_it(
+    embedded_berth: Loopback, ecs: Any, row: Any, error: str
+) -> None:
     ecs.create_cluster()
-    put(plane, row("default"))
+    put(embedded_berth, row("default"))
     with pytest.raises(getattr(ecs.exceptions, error)):
         ecs.delete_cluster(cluster="default")
 
 
 @pytest.mark.parametrize("status", ["DEPROVISIONING", "STOPPING"])
-def test_delete_cluster_waits_for_tasks_on_their_way_down(plane: Loopback, ecs: Any, status: str) -> None:
+def test_delete_cluster_waits_for_tasks_on_their_way_down(embedded_berth: Loopback, ecs: Any, status: str) -> None:
     ecs.create_cluster()
-    put(plane, task("default", last_status=status))
+    put(embedded_berth, task("default", last_status=status))
     with pytest.raises(ecs.exceptions.ClusterContainsTasksException):
         ecs.delete_cluster(cluster="default")
 
@@ -171,9 +157,9 @@ def test_settings_and_capacity_providers_are_kept(ecs: Any) -> None:
     assert found["defaultCapacityProviderStrategy"] == strategy
 
 
-def test_a_capacity_provider_in_use_cannot_be_removed(plane: Loopback, ecs: Any) -> None:
+def test_a_capacity_provider_in_use_cannot_be_removed(embedded_berth: Loopback, ecs: Any) -> None:
     ecs.create_cluster(capacityProviders=["FARGATE"])
-    put(plane, service("default", capacity_provider_strategy=[{"capacityProvider": "FARGATE", "weight": 1}]))
+    put(embedded_berth, service("default", capacity_provider_strategy=[{"capacityProvider": "FARGATE", "weight": 1}]))
     with pytest.raises(ecs.exceptions.ResourceInUseException):
         ecs.put_cluster_capacity_providers(cluster="default", capacityProviders=[], defaultCapacityProviderStrategy=[])
 

@@ -1,17 +1,6 @@
 """Tasks that a service starts, through boto3: what tells clients whose they are."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from tests.support.services import ServicesPlane
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[ServicesPlane]:
-    plane = ServicesPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def test_a_services_task_says_whose_it_is_and_has_no_overrides(plane: ServicesPlane) -> None:

@@ -1,6 +1,5 @@
 """Tags for metadata: a host's agent may ask for those of what runs on its host, and of nothing else."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -18,12 +17,11 @@ ATTRIBUTES = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}]
 
 
 @pytest.fixture
-def plane(store_url: str) -> Iterator[TasksPlane]:
-    plane = TasksPlane(store_url)
+def plane(plane: TasksPlane) -> TasksPlane:
+    """Its gateway knows the keys of hosts."""
     keys = find_key(plane.store, plane.secrets, plane.clock, fresh=timedelta(0))
     plane.gateway._find_key = lambda name: KEY if name == KEY.access_key_id else keys(name)
-    yield plane
-    plane.close()
+    return plane
 
 
 def test_an_agent_reads_the_tags_of_its_own_tasks(plane: TasksPlane) -> None:

@@ -8,13 +8,12 @@ import pytest
 
 from kit.settings import Settings
 from orchestrator.agents.conversation import Conversation
-from tests.support.tasks import TasksPlane
+from tests.support.tasks import FARGATE, TasksPlane
 
 ROLE = "arn:aws:iam::123456789012:role/r"
 FILES = [{"type": "s3", "value": "arn:aws:s3:::bucket/run.env"}]
 MAIN = {"name": "main", "image": "i:1", "memory": 64}
 CAPABLE = {"ecs.capability.env-files.s3": "", "com.amazonaws.ecs.capability.task-iam-role": ""}
-FARGATE = {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512"}
 SUBNET = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from agent.control.registration import CAPABILITIES
+from kit.aws.service import Service
 from kit.settings import Settings
-from orchestrator.api.ecs import task_definitions  # noqa: F401 (binds the operations)
-from orchestrator.api.ecs.wire import ecs as ecs_service
 from tests.support.loopback import Loopback
-from tests.wire.test_ecs_task_definitions import FARGATE, refusal, register, web
+from tests.support.task_definitions import refusal, register, web
+from tests.support.tasks import FARGATE
 
 ROLE = "arn:aws:iam::123456789012:role/execution"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/db-AbCdEf"
@@ -24,21 +24,12 @@ BY_ROUTER = {"logConfiguration": {"logDriver": "awsfirelens", "options": {"Name"
 SETTINGS = Settings(file_systems="fs-0123=10.0.0.5:/exports/a", task_s3_endpoint="http://s3.test:9000")
 
 
-def plane(tmp_path: Path, settings: Settings) -> Iterator[Any]:
-    loopback = Loopback(f"sqlite:///{tmp_path / 'berth.db'}", [ecs_service], settings=replace(settings, data=tmp_path))
-    yield loopback.client("ecs")
+@pytest.fixture
+def ecs(service: Service, sqlite_url: str, tmp_path: Path) -> Iterator[Any]:
+    """A Berth with a store for files and with a file system."""
+    loopback = Loopback(sqlite_url, [service], settings=replace(SETTINGS, data=tmp_path))
+    yield loopback.client(service.name)
     loopback.close()
-
-
-@pytest.fixture
-def ecs(tmp_path: Path) -> Iterator[Any]:
-    yield from plane(tmp_path, SETTINGS)
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Iterator[Any]:
-    """A Berth without a store for files and without file systems."""
-    yield from plane(tmp_path, Settings())
 
 
 def secret(value: str, name: str = "DB") -> dict[str, Any]:
@@ -208,11 +199,11 @@ def test_hosts_that_cannot_fetch_secrets_do_not_get_such_tasks(ecs: Any) -> None
     }
 
 
-def test_files_in_s3_need_a_store_to_be_read_from(bare: Any) -> None:
+def test_files_in_s3_need_a_store_to_be_read_from(embedded: Any) -> None:
     files = web(environmentFiles=[{"type": "s3", "value": OBJECT}])
     router = {"type": "fluentd", "options": {"config-file-type": "s3", "config-file-value": OBJECT}}
     for container, member in ((files, "environmentFiles"), (web(firelensConfiguration=router), "config-file-type s3")):
-        told = refusal(bare, container, executionRoleArn=ROLE)
+        told = refusal(embedded, container, executionRoleArn=ROLE)
         assert member in told and "BERTH_TASK_S3_ENDPOINT" in told
 
 

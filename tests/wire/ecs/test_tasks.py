@@ -1,7 +1,6 @@
 """Tasks through boto3: run, start, stop, describe, list, and what agents' reports make of them."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -11,17 +10,9 @@ from botocore.exceptions import ClientError
 from orchestrator.agents.conversation import Conversation
 from state.store import Session
 from state.tasks import Task
-from tests.support.tasks import SMALL, TasksPlane
+from tests.support.tasks import FARGATE, SMALL, TasksPlane
 
-FARGATE = {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512"}
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[TasksPlane]:
-    plane = TasksPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def refusal(error: pytest.ExceptionInfo[ClientError]) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """Conversations: an agent is told each wish once, in frames of bounded size, and of nothing that is over."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,13 +9,6 @@ from sqlalchemy import event
 from orchestrator.agents import conversation
 from orchestrator.agents.conversation import Conversation
 from tests.support.tasks import SMALL, TasksPlane
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[TasksPlane]:
-    plane = TasksPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def talk(plane: TasksPlane, host: str) -> Conversation:

@@ -1,45 +1,16 @@
 """Task definitions through boto3: echoed as registered, numbered for ever, refused in ECS's words."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from orchestrator.api.ecs import task_definitions  # noqa: F401 (binds the operations)
+from kit.aws.service import Service
 from orchestrator.api.ecs.task_definition_members import CARRIED_OUT, KEPT, REFUSED
-from orchestrator.api.ecs.wire import ecs as ecs_service
-from state import tables  # noqa: F401 (every table exists)
-from tests.support.loopback import Loopback
+from tests.support.task_definitions import WEB, refusal, register, web
+from tests.support.tasks import FARGATE
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition"
-WEB = {"name": "web", "image": "localhost:5050/web:1", "memory": 64}
-FARGATE = {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512"}
-
-
-@pytest.fixture
-def ecs(tmp_path: Path) -> Iterator[Any]:
-    plane = Loopback(f"sqlite:///{tmp_path / 'berth.db'}", [ecs_service])
-    yield plane.client("ecs")
-    plane.close()
-
-
-def register(ecs: Any, *containers: dict[str, Any], family: str = "web", **members: Any) -> dict[str, Any]:
-    definitions = [dict(container) for container in containers or (WEB,)]
-    answer = ecs.register_task_definition(family=family, containerDefinitions=definitions, **members)
-    found: dict[str, Any] = answer["taskDefinition"]
-    return found
-
-
-def refusal(ecs: Any, *containers: dict[str, Any], **members: Any) -> str:
-    with pytest.raises(ecs.exceptions.ClientException) as refused:
-        register(ecs, *containers, **members)
-    return str(refused.value.response["Error"]["Message"])
-
-
-def web(**members: Any) -> dict[str, Any]:
-    return {**WEB, **members}
 
 
 def test_registering_adds_ecs_defaults_and_nothing_else(ecs: Any) -> None:
@@ -290,8 +261,8 @@ def test_members_that_ask_for_nothing_are_let_through(ecs: Any) -> None:
     assert found["containerDefinitions"][0]["secrets"] == []
 
 
-def test_every_member_of_the_model_is_carried_out_kept_or_refused() -> None:
-    shape = ecs_service.operation_model("RegisterTaskDefinition").input_shape
+def test_every_member_of_the_model_is_carried_out_kept_or_refused(service: Service) -> None:
+    shape = service.operation_model("RegisterTaskDefinition").input_shape
     for path in sorted({*CARRIED_OUT, *KEPT, *REFUSED}):
         at = shape
         for member in path.split(".") if path else ():

@@ -1,19 +1,12 @@
 """The cluster query language through boto3: where tasks may go, and which hosts are listed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.tasks import TasksPlane
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[TasksPlane]:
-    plane = TasksPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def member_of(expression: str) -> list[dict[str, str]]:

@@ -1,18 +1,10 @@
 """Ranges of ports through boto3: what each network mode allows, and what stands in a task definition afterwards."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.tasks import SMALL, TasksPlane
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[TasksPlane]:
-    plane = TasksPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def register(plane: TasksPlane, *mappings: dict[str, Any], **members: Any) -> dict[str, Any]:

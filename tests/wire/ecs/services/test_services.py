@@ -1,15 +1,10 @@
 """Services through boto3: what is asked for is kept, what begins a deployment, what is refused."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from orchestrator.api.ecs import clusters, services, task_definitions  # noqa: F401 (binds the operations)
-from orchestrator.api.ecs.wire import ecs as ecs_service
-from state import tables  # noqa: F401 (every table exists)
 from state.services import Service, get_service
 from state.store import Session
 from tests.support.loopback import Loopback
@@ -19,15 +14,8 @@ NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": []
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Loopback]:
-    plane = Loopback(f"sqlite:///{tmp_path / 'berth.db'}", [ecs_service])
-    yield plane
-    plane.close()
-
-
-@pytest.fixture
-def ecs(plane: Loopback) -> Any:
-    client = plane.client("ecs")
+def ecs(embedded_berth: Loopback) -> Any:
+    client = embedded_berth.client("ecs")
     client.create_cluster()
     web = {"name": "web", "image": "web:1", "memory": 64}
     client.register_task_definition(family="web", containerDefinitions=[web])
@@ -53,15 +41,15 @@ def describe(ecs: Any, name: str = "web", **members: Any) -> dict[str, Any]:
     return found
 
 
-def settle(plane: Loopback, name: str = "web") -> None:
+def settle(embedded_berth: Loopback, name: str = "web") -> None:
     """End the service as its loop does once nothing of it runs."""
 
     def write(session: Session) -> None:
         service = get_service(session, "default", name)
         assert service is not None
-        service.advance("INACTIVE", at=plane.clock.now(), because="drained")
+        service.advance("INACTIVE", at=embedded_berth.clock.now(), because="drained")
 
-    plane.store.transact(write)
+    embedded_berth.store.transact(write)
 
 
 def test_create_service_answers_defaults_and_one_deployment(ecs: Any) -> None:
@@ -161,7 +149,7 @@ def test_a_deregistered_revision_goes_on_serving_but_cannot_be_chosen(ecs: Any) 
         ecs.update_service(service="web", taskDefinition="web:1")
 
 
-def test_a_service_drains_before_it_is_inactive_and_its_name_is_free_then(plane: Loopback, ecs: Any) -> None:
+def test_a_service_drains_before_it_is_inactive_and_its_name_is_free_then(embedded_berth: Loopback, ecs: Any) -> None:
     create(ecs)
     with pytest.raises(ecs.exceptions.InvalidParameterException, match="while it is scaled above 0"):
         ecs.delete_service(service="web")
@@ -173,7 +161,7 @@ def test_a_service_drains_before_it_is_inactive_and_its_name_is_free_then(plane:
     with pytest.raises(ecs.exceptions.ServiceNotActiveException):
         ecs.update_service(service="web", desiredCount=1)
     assert ecs.list_services()["serviceArns"] == [f"{ARN}:service/default/web"]
-    settle(plane)
+    settle(embedded_berth)
     assert describe(ecs)["status"] == "INACTIVE"
     assert ecs.list_services()["serviceArns"] == []
     with pytest.raises(ecs.exceptions.ServiceNotFoundException):
@@ -183,10 +171,10 @@ def test_a_service_drains_before_it_is_inactive_and_its_name_is_free_then(plane:
     assert again["deployments"][0]["id"] != gone["deployments"][0]["id"]
 
 
-def test_the_waiter_for_inactive_services_passes(plane: Loopback, ecs: Any) -> None:
+def test_the_waiter_for_inactive_services_passes(embedded_berth: Loopback, ecs: Any) -> None:
     create(ecs, desiredCount=0)
     ecs.delete_service(service="web")
-    settle(plane)
+    settle(embedded_berth)
     ecs.get_waiter("services_inactive").wait(services=["web"], WaiterConfig={"MaxAttempts": 1})
 
 
@@ -297,8 +285,8 @@ def test_members_that_ask_for_nothing_are_let_through(ecs: Any) -> None:
     assert made["loadBalancers"] == made["serviceRegistries"] == []
 
 
-def test_an_inactive_cluster_takes_no_service(plane: Loopback, ecs: Any) -> None:
+def test_an_inactive_cluster_takes_no_service(embedded_berth: Loopback, ecs: Any) -> None:
     ecs.delete_cluster(cluster="default")
     with pytest.raises(ecs.exceptions.ClusterNotFoundException):
         create(ecs)
-    assert plane.store.read(lambda session: session.get(Service, ("default", "web"))) is None
+    assert embedded_berth.store.read(lambda session: session.get(Service, ("default", "web"))) is None

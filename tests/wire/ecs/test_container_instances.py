@@ -1,6 +1,5 @@
 """Container instances through boto3: what agents register and what people do with it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,13 +11,6 @@ SIZES = [
     {"name": "MEMORY", "type": "INTEGER", "integerValue": 256},
     {"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22"]},
 ]
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[TasksPlane]:
-    plane = TasksPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def describe(plane: TasksPlane, arn: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Task protection through boto3: what may be protected and for how long, and that services leave such tasks alone."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,13 +10,6 @@ from tests.support.services import ServicesPlane
 from tests.support.tasks import SMALL
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:task/default/"
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[ServicesPlane]:
-    plane = ServicesPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def served(plane: ServicesPlane, count: int) -> list[str]:

@@ -14,23 +14,11 @@ from tests.support.schedules import CLUSTER, ECS, OFF, ROLE, RUN_TASK, SUBMIT_JO
 
 
 @pytest.fixture
-def berth(store_url: str, tmp_path: Path) -> Iterator[Berth]:
-    berth = Berth(store_url, tmp_path)
-    yield berth
-    berth.close()
-
-
-@pytest.fixture
 def embedded(sqlite_url: str, tmp_path: Path) -> Iterator[Berth]:
     """For what never reaches the store, so that the database makes no difference."""
     berth = Berth(sqlite_url, tmp_path)
     yield berth
     berth.close()
-
-
-@pytest.fixture
-def client(berth: Berth) -> Any:
-    return berth.client("scheduler")
 
 
 def test_a_schedule_is_described_as_it_was_created_with_aws_defaults(berth: Berth, client: Any) -> None:

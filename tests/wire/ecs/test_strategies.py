@@ -1,20 +1,13 @@
 """Placement strategies through boto3: RunTask honours their chains, and refuses those that make no sense in words."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.tasks import TasksPlane
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[TasksPlane]:
-    plane = TasksPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def link(kind: str, field: str = "") -> dict[str, str]:

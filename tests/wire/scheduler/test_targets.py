@@ -1,8 +1,6 @@
 """What schedules start, seen through boto3: the tasks and jobs of their targets, and what stays when they fail."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,18 +24,6 @@ from tests.support.schedules import (
     create,
     prepare_task,
 )
-
-
-@pytest.fixture
-def berth(store_url: str, tmp_path: Path) -> Iterator[Berth]:
-    berth = Berth(store_url, tmp_path)
-    yield berth
-    berth.close()
-
-
-@pytest.fixture
-def client(berth: Berth) -> Any:
-    return berth.client("scheduler")
 
 
 def test_a_schedule_runs_an_ecs_task(berth: Berth, client: Any) -> None:

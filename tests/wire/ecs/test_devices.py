@@ -1,22 +1,13 @@
 """GPUs and named resources through boto3: registered by hosts, asked for by tasks, and what is refused."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.tasks import SMALL, TasksPlane
+from tests.support.tasks import FARGATE, SMALL, TasksPlane
 
 SIZES = [{"name": name, "type": "INTEGER", "integerValue": 1024} for name in ("CPU", "MEMORY")]
 CAPABLE = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}]
-FARGATE = {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512"}
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[TasksPlane]:
-    plane = TasksPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def gpus(*ids: str) -> dict[str, Any]:

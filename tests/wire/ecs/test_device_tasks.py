@@ -1,6 +1,5 @@
 """Tasks that need GPUs or named resources, through boto3: each gets its own, and gives it back when it ends."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,13 +8,6 @@ from tests.support.tasks import SMALL, TasksPlane
 
 CAPABLE = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}]
 LICENCES = [{"deviceName": "device_1", "deviceType": "licence"}]
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[TasksPlane]:
-    plane = TasksPlane(store_url)
-    yield plane
-    plane.close()
 
 
 def add_host(plane: TasksPlane, *gpus: str, licences: int = 0) -> str:
