@@ -12,7 +12,7 @@ from typing import TypeVar
 from agent.awsvpc import ensure_network
 from agent.cgroup import CannotLimit, Cgroup, Limit
 from agent.control.acs import Acs
-from agent.control.aws import NO_KEYS, ApiError, Aws, KeyRefused, Unreachable
+from agent.control.aws import ApiError, Aws, KeyRefused, Unreachable
 from agent.control.joining import HostKey
 from agent.control.registration import Doors, Offer, discover, register
 from agent.control.reporter import THREADS, Reporter
@@ -31,6 +31,7 @@ from agent.images import EcrLogins, Images
 from agent.images.cleaner import Cleaner, disk_of
 from agent.images.records import RecordFile
 from agent.injections import Injections
+from agent.keys import NO_KEYS
 from agent.log import facts
 from agent.logs.cursor import CursorFiles
 from agent.logs.shipper import LogShipper

@@ -5,7 +5,8 @@ import re
 import ssl
 from urllib.parse import quote, urlsplit
 
-from agent.control.aws import Keys, Unreachable
+from agent.control.aws import Unreachable
+from agent.keys import Keys
 from kit.aws.sigv4 import sign
 from kit.clock import Clock
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.control.aws import RETRIED_CODES, ApiError, Calls, Keys, Unreachable
+from agent.control.aws import RETRIED_CODES, ApiError, Calls, Unreachable
+from agent.keys import Keys
 from agent.runtime import RegistryLogin
-from agent.tasks.launch import NO_SECRETS, PutOff, Unprepared
+from agent.tasks.launch import NO_SECRETS, PutOff, Unprepared, execution_role
 from agent.tasks.secret_refs import Provider, SecretRef
 from agent.tasks.spec import TaskSpec
 
@@ -101,13 +102,10 @@ class Secrets:
 
 def execution_keys(task: TaskSpec) -> Keys:
     """The execution role's keys. Raises Unprepared for a task without such a role, PutOff while they are not here."""
-    keys = task.execution_keys
-    if keys is not None:
-        return Keys(access_key=keys.access_key, secret_key=keys.secret_key, session_token=keys.session_token or None)
-    if task.has_execution_role:
-        # They are not kept on the disk: after a restart the control plane tells them again.
-        raise PutOff(NO_SECRETS.removesuffix(": "), "the execution role's credentials have not arrived yet")
-    raise Unprepared(f"{NO_SECRETS}the task has no execution role")
+    role = execution_role(task)
+    if role is None:
+        raise Unprepared(f"{NO_SECRETS}the task has no execution role")
+    return role.keys
 
 
 def read_reference(value_from: str) -> tuple[Version, str]:

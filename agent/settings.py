@@ -14,10 +14,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agent.awsvpc import DEFAULT_CIDR
-from agent.control.aws import Keys
 from agent.gpus import is_gpu_id
 from agent.images import PullBehavior
 from agent.images.cleaner import CleanUp
+from agent.keys import Keys
 from kit.aws.joining import read_token
 
 STANDARD = ("CPU", "MEMORY", "PORTS", "PORTS_UDP", "GPU")
@@ -206,7 +206,7 @@ def _keys(environment: Mapping[str, str], kept: Mapping[str, str]) -> Keys | Non
     keys = Keys(
         access_key=environment.get("AWS_ACCESS_KEY_ID") or kept.get("access_key_id", ""),
         secret_key=environment.get("AWS_SECRET_ACCESS_KEY") or kept.get("secret_access_key", ""),
-        session_token=environment.get("AWS_SESSION_TOKEN") or kept.get("session_token") or None,
+        session_token=environment.get("AWS_SESSION_TOKEN") or kept.get("session_token", ""),
     )
     return keys if keys.access_key and keys.secret_key else None
 

@@ -13,9 +13,9 @@ from agent.identity import Identity
 from agent.log import facts
 from agent.tasks import messages as m
 from agent.tasks.model import NOT_PREPARED
-from agent.tasks.payload import names_of, read_keys, read_task
+from agent.tasks.payload import names_of, read_task
 from agent.tasks.reading import BadPayload
-from agent.tasks.roles import read_task_role
+from agent.tasks.roles import read_role
 from agent.tasks.spec import ContainerSpec, Desired, TaskSpec
 
 PROTOCOL_VERSION = "2"
@@ -169,11 +169,12 @@ class Acs:
 
         task = str(message.get("taskArn", ""))
         try:
-            if message.get("roleType") == "TaskApplication" and (role := read_task_role(credentials, ROLE)):
+            role = read_role(credentials, ROLE)
+            if role and message.get("roleType") == "TaskApplication":
                 self._post(m.Renewed(task=task, role=role, raw=credentials, kept=acknowledge))
                 return
-            if message.get("roleType") == "TaskExecution" and (keys := read_keys(credentials, ROLE)):
-                self._post(m.Keyed(task=task, keys=keys))
+            if role and message.get("roleType") == "TaskExecution":
+                self._post(m.Keyed(task=task, role=role))
         except BadPayload as error:
             log.warning("role credentials make no sense", because=str(error))
         acknowledge()

@@ -9,13 +9,13 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from agent.control.refusal import NOT_KNOWN, Refusal
 from agent.control.silence import CONNECT_S, notice_unanswered
+from agent.keys import Keys
 from kit.aws.sigv4 import sign
 from kit.clock import Clock
 
@@ -63,22 +63,6 @@ class ApiError(Exception):
 
 class KeyRefused(ApiError):
     """The control plane does not know this host's own key, or did not a moment ago: then it was not asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
-    """An access key, with a session token when it is temporary."""
-
-    access_key: str
-    secret_key: str
-    session_token: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Keys({self.access_key})"
-
-
-# Of an agent that has its own on disk.
-NO_KEYS = Keys(access_key="", secret_key="")
 
 
 class Calls(Protocol):

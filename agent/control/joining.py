@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from agent.control.aws import ApiError, Keys
+from agent.control.aws import ApiError
 from agent.control.refusal import NOT_KNOWN
+from agent.keys import Keys
 from agent.log import facts
 from kit.aws.joining import JOIN_PATH, derive_secret
 from kit.files import write_private

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.control.aws import ApiError, Calls, Keys, Unreachable
+from agent.control.aws import ApiError, Calls, Unreachable
 from agent.endpoints.server import Answer, Request
 from agent.tasks.spec import TaskSpec
 
@@ -37,11 +37,8 @@ def answer_protection(request: Request, task: TaskSpec, aws: Calls) -> Answer:
         asked["protectionEnabled"] = wanted["ProtectionEnabled"]
         if wanted.get("ExpiresInMinutes") is not None:
             asked["expiresInMinutes"] = wanted["ExpiresInMinutes"]
-    keys = Keys(
-        access_key=task.role.access_key, secret_key=task.role.secret_key, session_token=task.role.session_token or None
-    )
     try:
-        told = aws.call("ecs", operation, asked, keys=keys)
+        told = aws.call("ecs", operation, asked, keys=task.role.keys)
     except ApiError as error:
         return _error(error.status, error.code, error.message, task.arn)
     except Unreachable:

@@ -92,7 +92,7 @@ class Routes:
             "credentials given",
             task=task.arn,
             role=role.arn,
-            key=role.access_key,
+            key=role.keys.access_key,
             source=request.source,
             user_agent=request.user_agent,
         )
@@ -100,9 +100,9 @@ class Routes:
             200,
             {
                 "RoleArn": role.arn,
-                "AccessKeyId": role.access_key,
-                "SecretAccessKey": role.secret_key,
-                "Token": role.session_token,
+                "AccessKeyId": role.keys.access_key,
+                "SecretAccessKey": role.keys.secret_key,
+                "Token": role.keys.session_token,
                 "Expiration": role.expiration,
             },
         )

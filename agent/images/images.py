@@ -293,4 +293,4 @@ def _auth_of(container: ContainerSpec) -> RegistryAuth:
     if container.registry_auth:
         return container.registry_auth
     found = ECR_IMAGE.fullmatch(container.image)
-    return RegistryAuth(registry_id=found["account"] if found else "", keys=None)
+    return RegistryAuth(registry_id=found["account"] if found else "")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from agent.control.aws import ApiError, Calls, Keys, Unreachable
+from agent.control.aws import ApiError, Calls, Unreachable
 from agent.images.pulls import CannotPull
 from agent.runtime import Hindered, Hindrance, RegistryLogin
 from agent.tasks.spec import RegistryAuth
@@ -95,13 +95,7 @@ class EcrLogins:
             token.set_result(fetched)
 
     def _fetch(self, auth: RegistryAuth) -> _Token:
-        keys = None
-        if auth.keys:
-            keys = Keys(
-                access_key=auth.keys.access_key,
-                secret_key=auth.keys.secret_key,
-                session_token=auth.keys.session_token or None,
-            )
+        keys = auth.role.keys if auth.role else None
         request = {"registryIds": [auth.registry_id]} if auth.registry_id else {}
         try:
             answer = self._aws.call("ecr", "GetAuthorizationToken", request, keys=keys)
@@ -128,7 +122,7 @@ class EcrLogins:
 
 def owner_of(auth: RegistryAuth) -> str:
     """Whose login it is: the role's where there is one, else that of its keys, else this agent's own."""
-    return (auth.keys.role or auth.keys.access_key) if auth.keys else ""
+    return (auth.role.arn or auth.role.keys.access_key) if auth.role else ""
 
 
 def _owner(auth: RegistryAuth) -> tuple[str, str]:

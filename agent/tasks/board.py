@@ -17,8 +17,8 @@ from agent.tasks.model import NOT_PREPARED, Container, Phase, Task, task_of
 from agent.tasks.pausing import PAUSE_NAME
 from agent.tasks.render import CLUSTER_LABEL, CONTAINER_LABEL, TASK_LABEL
 from agent.tasks.reports import Report, report_of
-from agent.tasks.roles import TaskRole
-from agent.tasks.spec import ContainerSpec, Desired, RoleKeys, TaskSpec
+from agent.tasks.roles import Role
+from agent.tasks.spec import ContainerSpec, Desired, TaskSpec
 from kit.clock import Clock
 
 log = facts(__name__)
@@ -66,8 +66,8 @@ class Board:
                 task.reported = None
             if spec.role:
                 self.renewed(spec.arn, spec.role, raw["roleCredentials"])
-            if spec.execution_keys:
-                self.keyed(spec.arn, spec.execution_keys)
+            if spec.execution_role:
+                self.keyed(spec.arn, spec.execution_role)
             return task
         if self._files.has_ended(spec.arn):
             log.info("ended task asked for again", task=spec.arn)
@@ -82,18 +82,18 @@ class Board:
         log.info("task arrived", task=spec.arn, desired=spec.desired, seq=spec.seq)
         return task
 
-    def keyed(self, arn: str, keys: RoleKeys) -> list[str]:
+    def keyed(self, arn: str, role: Role) -> list[str]:
         """New keys of a task's execution role: what waited for them is tried at once."""
         task = self.tasks.get(arn)
         if task is None:
             return []
-        task.spec = replace(task.spec, execution_keys=keys, has_execution_role=True)
+        task.spec = replace(task.spec, execution_role=role, has_execution_role=True)
         for container in task.containers.values():
             if container.phase is Phase.PENDING:
                 container.retry_at = None
         return [arn]
 
-    def renewed(self, arn: str, role: TaskRole, raw: Any) -> bool:
+    def renewed(self, arn: str, role: Role, raw: Any) -> bool:
         """New keys of a task's role, unless its own last longer; False when nothing is known of the task."""
         task = self.tasks.get(arn)
         if task is None:

@@ -181,7 +181,7 @@ class Engine:
             case m.Logged():
                 return self._logged(message)
             case m.Keyed():
-                return self._board.keyed(message.task, message.keys)
+                return self._board.keyed(message.task, message.role)
             case m.Renewed():
                 return self._renewed(message)
             case m.Look():

@@ -28,6 +28,7 @@ from agent.tasks.host_ports import HostPorts, NoPortsInARow
 from agent.tasks.injected import NOTHING, Injected
 from agent.tasks.model import NOT_PREPARED
 from agent.tasks.render import TASK_LABEL, Host, container_name, ranges_to_pick, render_container
+from agent.tasks.roles import Role
 from agent.tasks.spec import ContainerSpec, TaskSpec
 from kit.clock import Clock
 
@@ -209,8 +210,16 @@ class PutOff(Exception):
         self.because = str(because)
 
 
+def execution_role(task: TaskSpec) -> Role | None:
+    """The execution role with its newest keys; None for a task without one. Raises PutOff while they are not here."""
+    if task.execution_role is None and task.has_execution_role:
+        # They are not kept on the disk: after a restart the control plane tells them again.
+        raise PutOff(NO_SECRETS.removesuffix(": "), "the execution role's credentials have not arrived yet")
+    return task.execution_role
+
+
 def _with_login(task: TaskSpec, container: ContainerSpec, injected: Injected) -> ContainerSpec:
-    """The container with what its image is pulled with: a secret's login, or the newest keys of the execution role."""
+    """The container with what its image is pulled with: a secret's login, or the execution role."""
     auth = container.registry_auth
     if auth is None:
         return container
@@ -218,12 +227,11 @@ def _with_login(task: TaskSpec, container: ContainerSpec, injected: Injected) ->
         return replace(container, registry_auth=replace(auth, login=injected.login))
     if not auth.by_role:
         return container
-    # This host's own identity is not to pull in the role's stead.
-    if task.execution_keys is None and task.has_execution_role:
-        raise PutOff(NO_SECRETS.removesuffix(": "), "the execution role's credentials have not arrived yet")
-    if task.execution_keys is None:
+    role = execution_role(task)
+    if role is None:
+        # This host's own identity is not to pull in the role's stead.
         raise CannotPull("the task has no execution role to pull with")
-    return replace(container, registry_auth=replace(auth, keys=task.execution_keys))
+    return replace(container, registry_auth=replace(auth, role=role))
 
 
 def _create(

@@ -6,8 +6,8 @@ from typing import Any
 
 from agent.runtime import ContainerState, Event
 from agent.tasks.reports import Report
-from agent.tasks.roles import TaskRole
-from agent.tasks.spec import RoleKeys, TaskSpec
+from agent.tasks.roles import Role
+from agent.tasks.spec import TaskSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class Keyed:
     """New keys of a task's execution role."""
 
     task: str
-    keys: RoleKeys
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class Renewed:
     """New keys of a task's role. ``kept`` is called once they are safe on the disk."""
 
     task: str
-    role: TaskRole
+    role: Role
     raw: Mapping[str, Any]
     kept: Callable[[], None] = lambda: None
 

@@ -25,7 +25,7 @@ from agent.tasks.reading import (
     yes_or_no,
 )
 from agent.tasks.restarting import read_restart_policy
-from agent.tasks.roles import read_task_role
+from agent.tasks.roles import read_role
 from agent.tasks.routers import behind_router, read_router
 from agent.tasks.secret_refs import read_secrets
 from agent.tasks.spec import (
@@ -38,7 +38,6 @@ from agent.tasks.spec import (
     MountPoint,
     PortMapping,
     RegistryAuth,
-    RoleKeys,
     TaskSpec,
     Volume,
     edges,
@@ -95,12 +94,10 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
         text(o, "name", where): o
         for o, where in objects(embedded(raw, "overrides", "task"), "containerOverrides", "task.overrides")
     }
-    execution_role = member(raw, "executionRoleCredentials", "task")
-    keys = read_keys(execution_role, "task.executionRoleCredentials")
+    named = member(raw, "executionRoleCredentials", "task")
     gpus = read_gpus(raw)
     containers = tuple(
-        _container(c, where, overrides.get(str(c.get("name"))), keys, gpus)
-        for c, where in objects(raw, "containers", "task")
+        _container(c, where, overrides.get(str(c.get("name"))), gpus) for c, where in objects(raw, "containers", "task")
     )
     for name in gpus.keys() - {container.name for container in containers}:
         raise BadPayload(f"task.associations: no container is named {name}")
@@ -119,9 +116,10 @@ def _body(spec: TaskSpec, raw: Mapping[str, Any]) -> TaskSpec:
         containers=behind_router(containers),
         service=text(raw, "serviceName", "task", ""),
         group=text(raw, "group", "task", ""),
-        role=read_task_role(member(raw, "roleCredentials", "task"), "task.roleCredentials"),
-        has_execution_role=bool(execution_role),
-        execution_keys=keys,
+        role=read_role(member(raw, "roleCredentials", "task"), "task.roleCredentials"),
+        has_execution_role=bool(named),
+        # A payload that was kept on the disk only names it.
+        execution_role=read_role(named, "task.executionRoleCredentials") if named.get("accessKeyId") else None,
     )
     _check(spec)
     if interface or "task" in (pid_mode, ipc_mode):
@@ -140,7 +138,6 @@ def _container(
     raw: Mapping[str, Any],
     where: str,
     override: Mapping[str, Any] | None,
-    keys: RoleKeys | None,
     gpus: Mapping[str, tuple[str, ...]],
 ) -> ContainerSpec:
     name = text(raw, "name", where)
@@ -181,7 +178,7 @@ def _container(
         config=embedded(docker, "config", where),
         host_config=embedded(docker, "hostConfig", where),
         privileged=yes_or_no(raw, "privileged", where, False),
-        registry_auth=_registry_auth(raw, where, keys),
+        registry_auth=_registry_auth(raw, where),
         start_timeout=timedelta(seconds=min(start, LONGEST_S)) if start else None,
         stop_timeout=timedelta(seconds=min(stop, LONGEST_S)) if stop is not None else DEFAULT_STOP,
         restart=read_restart_policy(raw, where),
@@ -229,7 +226,7 @@ def _dependency(raw: Mapping[str, Any], where: str) -> Dependency:
     return Dependency(container=text(raw, "containerName", where), condition=Condition(condition))
 
 
-def _registry_auth(raw: Mapping[str, Any], where: str, keys: RoleKeys | None) -> RegistryAuth | None:
+def _registry_auth(raw: Mapping[str, Any], where: str) -> RegistryAuth | None:
     auth = member(raw, "registryAuthentication", where)
     if not auth:
         return None
@@ -237,24 +234,12 @@ def _registry_auth(raw: Mapping[str, Any], where: str, keys: RoleKeys | None) ->
     if kind == "asm":
         place = f"{where}.registryAuthentication.asmAuthData"
         secret = text(member(auth, "asmAuthData", where), "credentialsParameter", place)
-        return RegistryAuth(registry_id="", keys=None, secret=secret)
+        return RegistryAuth(secret=secret)
     if kind != "ecr":
         raise BadPayload(f"{where}.registryAuthentication.type: this agent knows ecr and asm, not {kind!r}")
     data = member(auth, "ecrAuthData", where)
     own = yes_or_no(data, "useExecutionRole", f"{where}.registryAuthentication.ecrAuthData", False)
-    return RegistryAuth(registry_id=text(data, "registryId", where, ""), keys=keys if own else None, by_role=own)
-
-
-def read_keys(raw: Mapping[str, Any], where: str) -> RoleKeys | None:
-    """A role's keys; None where they are only referred to, as they are on the disk."""
-    if not raw.get("accessKeyId"):
-        return None
-    return RoleKeys(
-        access_key=text(raw, "accessKeyId", where),
-        secret_key=text(raw, "secretAccessKey", where),
-        session_token=text(raw, "sessionToken", where, ""),
-        role=text(raw, "roleArn", where, ""),
-    )
+    return RegistryAuth(registry_id=text(data, "registryId", where, ""), by_role=own)
 
 
 def _environment_files(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:

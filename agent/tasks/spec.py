@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.runtime import RegistryLogin
 from agent.tasks.restarting import RestartPolicy
-from agent.tasks.roles import TaskRole
+from agent.tasks.roles import Role
 from agent.tasks.routers import RouterSpec
 from agent.tasks.secret_refs import SecretRef
 
@@ -80,28 +80,15 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoleKeys:
-    """Temporary keys of a role, which is named where that was told."""
-
-    access_key: str
-    secret_key: str
-    session_token: str
-    role: str = ""
-
-    def __repr__(self) -> str:
-        return f"RoleKeys({self.access_key})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryAuth:
     """Where to get a pull login: from ECR (of ``registry_id``), or from a ``secret``; ``login`` once that was read.
 
-    ``keys`` are those of the execution role where it is to ask (``by_role``); at each launch they are the newest.
+    Where the execution role is to ask (``by_role``), each launch puts that ``role`` in, with its newest keys.
     """
 
-    registry_id: str
-    keys: RoleKeys | None
+    registry_id: str = ""
     by_role: bool = False
+    role: Role | None = None
     secret: str = ""
     login: RegistryLogin | None = None
 
@@ -140,7 +127,8 @@ class ContainerSpec:
 class TaskSpec:
     """``cpu`` is in vCPU, ``memory`` in MiB; 0 means that the task as a whole has no limit, of ``storage_gib`` too.
 
-    ``execution_keys`` are never on the disk: after a restart they come by a message of their own.
+    The keys of the ``execution_role`` are never on the disk: after a restart, until they come by a message of their
+    own, only ``has_execution_role`` tells of it.
     """
 
     arn: str
@@ -161,9 +149,9 @@ class TaskSpec:
     interface: Interface | None = None
     volumes: tuple[Volume, ...] = ()
     containers: tuple[ContainerSpec, ...] = ()
-    role: TaskRole | None = None
+    role: Role | None = None
     has_execution_role: bool = False
-    execution_keys: RoleKeys | None = None
+    execution_role: Role | None = None
 
     @property
     def id(self) -> str:

@@ -13,11 +13,12 @@ from urllib.parse import urlencode
 
 from agent.app import cluster_arn
 from agent.control.acs import Acs
-from agent.control.aws import ApiError, Aws, Keys, Unreachable
+from agent.control.aws import ApiError, Aws, Unreachable
 from agent.control.registration import Offer, discover, register
 from agent.control.reporter import Reporter
 from agent.identity import IdentityFile
 from agent.images import Images
+from agent.keys import Keys
 from agent.runtime import Cancelled, ContainerState, RegistryLogin, RuntimeTrouble
 from agent.runtime.simulated import Program, SimulatedRuntime
 from agent.surroundings import TaskSurroundings

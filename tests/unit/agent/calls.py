@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.control.aws import ApiError, Keys, Unreachable
+from agent.control.aws import ApiError, Unreachable
+from agent.keys import Keys
 
 
 class FakeCalls:

@@ -162,7 +162,7 @@ def test_new_keys_of_an_execution_role_reach_its_task(socket: Socket) -> None:
     socket.acs.received("IAMRoleCredentialsMessage", message)
     socket.host.settle()
     [seen] = socket.host.engine.tasks()
-    assert seen.spec.execution_keys
-    assert seen.spec.execution_keys.access_key == "ASIA2"
+    assert seen.spec.execution_role
+    assert seen.spec.execution_role.keys.access_key == "ASIA2"
     assert socket.kinds()[-1] == "IAMRoleCredentialsAckRequest"
     socket.acs.received("IAMRoleCredentialsMessage", {**message, "roleCredentials": {"accessKeyId": 7}})

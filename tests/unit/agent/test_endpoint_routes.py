@@ -17,7 +17,7 @@ from agent.endpoints.views import Views
 from agent.runtime import Details
 from agent.tasks import messages as m
 from agent.tasks.pausing import PAUSE_NAME
-from agent.tasks.roles import TaskRole, read_task_role
+from agent.tasks.roles import read_role
 from kit.clock import ManualClock
 from tests.support.agent_process import container
 from tests.support.fake_control_plane import CLUSTER, task_arn
@@ -93,7 +93,7 @@ def test_credentials_are_those_of_the_role_in_the_form_that_sdks_read(asked: Ask
 def test_renewed_credentials_take_the_place_of_the_old_ones_and_survive_a_restart(asked: Asked) -> None:
     asked.host.run("t1", container("web", "server"), roleCredentials=ROLE)
     kept: list[str] = []
-    role = read_task_role(NEWER, "role")
+    role = read_role(NEWER, "role")
     assert role is not None
     asked.host.engine.post(m.Renewed(task=task_arn("t1"), role=role, raw=NEWER, kept=lambda: kept.append("kept")))
     asked.host.settle()
@@ -114,7 +114,8 @@ def test_a_repeated_payload_brings_newer_credentials(asked: Asked) -> None:
 
 def test_credentials_for_a_task_that_is_gone_are_taken_and_forgotten(asked: Asked) -> None:
     kept: list[str] = []
-    role = TaskRole(id="x", arn="", access_key="a", secret_key="b", session_token="", expiration="")
+    role = read_role(NEWER, "role")
+    assert role is not None
     asked.host.engine.post(m.Renewed(task=task_arn("gone"), role=role, raw=NEWER, kept=lambda: kept.append("kept")))
     asked.host.settle()
     assert kept == ["kept"] and asked.credentials().status == 400

@@ -6,8 +6,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from agent.control.aws import Keys
 from agent.env_files import read_environment
+from agent.keys import Keys
 from agent.s3 import MOST_BYTES, S3, NoObject
 from agent.tasks.model import Phase
 from kit.clock import SystemClock

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from agent.control.aws import ApiError, Keys, Unreachable
+from agent.control.aws import ApiError, Unreachable
 from agent.control.joining import CannotJoin, HostKey
+from agent.keys import Keys
 from kit.aws.joining import derive_secret
 
 TOKEN = Keys(access_key="AKIATOKEN", secret_key="given")

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from agent.images import CannotPull, EcrLogins, Images, PullBehavior
+from agent.keys import Keys
 from agent.runtime import Cancelled, Hindered, Hindrance, RegistryLogin
 from agent.runtime.simulated import SimulatedRuntime
 from agent.tasks.model import Phase
-from agent.tasks.spec import ContainerSpec, RegistryAuth, RoleKeys
+from agent.tasks.roles import Role
+from agent.tasks.spec import ContainerSpec, RegistryAuth
 from kit.clock import ManualClock
 from tests.support.agent_process import container
 from tests.unit.agent.calls import FakeCalls
@@ -106,7 +108,7 @@ def test_a_given_registry_address_wins_and_needs_no_call_to_resolve() -> None:
 def test_a_login_is_kept_until_shortly_before_it_expires() -> None:
     clock, calls = ManualClock(), FakeCalls()
     ecr = logins(clock, calls)
-    auth = RegistryAuth(registry_id="1", keys=None)
+    auth = RegistryAuth(registry_id="1")
     assert ecr.login(auth) is ecr.login(auth)
     clock.tick(hours=11, minutes=40)
     assert ecr.login(auth).password == "password-2"
@@ -116,9 +118,9 @@ def test_logins_and_failures_that_are_over_are_not_kept() -> None:
     clock, calls = ManualClock(), FakeCalls()
     ecr = logins(clock, calls)
     for number in range(3):
-        ecr.login(RegistryAuth(registry_id=str(number), keys=None))
+        ecr.login(RegistryAuth(registry_id=str(number)))
     clock.tick(hours=13)
-    ecr.login(RegistryAuth(registry_id="4", keys=None))
+    ecr.login(RegistryAuth(registry_id="4"))
     assert [owner for owner, _ in ecr._tokens] == ["4"]
 
     runtime = SimulatedRuntime(clock=clock, images=PROGRAMS)
@@ -133,11 +135,11 @@ def test_logins_and_failures_that_are_over_are_not_kept() -> None:
 
 def test_the_execution_roles_keys_sign_for_the_token() -> None:
     clock, calls = ManualClock(), FakeCalls()
-    keys = RoleKeys(access_key="ASIA", secret_key="s", session_token="t")
-    logins(clock, calls).login(RegistryAuth(registry_id="1", keys=keys))
+    keys = Keys(access_key="ASIA", secret_key="s", session_token="t")
+    role = Role(id="c1", arn="", keys=keys, expiration="")
+    logins(clock, calls).login(RegistryAuth(registry_id="1", role=role))
     [used] = calls.keys
-    assert used
-    assert (used.access_key, used.session_token) == ("ASIA", "t")
+    assert used == keys
     assert "s" not in repr(used).replace("Keys", "")
 
 
@@ -149,7 +151,7 @@ def test_a_token_that_makes_no_sense_is_a_reason_not_to_pull(answer: dict[str, A
     ecr = logins(clock, calls)
     calls.answers["GetAuthorizationToken"] = lambda _: answer
     with pytest.raises(CannotPull, match="makes no sense"):
-        ecr.login(RegistryAuth(registry_id="1", keys=None))
+        ecr.login(RegistryAuth(registry_id="1"))
 
 
 def test_a_refused_token_is_the_containers_reason() -> None:
@@ -157,4 +159,4 @@ def test_a_refused_token_is_the_containers_reason() -> None:
     ecr = logins(clock, calls)
     calls.refuse("GetAuthorizationToken", "AccessDeniedException", "not yours")
     with pytest.raises(CannotPull, match="AccessDeniedException: not yours"):
-        ecr.login(RegistryAuth(registry_id="1", keys=None))
+        ecr.login(RegistryAuth(registry_id="1"))

@@ -9,8 +9,10 @@ import pytest
 
 from agent.control.aws import ApiError, Unreachable
 from agent.images import CannotPull, EcrLogins
+from agent.keys import Keys
 from agent.runtime import Hindered, RegistryLogin
-from agent.tasks.spec import RegistryAuth, RoleKeys
+from agent.tasks.roles import Role
+from agent.tasks.spec import RegistryAuth
 from kit.clock import ManualClock
 from tests.unit.agent.calls import FakeCalls
 from tests.unit.agent.test_images import logins
@@ -86,9 +88,9 @@ def ecr(clock: Counting, calls: SlowCalls) -> EcrLogins:
     return made
 
 
-def by(role: str, registry: str = "slow") -> RegistryAuth:
-    keys = RoleKeys(access_key=f"ASIA{role}", secret_key="s", session_token="t", role=role)
-    return RegistryAuth(registry_id=registry, keys=keys)
+def by(arn: str, registry: str = "slow", access_key: str = "ASIANEW") -> RegistryAuth:
+    keys = Keys(access_key=access_key, secret_key="s", session_token="t")
+    return RegistryAuth(registry_id=registry, role=Role(id="c1", arn=arn, keys=keys, expiration=""))
 
 
 def all_wait(clock: Counting, askers: list[Asker]) -> None:
@@ -96,7 +98,7 @@ def all_wait(clock: Counting, askers: list[Asker]) -> None:
         assert clock.looked.acquire(timeout=20)
 
 
-@pytest.mark.parametrize("other", [by("one", "quick"), RegistryAuth(registry_id="quick", keys=None)])
+@pytest.mark.parametrize("other", [by("one", "quick"), RegistryAuth(registry_id="quick")])
 def test_a_registry_that_answers_slowly_holds_up_no_other(
     ecr: EcrLogins, calls: SlowCalls, other: RegistryAuth
 ) -> None:
@@ -144,11 +146,8 @@ def test_an_outage_is_told_to_all_who_waited_and_the_next_asks_again(
 def test_a_refusal_is_the_askers_own_and_who_waited_asks_with_other_keys(
     ecr: EcrLogins, calls: SlowCalls, clock: Counting
 ) -> None:
-    old = RegistryAuth(
-        registry_id="slow", keys=RoleKeys(access_key="ASIAOLD", secret_key="s", session_token="t", role="one")
-    )
     calls.trouble_after = ApiError("ExpiredTokenException", "too old", 403)
-    first = Asker(ecr, old)
+    first = Asker(ecr, by("one", access_key="ASIAOLD"))
     assert calls.asked.acquire(timeout=20)
     second = Asker(ecr, by("one"))
     all_wait(clock, [first, second])
@@ -156,4 +155,4 @@ def test_a_refusal_is_the_askers_own_and_who_waited_asks_with_other_keys(
     assert isinstance(first.done(), CannotPull)
     # Its own keys are refused as well here: what counts is that they were tried.
     assert isinstance(second.done(), CannotPull)
-    assert [keys.access_key for keys in calls.keys if keys] == ["ASIAOLD", "ASIAone"]
+    assert [keys.access_key for keys in calls.keys if keys] == ["ASIAOLD", "ASIANEW"]

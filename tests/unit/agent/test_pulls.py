@@ -8,10 +8,12 @@ import pytest
 
 from agent.images import CannotPull, Images, PullBehavior
 from agent.images.pulls import ATTEMPTS, ATTEMPTS_WITH_COPY
+from agent.keys import Keys
 from agent.runtime import Cancelled, Damaged, Hindered, Hindrance, Refused, RegistryLogin, Temporary
 from agent.runtime.simulated import Program, SimulatedRuntime
 from agent.tasks.model import Phase
-from agent.tasks.spec import ContainerSpec, RegistryAuth, RoleKeys
+from agent.tasks.roles import Role
+from agent.tasks.spec import ContainerSpec, RegistryAuth
 from kit.clock import ManualClock
 from tests.support.agent_process import container
 from tests.unit.agent.calls import FakeCalls
@@ -120,6 +122,7 @@ def test_a_pull_that_nobody_waits_for_is_given_up_and_the_next_is_a_new_one(slow
     images = Images(runtime=slow, clock=ManualClock())
     askers = [Asker(images) for _ in range(2)]
     slow.begun.acquire()
+    until(lambda: len(images._pulls._under_way["web"].waiting) == 2)
     for asker in askers:
         asker.stop.set()
     assert all("the task was stopped" in str(asker.done()) for asker in askers)
@@ -134,9 +137,10 @@ def test_who_may_pull_an_image_does_not_have_it_pulled_for_others(slow: Slow) ->
     clock, calls = ManualClock(), FakeCalls()
     images = Images(runtime=slow, clock=clock, registry=logins(clock, calls))
 
-    def by(access_key: str, role: str) -> ContainerSpec:
-        keys = RoleKeys(access_key=access_key, secret_key="s", session_token="t", role=role)
-        return ContainerSpec(name="web", image="web", registry_auth=RegistryAuth(registry_id="1", keys=keys))
+    def by(access_key: str, arn: str) -> ContainerSpec:
+        keys = Keys(access_key=access_key, secret_key="s", session_token="t")
+        role = Role(id=access_key, arn=arn, keys=keys, expiration="")
+        return ContainerSpec(name="web", image="web", registry_auth=RegistryAuth(registry_id="1", role=role))
 
     askers = [Asker(images, by("A1", "one")), Asker(images, by("A2", "one")), Asker(images, by("B1", "other"))]
     for _ in range(2):
@@ -213,7 +217,7 @@ def test_a_registry_that_said_no_is_asked_again_by_the_next_task() -> None:
 
 def test_a_login_that_is_not_taken_any_more_is_fetched_anew_once() -> None:
     clock, calls = Hurried(), FakeCalls()
-    auth = RegistryAuth(registry_id="1", keys=None)
+    auth = RegistryAuth(registry_id="1")
     spec = ContainerSpec(name="web", image="web", registry_auth=auth)
     runtime = Slow(clock)
     runtime.registry["web"] = ("sha256:abc", Program())
@@ -232,7 +236,7 @@ def test_a_login_that_is_not_taken_any_more_is_fetched_anew_once() -> None:
 def test_a_login_that_another_pull_has_renewed_meanwhile_is_not_the_end(slow: Slow) -> None:
     clock, calls = ManualClock(), FakeCalls()
     registry = logins(clock, calls)
-    auth = RegistryAuth(registry_id="1", keys=None)
+    auth = RegistryAuth(registry_id="1")
     images = Images(runtime=slow, clock=clock, registry=registry)
     slow.fail_next("pull", NOT_TAKEN)
     asker = Asker(images, ContainerSpec(name="web", image="web", registry_auth=auth))

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.control.aws import Aws, KeyRefused, Keys, Unreachable
+from agent.control.aws import Aws, KeyRefused, Unreachable
 from agent.control.refusal import PAUSE_FIRST, PAUSE_MOST, Refusal
 from agent.control.registration import discover
 from agent.control.reporter import Reporter
 from agent.control.session import RETRY_MOST, Session
 from agent.identity import Identity
+from agent.keys import Keys
 from agent.tasks.model import Phase
 from agent.tasks.reports import Report
 from kit.clock import ManualClock

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agent.images import EcrLogins
+from agent.keys import Keys
 from agent.runtime import Temporary
 from agent.secrets import Version, member_of, parameter_name, read_reference
 from agent.tasks import messages as m
@@ -16,7 +17,7 @@ from agent.tasks.model import Phase
 from agent.tasks.patience import PATIENCE
 from agent.tasks.payload import read_task
 from agent.tasks.reading import BadPayload
-from agent.tasks.spec import RoleKeys
+from agent.tasks.roles import Role
 from tests.support.agent_process import container, task
 from tests.support.fake_control_plane import CLUSTER, task_arn
 from tests.unit.agent.calls import FakeCalls
@@ -234,8 +235,8 @@ def test_after_a_restart_keys_come_by_message_and_secrets_are_fetched_again(host
     host.restart()
     host.tick(1)
     assert host.status("t1") is None
-    keys = RoleKeys(access_key="ASIANEW", secret_key="new", session_token="")
-    host.engine.post(m.Keyed(task=task_arn("t1"), keys=keys))
+    role = Role(id="id-1", arn="", keys=Keys(access_key="ASIANEW", secret_key="new"), expiration="")
+    host.engine.post(m.Keyed(task=task_arn("t1"), role=role))
     host.settle()
     assert host.status("t1") is Phase.RUNNING
     assert calls.keys[-1] and calls.keys[-1].access_key == "ASIANEW"

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from agent.control.aws import ApiError, Aws, Keys, Unreachable
+from agent.control.aws import ApiError, Aws, Unreachable
 from agent.control.registration import discover
 from agent.control.session import INACTIVE_PAUSE, SILENCE, Session
 from agent.identity import Identity
+from agent.keys import Keys
 from kit.clock import ManualClock, SystemClock
 from tests.support.fake_control_plane import ACCESS_KEY, INSTANCE, REGION, SECRET_KEY, FakeControlPlane
 
