@@ -10,8 +10,12 @@ from tests.support.loopback import Loopback
 
 SMALL = {"name": "main", "image": "i:1", "memory": 64}
 FARGATE = {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512"}
+NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+# What a host of 1 vCPU and 1 GiB registers with, and no more.
+SIZES = [{"name": name, "type": "INTEGER", "integerValue": 1024} for name in ("CPU", "MEMORY")]
+CAPABLE = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}]
 ATTRIBUTES = [
-    {"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"},
+    *CAPABLE,
     {"name": "ecs.capability.task-eni"},
     {"name": "berth.awsvpc-cidr", "value": "10.9.0.0/24"},
 ]

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.tasks import SMALL, TasksPlane
+from tests.support.tasks import CAPABLE, FARGATE, NETWORK, SIZES, SMALL, TasksPlane
 
-CAPABLE = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}]
 LICENCES = [{"deviceName": "device_1", "deviceType": "licence"}]
 
 
@@ -17,10 +16,9 @@ def add_host(plane: TasksPlane, *gpus: str, licences: int = 0) -> str:
 
 
 def register(plane: TasksPlane, host: str, *gpus: str, licences: int = 0) -> str:
-    sizes = [{"name": name, "type": "INTEGER", "integerValue": 1024} for name in ("CPU", "MEMORY")]
     more: list[dict[str, Any]] = [{"name": "GPU", "type": "STRINGSET", "stringSetValue": [*gpus]}] if gpus else []
     more += [{"name": "licence", "type": "INTEGER", "integerValue": licences}] if licences else []
-    plane.ecs.register_container_instance(totalResources=sizes + more, attributes=CAPABLE, containerInstanceArn=host)
+    plane.ecs.register_container_instance(totalResources=SIZES + more, attributes=CAPABLE, containerInstanceArn=host)
     return host
 
 
@@ -142,9 +140,7 @@ def test_deregistering_by_force_gives_everything_back_once(plane: TasksPlane) ->
 
 
 def test_fargate_runs_nothing_that_needs_a_device(plane: TasksPlane) -> None:
-    small = {"networkMode": "awsvpc", "cpu": "256", "memory": "512"}
-    plane.register("t", SMALL, requiresCompatibilities=["FARGATE"], **small)
+    plane.register("t", SMALL, **FARGATE)
     gpu = {"containerOverrides": [{"name": "main", "resourceRequirements": [{"type": "GPU", "value": "1"}]}]}
-    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
     with pytest.raises(plane.ecs.exceptions.ClientException, match="do not support resourceRequirements"):
-        plane.ecs.run_task(taskDefinition="t", launchType="FARGATE", networkConfiguration=network, overrides=gpu)
+        plane.ecs.run_task(taskDefinition="t", launchType="FARGATE", networkConfiguration=NETWORK, overrides=gpu)

@@ -4,10 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.tasks import FARGATE, SMALL, TasksPlane
-
-SIZES = [{"name": name, "type": "INTEGER", "integerValue": 1024} for name in ("CPU", "MEMORY")]
-CAPABLE = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}]
+from tests.support.tasks import CAPABLE, FARGATE, SIZES, SMALL, TasksPlane
 
 
 def gpus(*ids: str) -> dict[str, Any]:

@@ -8,13 +8,12 @@ import pytest
 
 from kit.settings import Settings
 from orchestrator.agents.conversation import Conversation
-from tests.support.tasks import FARGATE, TasksPlane
+from tests.support.tasks import FARGATE, NETWORK, TasksPlane
 
 ROLE = "arn:aws:iam::123456789012:role/r"
 FILES = [{"type": "s3", "value": "arn:aws:s3:::bucket/run.env"}]
 MAIN = {"name": "main", "image": "i:1", "memory": 64}
 CAPABLE = {"ecs.capability.env-files.s3": "", "com.amazonaws.ecs.capability.task-iam-role": ""}
-SUBNET = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 
 
 class Plane(TasksPlane):
@@ -88,7 +87,7 @@ def test_files_of_a_run_need_a_store(store_url: str) -> None:
 
 def test_storage_is_fargates(plane: Plane) -> None:
     plane.register("f", MAIN, **FARGATE)
-    run = {"taskDefinition": "f", "launchType": "FARGATE", "networkConfiguration": SUBNET}
+    run = {"taskDefinition": "f", "launchType": "FARGATE", "networkConfiguration": NETWORK}
     task = plane.ecs.run_task(**run, overrides={"ephemeralStorage": {"sizeInGiB": 50}})["tasks"][0]
     assert task["overrides"]["ephemeralStorage"] == task["ephemeralStorage"] == {"sizeInGiB": 50}
     assert plane.ecs.run_task(**run)["tasks"][0]["ephemeralStorage"] == {"sizeInGiB": 20}

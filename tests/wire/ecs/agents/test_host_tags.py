@@ -10,10 +10,7 @@ from orchestrator.agents.joining import make_host_key
 from orchestrator.agents.presence import Presence
 from orchestrator.identity import find_key
 from tests.support.loopback import KEY
-from tests.support.tasks import TasksPlane
-
-SIZES = [{"name": name, "type": "INTEGER", "integerValue": 1024} for name in ("CPU", "MEMORY")]
-ATTRIBUTES = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}]
+from tests.support.tasks import CAPABLE, SIZES, TasksPlane
 
 
 @pytest.fixture
@@ -30,7 +27,7 @@ def test_an_agent_reads_the_tags_of_its_own_tasks(plane: TasksPlane) -> None:
     )
     key = Key(access_key_id=key_id, secret=secret, caller=Caller(access_key_id=key_id, principal_arn="", account=""))
     agent = plane.client("ecs", key)
-    host = agent.register_container_instance(totalResources=SIZES, attributes=ATTRIBUTES)["containerInstance"]
+    host = agent.register_container_instance(totalResources=SIZES, attributes=CAPABLE)["containerInstance"]
     Presence(plane.store, plane.clock).arrived(host["containerInstanceArn"].rsplit("/", 1)[-1], "connection")
     plane.register()
     tags = [{"key": "team", "value": "blue"}]

@@ -28,10 +28,7 @@ from state.container_instances import ContainerInstance
 from state.loop import Leases
 from tests.support.aws_requests import signed
 from tests.support.loopback import KEY, Loopback
-from tests.support.tasks import SMALL
-
-SIZES = [{"name": name, "type": "INTEGER", "integerValue": 1024} for name in ("CPU", "MEMORY")]
-ATTRIBUTES = [{"name": "com.amazonaws.ecs.capability.docker-remote-api.1.18"}]
+from tests.support.tasks import CAPABLE, SIZES, SMALL
 
 
 class Berth(Loopback):
@@ -57,7 +54,7 @@ class Berth(Loopback):
 
     def register(self, host: Key, **members: Any) -> str:
         answer = self.client("ecs", host).register_container_instance(
-            totalResources=SIZES, attributes=ATTRIBUTES, **members
+            totalResources=SIZES, attributes=CAPABLE, **members
         )
         arn: str = answer["containerInstance"]["containerInstanceArn"]
         Presence(self.store, self.clock).arrived(arn.rsplit("/", 1)[-1], "connection")
@@ -128,7 +125,7 @@ def test_of_many_that_register_with_one_key_at_once_one_host_is_left(berth: Bert
     clients = [berth.client("ecs", host) for _ in range(4)]
 
     def register(client: Any) -> str:
-        answer = client.register_container_instance(totalResources=SIZES, attributes=ATTRIBUTES)
+        answer = client.register_container_instance(totalResources=SIZES, attributes=CAPABLE)
         return str(answer["containerInstance"]["containerInstanceArn"])
 
     with ThreadPoolExecutor(len(clients)) as pool:
