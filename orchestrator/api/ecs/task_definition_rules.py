@@ -11,7 +11,7 @@ from typing import Any
 from kit.settings import Settings
 from orchestrator.api.ecs.container_links import check_links
 from orchestrator.api.ecs.container_logging import check_routers
-from orchestrator.api.ecs.container_rules import check_container
+from orchestrator.api.ecs.container_rules import OVERRIDABLE, check_container
 from orchestrator.api.ecs.container_secrets import check_secrets
 from orchestrator.api.ecs.device_rules import check_devices
 from orchestrator.api.ecs.errors import ClientException
@@ -63,6 +63,17 @@ def read_task_definition(request: Mapping[str, Any], *, settings: Settings) -> d
     body["compatibilities"] = compatibilities_of(body)
     body["requiresAttributes"] = required_attributes(body)
     return body
+
+
+def check_sizes(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Raise ClientException when the sizes of a run are none, or its containers do not fit into its task."""
+    given = {override["name"]: override for override in overrides.get("containerOverrides") or ()}
+    containers = []
+    for container in body["containerDefinitions"]:
+        override = given.get(container["name"], {})
+        sizes = {member: override[member] for member in OVERRIDABLE if override.get(member) is not None}
+        containers.append({**container, **sizes})
+    _sums({**body, **_sizes(overrides), "containerDefinitions": containers})
 
 
 def _sizes(request: Mapping[str, Any]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from orchestrator.api.ecs.container_secrets import check_files
 from orchestrator.api.ecs.device_rules import check_device_overrides, needs_devices
 from orchestrator.api.ecs.errors import ClientException, InvalidParameterException
 from orchestrator.api.ecs.lookup import find_cluster, find_task_definition, tags_of
-from orchestrator.api.ecs.task_definition_rules import check_storage
+from orchestrator.api.ecs.task_definition_rules import check_sizes, check_storage
 from orchestrator.call import Call
 from scheduler.capacity_split import split
 from scheduler.launch import Launch
@@ -69,10 +69,6 @@ def read_launch(call: Call, request: Mapping[str, Any], cluster: Cluster) -> Lau
             check_fargate_size(demand.cpu, demand.memory)
         except FargateRefusal as error:
             raise ClientException(str(error)) from error
-    tags = tags_of(dict(request))
-    if request.get("propagateTags") == "TASK_DEFINITION":
-        own = {tag["key"] for tag in tags}
-        tags += [tag for tag in definition.tags if tag["key"] not in own]
     return Launch(
         cluster=cluster.name,
         task_definition=definition,
@@ -85,9 +81,25 @@ def read_launch(call: Call, request: Mapping[str, Any], cluster: Cluster) -> Lau
         constraints=constraints,
         # ECS scatters tasks of RunTask at random unless told otherwise.
         strategy=strategy or [{"type": "random"}],
-        tags=tags,
+        tags=read_tags(request, cluster, definition),
         enable_execute_command=bool(request.get("enableExecuteCommand")),
     )
+
+
+def read_tags(request: Mapping[str, Any], cluster: Cluster, definition: TaskDefinition) -> list[dict[str, Any]]:
+    """The tags of the tasks: the request's, those that it propagates, and ECS's own where it asks for them."""
+    tags = tags_of(dict(request))
+    match request.get("propagateTags"):
+        case "SERVICE":
+            raise InvalidParameterException(
+                "propagateTags SERVICE is for the tasks of a service: a task that is run takes TASK_DEFINITION or NONE."
+            )
+        case "TASK_DEFINITION":
+            own = {tag["key"] for tag in tags}
+            tags += [tag for tag in definition.tags if tag["key"] not in own]
+    if request.get("enableECSManagedTags"):
+        tags.append({"key": "aws:ecs:clusterName", "value": cluster.name})
+    return tags
 
 
 def check_names(request: Mapping[str, Any]) -> None:
@@ -157,11 +169,16 @@ def check_overrides(
 ) -> dict[str, Any]:
     """The overrides as they will be kept; raise on a container that the task definition does not have."""
     defined = {container["name"]: container for container in definition.body["containerDefinitions"]}
+    named: set[str] = set()
     for container in overrides.get("containerOverrides") or ():
         if container.get("name") not in defined:
             raise InvalidParameterException(
                 f"Override for container named {container.get('name')} is not a container in the TaskDefinition."
             )
+        if container["name"] in named:
+            # One would be placed and another run.
+            raise InvalidParameterException(f"Container '{container['name']}' is overridden twice.")
+        named.add(container["name"])
         files = container.get("environmentFiles") or ()
         check_files(files, "containerOverrides.environmentFiles", settings=settings)
         if files and not (overrides.get("executionRoleArn") or definition.body.get("executionRoleArn")):
@@ -169,6 +186,7 @@ def check_overrides(
                 "When you are specifying environment files, you must also specify a value for 'executionRoleArn'."
             )
         check_override(defined[container["name"]], container)
+    check_sizes(definition.body, overrides)
     check_device_overrides(definition.body, overrides)
     if overrides.get("ephemeralStorage"):
         check_storage(overrides["ephemeralStorage"])

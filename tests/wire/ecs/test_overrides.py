@@ -106,3 +106,56 @@ def test_a_runs_variable_cannot_have_the_name_of_a_secret(plane: Plane) -> None:
     override = {"name": "main", "environment": [{"name": "DB", "value": "x"}]}
     with pytest.raises(plane.ecs.exceptions.ClientException, match="such as 'DB'"):
         plane.ecs.run_task(taskDefinition="t", overrides={"containerOverrides": [override]})
+
+
+def test_a_container_overridden_twice_is_refused(plane: Plane) -> None:
+    host = plane.add_host()
+    plane.register()
+    twice = [{"name": "main", "memory": 64}, {"name": "main", "memory": 640}]
+    with pytest.raises(plane.ecs.exceptions.InvalidParameterException, match="'main' is overridden twice"):
+        plane.ecs.run_task(taskDefinition="t", overrides={"containerOverrides": twice})
+    assert plane.free(host) == {"CPU": 1024, "MEMORY": 1024}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"cpu": "1"}, "Invalid 'cpu' setting for task. It must be at least 128, not 1"),
+        ({"memory": "32"}, "'memory' of 64 MiB exceeds the task's memory of 32 MiB"),
+        ({"cpu": "128", "containerOverrides": [{"name": "main", "cpu": 129}]}, "cpu of 129 units in total exceeds"),
+        ({"containerOverrides": [{"name": "main", "memory": 300}]}, "'memory' of 300 MiB exceeds"),
+    ],
+)
+def test_containers_fit_into_their_task_with_a_runs_sizes_too(
+    plane: Plane, overrides: dict[str, Any], message: str
+) -> None:
+    plane.add_host()
+    plane.register("t", MAIN, memory="256")
+    with pytest.raises(plane.ecs.exceptions.ClientException, match=message):
+        plane.ecs.run_task(taskDefinition="t", overrides=overrides)
+
+
+def test_a_runs_tags_are_its_own_its_definitions_and_ecss(plane: Plane) -> None:
+    host = plane.add_host()
+    plane.register("t", MAIN, tags=[{"key": "team", "value": "of-definition"}, {"key": "from", "value": "definition"}])
+    asked = {
+        "tags": [{"key": "team", "value": "of-run"}],
+        "propagateTags": "TASK_DEFINITION",
+        "enableECSManagedTags": True,
+    }
+    wanted = {"team": "of-run", "from": "definition", "aws:ecs:clusterName": "default"}
+    run = plane.run(**asked)
+    started = plane.ecs.start_task(taskDefinition="t", containerInstances=[host], **asked)["tasks"][0]
+    for task in (run, started):
+        tags = plane.ecs.describe_tasks(tasks=[task["taskArn"]], include=["TAGS"])["tasks"][0]["tags"]
+        assert {tag["key"]: tag["value"] for tag in tags} == wanted
+
+
+def test_a_run_has_no_service_to_take_tags_from(plane: Plane) -> None:
+    host = plane.add_host()
+    plane.register()
+    refused = plane.ecs.exceptions.InvalidParameterException
+    with pytest.raises(refused, match="propagateTags SERVICE is for the tasks of a service"):
+        plane.ecs.run_task(taskDefinition="t", propagateTags="SERVICE")
+    with pytest.raises(refused, match="propagateTags SERVICE is for the tasks of a service"):
+        plane.ecs.start_task(taskDefinition="t", containerInstances=[host], propagateTags="SERVICE")
