@@ -127,6 +127,9 @@ def _join_network(body: dict[str, Any], task: TaskSpec, interface: Interface, ho
         for name in NAMESPACE_HOST_CONFIG[:4]:
             if container.host_config.get(name):
                 body["HostConfig"].setdefault(name, container.host_config[name])
+    # As ECS has it: a task of its own address calls itself what that address is called.
+    if interface.private_dns:
+        body.setdefault("Hostname", interface.private_dns)
 
 
 def _environment(task: TaskSpec, container: ContainerSpec, injected: Injected) -> list[str]:

@@ -115,6 +115,12 @@ def test_in_awsvpc_mode_the_pause_container_owns_what_belongs_to_the_network() -
     assert "Hostname" not in body
 
 
+def test_an_awsvpc_task_is_called_what_its_address_is_called() -> None:
+    eni = {"ipv4Addresses": [{"privateAddress": "10.233.0.9"}], "privateDnsName": "ip-10-233-0-9.berth.internal"}
+    members = {"networkMode": "awsvpc", "elasticNetworkInterfaces": [eni]}
+    assert rendered(container("web", "i"), **members)["Hostname"] == "ip-10-233-0-9.berth.internal"
+
+
 def test_awslogs_becomes_a_bounded_buffer_and_other_drivers_pass() -> None:
     shipped = rendered(container("web", "i", hostConfig=awslogs(group="g")))["HostConfig"]["LogConfig"]
     assert shipped["Type"] == "json-file"
