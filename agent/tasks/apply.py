@@ -115,8 +115,7 @@ def _launched(task: Task, container: Container, outcome: Launched, now: datetime
         task.pull_stopped_at = max(task.pull_stopped_at or outcome.pull_stopped_at, outcome.pull_stopped_at)
     if task.spec.network_mode == "host":
         container.bindings = _host_bindings(container)
-    if container.spec.config.get("Healthcheck"):
-        _health(container, Health.UNKNOWN, now)
+    _health(container, Health.UNKNOWN, now)
     if outcome.state:
         apply_state(task, container, outcome.state, now)
     log.info("container started", task=task.arn, container=container.name, id=outcome.runtime_id[:12])
@@ -133,6 +132,9 @@ def _host_bindings(container: Container) -> tuple[Any, ...]:
 
 
 def _health(container: Container, health: Health | None, now: datetime) -> None:
+    # Checks that an image brings along run, but ECS hears of those alone that the task definition names.
+    if not container.spec.config.get("Healthcheck"):
+        return
     if health is not None and health is not container.health:
         container.health = health
         container.health_since = now

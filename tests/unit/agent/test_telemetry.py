@@ -58,6 +58,14 @@ def test_an_idle_host_says_that_it_is_idle(telemetry: Telemetry) -> None:
     assert telemetry.step() == []
 
 
+def test_a_check_that_only_the_image_has_is_not_heard_of(telemetry: Telemetry) -> None:
+    telemetry.host.run("t1", container("plain", "server"))
+    telemetry.host.runtime.set_health("ecs-t1-plain", Health.HEALTHY)
+    telemetry.host.settle()
+    [task] = telemetry.host.engine.tasks()
+    assert task.containers["plain"].health is None
+
+
 def test_usage_is_published_as_a_rate_every_twenty_seconds(telemetry: Telemetry) -> None:
     telemetry.host.run("t1", container("web", "server"))
     telemetry.step()
