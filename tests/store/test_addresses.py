@@ -10,7 +10,6 @@ from scheduler.ending import end_task
 from scheduler.launch import Launch, Launched, launch_tasks
 from scheduler.wiring import interface_of
 from state.addresses import addresses_left, release_addresses, take_addresses
-from state.base import Base
 from state.clusters import Cluster
 from state.container_instances import ContainerInstance
 from state.store import Session, Store
@@ -21,10 +20,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(store_url: str) -> Store:
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
-
+def store(store: Store) -> Store:
     def fill(session: Session) -> None:
         session.add(Cluster(name="default", created_at=NOW))
         session.flush()
@@ -46,8 +42,7 @@ def store(store_url: str) -> Store:
         session.add(TaskDefinition(family="t", revision=1, body=body, registered_at=NOW, registered_by="me"))
 
     store.transact(fill)
-    yield store
-    store.close()
+    return store
 
 
 def launch(session: Session, count: int) -> Launched:

@@ -1,6 +1,5 @@
 """Devices and named resources: no two tasks ever hold the same, and what is given back is given back once."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -10,7 +9,6 @@ from sqlalchemy.exc import IntegrityError
 
 from kit.settings import Settings
 from scheduler.launch import Launch, launch_tasks
-from state.base import Base
 from state.clusters import Cluster
 from state.container_instances import ContainerInstance
 from state.devices import (
@@ -39,10 +37,7 @@ RESOURCES = [
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
-
+def store(store: Store) -> Store:
     def fill(session: Session) -> None:
         session.add(Cluster(name="default", created_at=NOW))
         session.flush()
@@ -62,8 +57,7 @@ def store(store_url: str) -> Iterator[Store]:
         register_resources(session, "host", {"licence": 3})
 
     store.transact(fill)
-    yield store
-    store.close()
+    return store
 
 
 def gpu(device: str, task: str) -> TakenDevice:

@@ -178,11 +178,7 @@ def test_a_service_whose_older_tasks_make_room(filled_postgresql_url: str) -> No
 
 def test_jobs_of_several_submissions(filled_postgresql_url: str) -> None:
     plane = BatchPlane(filled_postgresql_url)
-    plane.environment()
-    for _ in range(2):
-        plane.add_host(cpu=1024)
-    plane.queue()
-    plane.definition()
+    plane.furnish(hosts=2, cpu=1024)
     plane.submit(), plane.submit()
     held = Held(plane)
     plane.settle()
@@ -240,10 +236,7 @@ def test_hosts_that_are_lost_while_others_go_away(filled_postgresql_url: str) ->
 
 def test_jobs_that_are_terminated_while_another_waits(filled_postgresql_url: str) -> None:
     plane = BatchPlane(filled_postgresql_url)
-    plane.environment()
-    plane.add_host(cpu=2048)
-    plane.queue()
-    plane.definition()
+    plane.furnish(hosts=1, cpu=2048)
     running = [plane.submit(), plane.submit()]
     plane.settle()
     plane.submit()

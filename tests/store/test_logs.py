@@ -1,10 +1,8 @@
 """Log groups, streams and events in the store, on both databases: sweeping in chunks, ids, writers side by side."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from sqlalchemy import func, select
 
 from kit.clock import epoch_millis
@@ -16,14 +14,6 @@ from state.store import Session, Store
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 MS = epoch_millis(NOW)
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
-    yield store
-    store.close()
 
 
 def make(store: Store, group: str, *streams: str, retention_days: int | None = None) -> None:

@@ -1,12 +1,8 @@
 """Statements that are compiled once: the same on both databases, and within the session's transaction."""
 
-from collections.abc import Iterator
-
-import pytest
 from sqlalchemy import bindparam, literal, select, update
 
 from kit.clock import ManualClock
-from state.base import Base
 from state.prepared import Prepared, values_of
 from state.repositories import Repository
 from state.store import Session, Store
@@ -14,14 +10,6 @@ from state.store import Session, Store
 # The values come in another order than the statement has them.
 SET_POLICY = Prepared(update(Repository).where(Repository.name == bindparam("before")).values(values_of("policy")))
 POLICY = Prepared(select(Repository.policy, literal(7)).where(Repository.name == bindparam("name")))
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
-    yield store
-    store.close()
 
 
 def test_values_reach_the_places_of_their_names_and_written_rows_are_counted(store: Store) -> None:

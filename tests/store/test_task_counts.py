@@ -1,7 +1,6 @@
 """Counts move with the tasks: whoever writes, however often, whatever is rolled back."""
 
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from random import Random
@@ -11,7 +10,6 @@ import pytest
 from sqlalchemy import func, select
 
 from scheduler.ending import end_task, stop_tasks
-from state.base import Base
 from state.clusters import Cluster
 from state.container_instances import ContainerInstance
 from state.counts import count_clusters, count_deployments
@@ -33,9 +31,7 @@ CELL = Cell("c", "h1", "service:web", "d1", "EC2", "", "PENDING", "RUNNING", "UN
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
+def store(store: Store) -> Store:
     sizes = {"registered_cpu": 4096, "registered_memory": 4096, "free_cpu": 0, "free_memory": 0}
 
     def fill(session: Session) -> None:
@@ -45,8 +41,7 @@ def store(store_url: str) -> Iterator[Store]:
             session.add(ContainerInstance(id=host, cluster="c", registered_at=NOW, **sizes))
 
     store.transact(fill)
-    yield store
-    store.close()
+    return store
 
 
 def task(name: str, **members: Any) -> Task:

@@ -117,6 +117,14 @@ class BatchPlane(Loopback):
         made = self.batch.register_job_definition(jobDefinitionName=name, type="container", **wanted)
         return f"{name}:{made['revision']}"
 
+    def furnish(self, *, hosts: int = 0, **host: Any) -> None:
+        """An UNMANAGED environment with so many hosts, of 4 vCPU unless told, a queue, and a definition of 1 vCPU."""
+        self.environment()
+        for _ in range(hosts):
+            self.add_host(**host)
+        self.queue()
+        self.definition()
+
     def submit(self, name: str = "job", **members: Any) -> str:
         """A job's id."""
         wanted = {"jobQueue": "queue", "jobDefinition": "work", **members}
@@ -185,6 +193,15 @@ class BatchPlane(Loopback):
             session.wake("jobs")
 
         self.transact(report)
+
+    def beat(self, *, exit_code: int = 0) -> None:
+        """The agents report once of every job's task: one that was starting runs, one that ran has ended."""
+        for task in self.tasks():
+            job_id = (task.job_id or "").rpartition("/")[0]
+            if task.last_status == "PENDING":
+                self.run(job_id)
+            elif task.last_status == "RUNNING":
+                self.end(job_id, exit_code=exit_code)
 
     def finish(self, job_id: str, *, exit_code: int = 0) -> None:
         """The job's task runs and ends, and the loops notice both."""

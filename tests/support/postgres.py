@@ -291,3 +291,12 @@ def store_url(request: pytest.FixtureRequest) -> str:
     """
     url: str = request.getfixturevalue(f"filled_{request.param}_url")
     return url
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """A fresh store with Berth's tables."""
+    store = Store(store_url)
+    Base.metadata.create_all(store.engine)
+    yield store
+    store.close()

@@ -1,7 +1,6 @@
 """Keys: made once, found again, agreed on by replicas, revoked within seconds."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -23,18 +22,9 @@ from orchestrator.identity import (
     open_session,
 )
 from state.access_keys import AccessKey, forget_access_keys
-from state.base import Base
 from state.store import Store
 
 ROOT = "arn:aws:iam::123456789012:root"
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -17,7 +17,5 @@ def plane(sqlite_url: str) -> Iterator[BatchPlane]:
 @pytest.fixture
 def ready(plane: BatchPlane) -> BatchPlane:
     """An UNMANAGED environment without hosts, a queue and a definition."""
-    plane.environment()
-    plane.queue()
-    plane.definition()
+    plane.furnish()
     return plane

@@ -1,6 +1,5 @@
 """What is forgotten in time, and what is not: jobs that others wait for, tasks that a job has yet to follow."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -15,14 +14,9 @@ from tests.support.batch import BatchPlane
 
 
 @pytest.fixture
-def plane(store_url: str) -> Iterator[BatchPlane]:
-    plane = BatchPlane(store_url)
-    plane.environment()
-    plane.add_host()
-    plane.queue()
-    plane.definition()
-    yield plane
-    plane.close()
+def plane(plane: BatchPlane) -> BatchPlane:
+    plane.furnish(hosts=1)
+    return plane
 
 
 def forget(plane: BatchPlane) -> int:

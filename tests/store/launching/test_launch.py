@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -15,43 +14,16 @@ from kit.settings import Settings
 from scheduler.ending import end_task, end_tasks
 from scheduler.fleets import Fleets, View
 from scheduler.launch import Launch, Launched, TaskExtra, launch_on, launch_tasks
-from state.base import Base, Event
+from state.base import Event
 from state.capacities import Capacity
-from state.clusters import Cluster
 from state.container_instances import ContainerInstance, HostPort
 from state.store import Session, Store
 from state.task_counts import TaskCount
 from state.task_definitions import TaskDefinition
 from state.tasks import Task, list_tasks
+from tests.store.launching.conftest import HOSTS, NOW
 
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
-HOSTS = ("host-a", "host-b", "host-c")
 PACK = ({"type": "binpack", "field": "memory"},)
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    """Three hosts with room for ten tasks each."""
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
-    room = {"registered_cpu": 1000, "registered_memory": 1000, "free_cpu": 1000, "free_memory": 1000}
-
-    def fill(session: Session) -> None:
-        session.add(Cluster(name="default", created_at=NOW))
-        session.flush()
-        for host in HOSTS:
-            session.add(ContainerInstance(id=host, cluster="default", agent_connected=True, registered_at=NOW, **room))
-        bodies: dict[str, dict[str, Any]] = {
-            "web": {},
-            "port": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]},
-        }
-        for family, container in bodies.items():
-            body = {"containerDefinitions": [{"name": "c", "image": "i", "cpu": 100, "memory": 100, **container}]}
-            session.add(TaskDefinition(family=family, revision=1, body=body, registered_at=NOW, registered_by="me"))
-
-    store.transact(fill)
-    yield store
-    store.close()
 
 
 def launch(

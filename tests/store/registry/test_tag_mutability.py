@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,6 @@ from orchestrator.api.ecr import ecr as service
 from registry.errors import TagImmutable
 from registry.images import Push, is_immutable, put_image
 from registry.manifests import read_manifest
-from state.base import Base
 from state.blobs import keep_blob
 from state.images import get_tag, list_tags
 from state.repositories import Repository, get_repository, lock_repository
@@ -29,10 +27,7 @@ FREE = "dev-latest"
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
-
+def store(store: Store) -> Store:
     def fill(session: Session) -> None:
         session.add(
             Repository(
@@ -47,8 +42,7 @@ def store(store_url: str) -> Iterator[Store]:
             keep_blob(session, "web", sha256(data), len(data), now=NOW)
 
     store.transact(fill)
-    yield store
-    store.close()
+    return store
 
 
 def manifest(who: str, tag: str) -> str:

@@ -13,9 +13,8 @@ from scheduler.launch import Launch, launch_tasks
 from state.store import Session, Store
 from state.task_definitions import TaskDefinition
 from state.tasks import Task
-from tests.store.test_launch import HOSTS, NOW, store
+from tests.store.launching.conftest import HOSTS, NOW
 
-__all__ = ["store"]
 SPREAD = ({"type": "spread", "field": "instanceId"},)
 SEEDS = range(12)
 

@@ -14,8 +14,8 @@ def vcpus(count: int) -> dict[str, Any]:
 LARGE = vcpus(4)
 
 
-def bypassed(bare: BatchPlane, job: str) -> int:
-    return bare.transact(lambda session: session.get_one(Job, job).bypassed)
+def bypassed(plane: BatchPlane, job: str) -> int:
+    return plane.transact(lambda session: session.get_one(Job, job).bypassed)
 
 
 def test_a_job_that_fits_nowhere_says_so_and_holds_nobody_up(hosted: BatchPlane) -> None:
@@ -75,41 +75,41 @@ def test_a_job_that_was_overtaken_often_enough_holds_the_room_until_it_runs(host
     assert bypassed(hosted, large) == 0
 
 
-def test_jobs_are_chosen_by_how_well_they_fill_the_hosts(bare: BatchPlane) -> None:
-    bare.environment()
+def test_jobs_are_chosen_by_how_well_they_fill_the_hosts(plane: BatchPlane) -> None:
+    plane.environment()
     for _ in range(2):
-        bare.add_host()
-    bare.queue()
-    bare.definition()
+        plane.add_host()
+    plane.queue()
+    plane.definition()
     # In the order of the queue, the two of 2 vCPU would be split between the hosts by the ones of 1 and 3.
-    jobs = [bare.submit(containerOverrides=vcpus(count)) for count in (1, 2, 3, 2)]
-    bare.settle()
-    assert [bare.status(job) for job in jobs] == ["STARTING"] * 4
-    hosts = [bare.task_of(job).container_instance_id for job in jobs]
+    jobs = [plane.submit(containerOverrides=vcpus(count)) for count in (1, 2, 3, 2)]
+    plane.settle()
+    assert [plane.status(job) for job in jobs] == ["STARTING"] * 4
+    hosts = [plane.task_of(job).container_instance_id for job in jobs]
     assert hosts[0] == hosts[2] != hosts[1] == hosts[3]
 
 
-def test_a_full_environment_leaves_jobs_to_the_next_of_the_queue(bare: BatchPlane) -> None:
+def test_a_full_environment_leaves_jobs_to_the_next_of_the_queue(plane: BatchPlane) -> None:
     for name in ("first", "second"):
-        bare.environment(name)
-        bare.add_host(name, cpu=1024)
-    bare.queue(environments=["first", "second"])
-    bare.definition()
-    jobs = [bare.submit() for _ in range(3)]
-    bare.settle()
-    assert [bare.status(job) for job in jobs] == ["STARTING", "STARTING", "RUNNABLE"]
-    names = [bare.task_of(job).extra_environment["AWS_BATCH_CE_NAME"] for job in jobs[:2]]
+        plane.environment(name)
+        plane.add_host(name, cpu=1024)
+    plane.queue(environments=["first", "second"])
+    plane.definition()
+    jobs = [plane.submit() for _ in range(3)]
+    plane.settle()
+    assert [plane.status(job) for job in jobs] == ["STARTING", "STARTING", "RUNNABLE"]
+    names = [plane.task_of(job).extra_environment["AWS_BATCH_CE_NAME"] for job in jobs[:2]]
     assert names == ["first", "second"]
 
 
-def test_fargate_jobs_stay_within_max_vcpus(bare: BatchPlane) -> None:
-    bare.environment(resources={**FARGATE, "maxvCpus": 1})
-    bare.queue()
-    bare.definition(container=FARGATE_CONTAINER, platformCapabilities=["FARGATE"])
-    jobs = [bare.submit() for _ in range(5)]
-    bare.settle()
-    assert [bare.status(job) for job in jobs] == ["STARTING"] * 4 + ["RUNNABLE"]
-    task = bare.task_of(jobs[0])
+def test_fargate_jobs_stay_within_max_vcpus(plane: BatchPlane) -> None:
+    plane.environment(resources={**FARGATE, "maxvCpus": 1})
+    plane.queue()
+    plane.definition(container=FARGATE_CONTAINER, platformCapabilities=["FARGATE"])
+    jobs = [plane.submit() for _ in range(5)]
+    plane.settle()
+    assert [plane.status(job) for job in jobs] == ["STARTING"] * 4 + ["RUNNABLE"]
+    task = plane.task_of(jobs[0])
     assert (task.launch_type, task.last_status, task.cpu, task.memory) == ("FARGATE", "PROVISIONING", 256, 512)
     assert task.network_configuration == {
         "awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"], "assignPublicIp": "DISABLED"}
@@ -117,17 +117,17 @@ def test_fargate_jobs_stay_within_max_vcpus(bare: BatchPlane) -> None:
     assert task.extra_environment["AWS_EXECUTION_ENV"] == "AWS_ECS_FARGATE"
 
 
-def test_a_higher_priority_queue_goes_first(bare: BatchPlane) -> None:
-    bare.environment()
-    bare.queue("low", priority=1)
-    bare.queue("high", priority=10)
-    bare.definition()
-    low = bare.submit(jobQueue="low")
-    high = bare.submit(jobQueue="high")
-    bare.settle()
-    bare.add_host(cpu=1024)
-    bare.settle()
-    assert [bare.status(high), bare.status(low)] == ["STARTING", "RUNNABLE"]
+def test_a_higher_priority_queue_goes_first(plane: BatchPlane) -> None:
+    plane.environment()
+    plane.queue("low", priority=1)
+    plane.queue("high", priority=10)
+    plane.definition()
+    low = plane.submit(jobQueue="low")
+    high = plane.submit(jobQueue="high")
+    plane.settle()
+    plane.add_host(cpu=1024)
+    plane.settle()
+    assert [plane.status(high), plane.status(low)] == ["STARTING", "RUNNABLE"]
 
 
 def test_a_disabled_environment_starts_nothing(hosted: BatchPlane) -> None:
@@ -140,29 +140,29 @@ def test_a_disabled_environment_starts_nothing(hosted: BatchPlane) -> None:
     assert "no compute environment that is ENABLED and VALID" in held["statusReason"]
 
 
-def test_a_queue_cancels_jobs_that_wait_too_long_for_room(bare: BatchPlane) -> None:
-    bare.environment()
+def test_a_queue_cancels_jobs_that_wait_too_long_for_room(plane: BatchPlane) -> None:
+    plane.environment()
     reason = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
     action = {"reason": reason, "state": "RUNNABLE", "maxTimeSeconds": 600, "action": "CANCEL"}
-    bare.queue(jobStateTimeLimitActions=[action])
-    bare.definition()
-    job = bare.submit()
-    bare.settle()
-    assert bare.job(job)["statusReason"].startswith(reason)
-    bare.loop_clock.tick(seconds=600)
-    bare.settle()
-    assert bare.status(job) == "FAILED"
-    assert reason in bare.job(job)["statusReason"]
+    plane.queue(jobStateTimeLimitActions=[action])
+    plane.definition()
+    job = plane.submit()
+    plane.settle()
+    assert plane.job(job)["statusReason"].startswith(reason)
+    plane.loop_clock.tick(seconds=600)
+    plane.settle()
+    assert plane.status(job) == "FAILED"
+    assert reason in plane.job(job)["statusReason"]
 
 
-def test_a_managed_environment_waits_for_its_hosts(bare: BatchPlane) -> None:
-    bare.environment(resources=EC2)
-    bare.queue()
-    bare.definition()
-    job = bare.submit()
-    bare.settle()
-    assert bare.status(job) == "RUNNABLE"
-    assert bare.job(job)["statusReason"].startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ce: no container")
-    bare.add_host(cpu=2048, memory=8192)
-    bare.settle()
-    assert bare.status(job) == "STARTING"
+def test_a_managed_environment_waits_for_its_hosts(plane: BatchPlane) -> None:
+    plane.environment(resources=EC2)
+    plane.queue()
+    plane.definition()
+    job = plane.submit()
+    plane.settle()
+    assert plane.status(job) == "RUNNABLE"
+    assert plane.job(job)["statusReason"].startswith("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - ce: no container")
+    plane.add_host(cpu=2048, memory=8192)
+    plane.settle()
+    assert plane.status(job) == "STARTING"

@@ -1,7 +1,5 @@
 """Lists of jobs on both stores: filters, case, pages that stay put while jobs come and go."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from kit.aws.paging import encode_token
@@ -11,14 +9,10 @@ ARN = "arn:aws:batch:us-east-1:123456789012"
 
 
 @pytest.fixture
-def plane(store_url: str) -> Iterator[BatchPlane]:
-    plane = BatchPlane(store_url)
-    plane.environment()
-    plane.queue()
-    plane.definition()
+def plane(plane: BatchPlane) -> BatchPlane:
+    plane.furnish()
     plane.definition("Other")
-    yield plane
-    plane.close()
+    return plane
 
 
 def found(plane: BatchPlane, name: str, *values: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Images, tags and blobs in the store, on both databases: order, what goes with what, and pushes side by side."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -38,12 +37,9 @@ ACCOUNT = "123456789012"
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
+def store(store: Store) -> Store:
     store.transact(lambda session: session.add(Repository(name="web", created_at=NOW)))
-    yield store
-    store.close()
+    return store
 
 
 def put(store: Store, *tags: str, layer: bytes = b"layer", repository: str = "web") -> str:

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,6 @@ from registry.storage.filesystem import FilesystemStorage
 from tests.support.interrupted import Interruption, Killed, kill
 from tests.support.registry import sha256
 from tests.support.registry_world import AT_ONCE, World
-
-
-@pytest.fixture
-def world(store_url: str, tmp_path: Path) -> Iterator[World]:
-    world = World(store_url, tmp_path)
-    yield world
-    world.store.close()
 
 
 @pytest.mark.parametrize("seed", range(4))

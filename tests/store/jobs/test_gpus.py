@@ -1,6 +1,5 @@
 """Jobs that need GPUs: each gets devices of its own, and one that no host could ever give them says so."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,11 +13,9 @@ GPUS = [{"name": "GPU", "type": "STRINGSET", "stringSetValue": ["GPU-0", "GPU-1"
 
 
 @pytest.fixture
-def plane(store_url: str) -> Iterator[BatchPlane]:
-    plane = BatchPlane(store_url)
+def plane(plane: BatchPlane) -> BatchPlane:
     plane.definition()
-    yield plane
-    plane.close()
+    return plane
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Whatever happens, a job's attempt is one task, and a job that can run does.
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,14 +23,9 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def plane(store_url: str) -> Iterator[BatchPlane]:
-    plane = BatchPlane(store_url)
-    plane.environment()
-    plane.add_host()
-    plane.queue()
-    plane.definition()
-    yield plane
-    plane.close()
+def plane(plane: BatchPlane) -> BatchPlane:
+    plane.furnish(hosts=1)
+    return plane
 
 
 def attempts(plane: BatchPlane) -> Counter[str | None]:
@@ -212,12 +206,7 @@ def test_every_job_ends_whatever_is_killed_on_the_way(plane: BatchPlane) -> None
         loop.record = record  # type: ignore[method-assign]
         with contextlib.suppress(Killed):
             loop.step()
-        for task in plane.tasks():
-            job_id = (task.job_id or "").rpartition("/")[0]
-            if task.last_status == "PENDING":
-                plane.run(job_id)
-            elif task.last_status == "RUNNING":
-                plane.end(job_id, exit_code=turn % 2)
+        plane.beat(exit_code=turn % 2)
         plane.loop_clock.tick(seconds=11)
     counts = plane.store.read(
         lambda session: dict(session.execute(select(Job.status, func.count()).group_by(Job.status)).all())  # type: ignore[arg-type]

@@ -1,9 +1,7 @@
 """Which images are in use, as tasks, services, jobs and schedules name them, on both databases."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -25,11 +23,9 @@ HOST = "127.0.0.1:5050"
 
 
 @pytest.fixture
-def world(store_url: str, tmp_path: Path) -> Iterator[World]:
-    world = World(store_url, tmp_path)
+def world(world: World) -> World:
     world.store.transact(lambda session: session.add(Cluster(name="default", created_at=world.clock.now())))
-    yield world
-    world.store.close()
+    return world
 
 
 def in_use(world: World, *, protect: bool = True) -> set[str]:

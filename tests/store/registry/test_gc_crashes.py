@@ -1,10 +1,8 @@
 """Collecting garbage with processes killed and interrupted at every step, on both databases."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -20,13 +18,6 @@ from state.loop import Leases
 from tests.support.interrupted import Interruption, Killed, kill
 from tests.support.registry import sha256
 from tests.support.registry_world import GRACE, World
-
-
-@pytest.fixture
-def world(store_url: str, tmp_path: Path) -> Iterator[World]:
-    world = World(store_url, tmp_path)
-    yield world
-    world.store.close()
 
 
 def fill(world: World) -> set[str]:

@@ -1,7 +1,5 @@
 """Array jobs on both stores: ten thousand children, dependencies between children, the parent's end."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import select, update
 
@@ -12,13 +10,9 @@ from tests.support.batch import FARGATE, FARGATE_CONTAINER, BatchPlane
 
 
 @pytest.fixture
-def plane(store_url: str) -> Iterator[BatchPlane]:
-    plane = BatchPlane(store_url)
-    plane.environment()
-    plane.queue()
-    plane.definition()
-    yield plane
-    plane.close()
+def plane(plane: BatchPlane) -> BatchPlane:
+    plane.furnish()
+    return plane
 
 
 def statuses(plane: BatchPlane, array: str, size: int) -> list[str]:

@@ -1,6 +1,5 @@
 """DAEMON services keep to the hosts that their constraints name, as hosts change and as other tasks come and go."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,14 +8,6 @@ from scheduler.hosts_as_named import host_as_named
 from scheduler.loops.daemon_hosts import Daemon, takes_daemon
 from scheduler.placement import Host
 from tests.support.services import NEEDED, ServicesPlane
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[ServicesPlane]:
-    plane = ServicesPlane(store_url)
-    plane.register()
-    yield plane
-    plane.close()
 
 
 def host(plane: ServicesPlane, **attributes: str) -> str:

@@ -1,6 +1,6 @@
 """Compute environments on both stores: their life, and the hosts that a managed one gets and gives back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,13 +15,6 @@ from state.compute_environments import get_compute_environment
 from state.container_instances import ContainerInstance
 from state.store import Session
 from tests.support.batch import EC2, FARGATE, BatchPlane
-
-
-@pytest.fixture
-def plane(store_url: str) -> Iterator[BatchPlane]:
-    plane = BatchPlane(store_url)
-    yield plane
-    plane.close()
 
 
 @pytest.fixture

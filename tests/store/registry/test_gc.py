@@ -1,10 +1,8 @@
 """What garbage is, when it goes, and what a dry run tells of it, on both databases."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -16,13 +14,6 @@ from state.images import Image
 from state.repositories import delete_repository
 from tests.support.registry import OCI_INDEX, OCI_MANIFEST, descriptor, image_of, sha256
 from tests.support.registry_world import GRACE, World
-
-
-@pytest.fixture
-def world(store_url: str, tmp_path: Path) -> Iterator[World]:
-    world = World(store_url, tmp_path)
-    yield world
-    world.store.close()
 
 
 def test_a_layer_that_no_image_needs_goes_after_the_grace_time(world: World) -> None:

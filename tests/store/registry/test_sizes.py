@@ -1,7 +1,6 @@
 """How much room repositories take, and the commands that tell and collect it, on a store that nobody else has open."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,6 @@ from state.blob_sizes import list_repository_sizes, stored_size
 from state.garbage import get_collection
 from state.loop import Leases
 from tests.support.registry_world import World
-
-
-@pytest.fixture
-def world(store_url: str, tmp_path: Path) -> Iterator[World]:
-    world = World(store_url, tmp_path)
-    yield world
-    world.store.close()
 
 
 def test_sizes_are_exact_and_blobs_are_counted_once(world: World) -> None:

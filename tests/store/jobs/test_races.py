@@ -3,7 +3,7 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import func, select
@@ -20,15 +20,9 @@ MOST_ROUNDS = 3000
 
 
 @pytest.fixture
-def plane(store_url: str) -> Iterator[BatchPlane]:
-    plane = BatchPlane(store_url)
-    plane.environment()
-    for _ in range(2):
-        plane.add_host()
-    plane.queue()
-    plane.definition()
-    yield plane
-    plane.close()
+def plane(plane: BatchPlane) -> BatchPlane:
+    plane.furnish(hosts=2)
+    return plane
 
 
 def all_finished(plane: BatchPlane) -> bool:
@@ -69,12 +63,7 @@ def test_no_attempt_has_two_tasks_and_every_job_ends(plane: BatchPlane) -> None:
         return step
 
     def agent(turn: int) -> None:
-        for task in plane.tasks():
-            job_id = (task.job_id or "").rpartition("/")[0]
-            if task.last_status == "PENDING":
-                plane.run(job_id)
-            elif task.last_status == "RUNNING":
-                plane.end(job_id, exit_code=turn % 2)
+        plane.beat(exit_code=turn % 2)
         if all_finished(plane):
             done.set()
 

@@ -1,6 +1,5 @@
 """Firings on both databases: retries, dead letters, what is given up and what is forgotten."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -9,29 +8,10 @@ from kit.aws.errors import InvalidParameterException, ServiceUnavailable
 from kit.clock import ManualClock
 from scheduler.cron import parse
 from scheduler.loops.timing import Timing, due_after, first_due, latest_due
-from state.base import Base
 from state.firings import cancel_firings, forget_firings
 from state.schedules import get_schedule
 from state.store import Session, Store
 from tests.support.firings import QUEUE, START, Target, add, firings, letters, loop, refuse
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(START)
-
-
-@pytest.fixture
-def target(store: Store) -> Target:
-    return Target(store)
 
 
 def test_a_failure_that_may_pass_is_tried_again_with_growing_pauses(

@@ -1,6 +1,5 @@
 """The schedules loop on both databases: once each, whatever dies, however many run, however late."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -9,30 +8,11 @@ from sqlalchemy import select
 
 from kit.clock import ManualClock
 from scheduler.loops.schedules import SchedulesLoop
-from state.base import Base
 from state.firings import Firing
 from state.loop import Leases
 from state.schedules import get_schedule
 from state.store import Session, Store
 from tests.support.firings import QUEUE, START, Crash, Target, add, firings, letters, loop
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    store = Store(store_url)
-    Base.metadata.create_all(store.engine)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(START)
-
-
-@pytest.fixture
-def target(store: Store) -> Target:
-    return Target(store)
 
 
 def test_a_one_time_schedule_fires_once_at_its_instant(store: Store, clock: ManualClock, target: Target) -> None:

@@ -41,10 +41,10 @@ def test_a_job_that_exits_with_another_code_fails(hosted: BatchPlane) -> None:
     assert failed["container"]["exitCode"] == 3
 
 
-def test_the_task_carries_the_jobs_command_parameters_and_environment(bare: BatchPlane) -> None:
-    bare.environment()
-    bare.add_host()
-    bare.queue()
+def test_the_task_carries_the_jobs_command_parameters_and_environment(plane: BatchPlane) -> None:
+    plane.environment()
+    plane.add_host()
+    plane.queue()
     container = {
         "image": "busybox",
         "vcpus": 1,
@@ -52,12 +52,12 @@ def test_the_task_carries_the_jobs_command_parameters_and_environment(bare: Batc
         "command": ["cp", "Ref::from", "--to=Ref::to"],
         "environment": [{"name": "LEVEL", "value": "info"}, {"name": "KEEP", "value": "1"}],
     }
-    bare.definition(container=container, parameters={"from": "/a", "to": "/b"})
-    job = bare.submit(
+    plane.definition(container=container, parameters={"from": "/a", "to": "/b"})
+    job = plane.submit(
         parameters={"to": "/c"}, containerOverrides={"environment": [{"name": "LEVEL", "value": "debug"}]}
     )
-    bare.settle()
-    task = bare.task_of(job)
+    plane.settle()
+    task = plane.task_of(job)
     override = task.overrides["containerOverrides"][0]
     assert override["name"] == "default"
     assert override["command"] == ["cp", "/a", "--to=/c"]
@@ -180,12 +180,12 @@ def test_a_failed_dependency_fails_the_whole_chain(hosted: BatchPlane) -> None:
         assert hosted.job(job)["statusReason"] == "Dependent Job failed"
 
 
-def test_a_job_on_fargate_shows_its_own_address(bare: BatchPlane) -> None:
-    bare.environment(resources=FARGATE)
-    bare.queue()
-    bare.definition(container=FARGATE_CONTAINER, platformCapabilities=["FARGATE"])
-    job = bare.submit()
-    bare.settle()
+def test_a_job_on_fargate_shows_its_own_address(plane: BatchPlane) -> None:
+    plane.environment(resources=FARGATE)
+    plane.queue()
+    plane.definition(container=FARGATE_CONTAINER, platformCapabilities=["FARGATE"])
+    job = plane.submit()
+    plane.settle()
     attachment = {
         "id": "a-1",
         "type": "ElasticNetworkInterface",
@@ -194,11 +194,11 @@ def test_a_job_on_fargate_shows_its_own_address(bare: BatchPlane) -> None:
     }
 
     def attach(session: Session) -> None:
-        session.get_one(Task, bare.task_of(job).id).attachments = [attachment]
+        session.get_one(Task, plane.task_of(job).id).attachments = [attachment]
 
-    bare.transact(attach)
+    plane.transact(attach)
     expected = [{"attachmentId": "a-1", "privateIpv4Address": "10.0.0.7"}]
-    assert bare.job(job)["container"]["networkInterfaces"] == expected
+    assert plane.job(job)["container"]["networkInterfaces"] == expected
 
 
 def test_an_image_that_cannot_be_pulled_fails_the_job_with_the_reason(hosted: BatchPlane) -> None:
