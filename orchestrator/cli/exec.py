@@ -14,6 +14,7 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 from uuid import uuid4
@@ -53,8 +54,8 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Answers the command's own exit code."""
+    words = command_of(arguments)
     card, client = ask(arguments)
-    words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
     ecs = client("ecs")
     asked: dict[str, Any] = {"interactive": True}
     asked["command"] = words[0] if len(words) == 1 else shlex.join(words) or "/bin/sh"
@@ -78,6 +79,23 @@ def run(arguments: argparse.Namespace) -> int:
         return INTERRUPTED
     except (WebSocketException, OSError, ssm.BadFrame) as error:
         raise CommandFailed(f"the session broke: {error}") from error
+
+
+def command_of(arguments: argparse.Namespace) -> list[str]:
+    """The command's words. Options that were written behind the task are taken for what they are, since no
+    command begins with two dashes."""
+    words = list(arguments.words)
+    while words and words[0].startswith("--"):
+        option, equals, value = words.pop(0).partition("=")
+        if option == "--":
+            break
+        if option not in ("--container", "--data"):
+            raise CommandFailed(f"there is no option {option}, and no command begins so")
+        if not equals and not words:
+            raise CommandFailed(f"{option} needs a value")
+        value = value if equals else words.pop(0)
+        setattr(arguments, option[2:], Path(value) if option == "--data" else value)
+    return words
 
 
 def _hint(error: Exception) -> str:
