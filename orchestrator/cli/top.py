@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
         "is reserved, and the last minutes. CPU is in units of 1/1024 vCPU. With --svg, draw the past of one.",
     )
     add_data(parser)
-    parser.add_argument("name", nargs="?", help="only this service (or CLUSTER/SERVICE), host or cluster")
+    parser.add_argument("name", nargs="?", help="only this service (or CLUSTER/SERVICE), host, cluster or task")
     parser.add_argument("--watch", action="store_true", help="look again every few seconds, until Ctrl-C")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the past of NAME into a file")
     parser.add_argument("--hours", type=int, default=3, metavar="N", help="how much of it (default: 3)")
@@ -50,7 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
             return _draw(parts, arguments)
         console = Console()
         if not arguments.watch:
-            console.print(_screen(parts, arguments.name))
+            screen = _screen(parts, arguments.name)
+            if isinstance(screen, str) and arguments.name:
+                raise CommandFailed(screen)
+            console.print(screen)
             return 0
         with Live(_screen(parts, arguments.name), console=console, auto_refresh=False) as live:
             while True:
@@ -71,9 +74,9 @@ def _screen(parts: "Parts", name: str | None) -> Table | str:
 
     rows = parts.store.read(read)
     if not rows:
-        return "Nothing is known of the last minutes: agents tell it once a minute of what runs." + (
-            f" No host, service or container is named {name}." if name else ""
-        )
+        if name:
+            return f"no host, cluster, service or task named {name} has told what it used in the last five minutes"
+        return "Nothing is known of the last minutes yet: what runs shows here within about a minute."
     table = plain_table(None, "KIND", "NAME", "CPU", "OF", "MEMORY", "OF", "IN/s", "OUT/s", "LAST 15 MIN")
     for point, past in rows:
         table.add_row(*_row(point), spark(past, most=point.cpu_reserved or None))
@@ -148,8 +151,8 @@ def _named(subject: str) -> str:
 
 
 def _is_named(subject: str, name: str | None) -> bool:
-    rest = subject.partition("/")[2]
-    return name is None or rest == name or name in rest.split("/") or _named(subject) == name
+    rest, shown = subject.partition("/")[2], _named(subject)
+    return name is None or name in (rest, shown, *rest.split("/"), *shown.split("/"))
 
 
 def _rate(value: float) -> str:
