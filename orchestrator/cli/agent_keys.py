@@ -9,7 +9,7 @@ from rich.console import Console
 
 from kit.aws.joining import write_token
 from orchestrator.cli import official_agent
-from orchestrator.cli.asking import SHORT, plain_table, short
+from orchestrator.cli.asking import SHORT, plain_table, short, short_cluster
 from orchestrator.cli.exposure import is_loopback
 from orchestrator.cli.opening import opened
 from orchestrator.cli.output import CommandFailed, Place, add_command, settings_of
@@ -73,7 +73,7 @@ def run_keys(arguments: argparse.Namespace) -> int:
     def read(session: Session) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = []
         for key, host in list_host_keys(session):
-            told = (short(host.id), host.cluster, host.status) if host else ("-", "-", "not registered")
+            told = (short(host.id), short_cluster(host.cluster), host.status) if host else ("-", "-", "not registered")
             rows.append((*told, key.id, f"{key.created_at:%Y-%m-%d %H:%M}"))
         return rows
 
@@ -81,7 +81,8 @@ def run_keys(arguments: argparse.Namespace) -> int:
         rows = parts.store.read(read)
     table = plain_table(None, "host", "cluster", "status", "key", "joined")
     # What is copied into another command is never cut.
-    table.columns[0].no_wrap = table.columns[3].no_wrap = True
+    for column in (0, 3, 4):
+        table.columns[column].no_wrap = True
     for row in rows:
         table.add_row(*row)
     Console().print(table if rows else "No host has a key of its own. Let one join with: berth agent token")

@@ -89,8 +89,9 @@ def word(message: str) -> str:
 
 
 def plain_table(title: str | None, *columns: str) -> Table:
-    """A table without lines, its cells fold. What may hold square brackets goes in as Text."""
+    """A table without lines, its cells fold, but for a status: half a word of it says nothing. What may hold square
+    brackets goes in as Text."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, show_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", header_style="dim")
+        table.add_column(column, overflow="fold", header_style="dim", no_wrap=column == "status")
     return table

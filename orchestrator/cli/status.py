@@ -123,11 +123,20 @@ def why_job_waits(job: dict[str, Any]) -> str:
         return word(job["statusReason"])
     match job["status"]:
         case "SUBMITTED" | "PENDING" | "RUNNABLE":
-            return NOT_LOOKED_AT
+            return _children_of(job) or NOT_LOOKED_AT
         case "STARTING":
             return "its task is being started"
         case _:
             return ""
+
+
+def _children_of(job: dict[str, Any]) -> str:
+    """How far an array's jobs have come, which stays PENDING itself until they have ended; nothing when none began."""
+    summary = (job.get("arrayProperties") or {}).get("statusSummary") or {}
+    if not any(summary.get(status) for status in ("STARTING", "RUNNING", "SUCCEEDED", "FAILED")):
+        return ""
+    counted = ", ".join(f"{count} {status}" for status, count in summary.items() if count)
+    return f"its {sum(summary.values())} jobs: {counted}"
 
 
 def why_service_waits(service: dict[str, Any]) -> str:
@@ -224,8 +233,13 @@ def _jobs(batch: Any) -> Table:
             for status in WAITING_JOBS
             for job in pages(batch, "list_jobs", "jobSummaryList", jobQueue=name, jobStatus=status)
         }
-        for job in list(jobs.values())[:MOST_ROWS]:
-            table.add_row(name, job["jobId"][-SHORT:], job["jobName"], job["status"], Text(why_job_waits(job)))
+        shown = list(jobs.values())[:MOST_ROWS]
+        # Only a description says how far an array's jobs have come.
+        arrays = [job["jobId"] for job in shown if (job.get("arrayProperties") or {}).get("size")]
+        described = {one["jobId"]: one for one in batch.describe_jobs(jobs=arrays)["jobs"]} if arrays else {}
+        for job in shown:
+            why = why_job_waits(described.get(job["jobId"], job))
+            table.add_row(name, job["jobId"][-SHORT:], job["jobName"], job["status"], Text(why))
         if len(jobs) > MOST_ROWS:
             table.add_row(name, f"… {len(jobs) - MOST_ROWS} more")
     return table

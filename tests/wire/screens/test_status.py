@@ -5,6 +5,7 @@ from io import StringIO
 from rich.console import Console
 
 from orchestrator.agents.presence import Presence
+from orchestrator.cli.asking import plain_table
 from orchestrator.cli.status import MOST_ROWS, NOT_LOOKED_AT, tables_of
 from tests.support.batch import EC2, BatchPlane
 from tests.support.services import ServicesPlane, host_of
@@ -117,3 +118,27 @@ def test_jobs_that_wait_say_why_and_each_is_there_once(jobs: BatchPlane) -> None
     assert "no container instances" in of_first
     assert of_second.split(maxsplit=4)[:4] == ["queue", second[-8:], "second", "PENDING"]
     assert of_second.endswith("Waiting for the jobs it depends on")
+
+
+def test_an_array_says_how_far_its_jobs_have_come(jobs: BatchPlane) -> None:
+    jobs.environment("nightly", EC2)
+    cluster = jobs.batch.describe_compute_environments()["computeEnvironments"][0]["ecsClusterArn"].rsplit("/", 1)[-1]
+    host_of(jobs, cluster, memory=8192)
+    host_of(jobs, cluster, memory=8192)
+    host_of(jobs, cluster, memory=8192)
+    jobs.queue(environments=("nightly",))
+    jobs.definition()
+    array = jobs.submit("many", arrayProperties={"size": 3})
+    jobs.settle()
+    jobs.finish(f"{array}:0")
+    line = shown(jobs, width=120)[-1]
+    assert line.split()[:4] == ["queue", array[-8:], "many", "PENDING"]
+    assert line.endswith("its 3 jobs: 2 STARTING, 1 SUCCEEDED")
+
+
+def test_a_status_stays_one_word_however_narrow_the_screen_is() -> None:
+    table = plain_table("Tasks", "cluster", "of", "status", "why")
+    table.add_row("AWSBatch-nightly", "work-1-0c5081c09d2c:1", "PROVISIONING", "waits for capacity of its own")
+    screen = StringIO()
+    Console(width=50, file=screen).print(table)
+    assert "PROVISIONING" in screen.getvalue()
