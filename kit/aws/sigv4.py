@@ -164,7 +164,9 @@ def _check_scope(claim: Claim, *, service: str | None, region: str | None) -> No
     if service is not None and claim.service != service:
         raise InvalidSignatureException(f"Credential should be scoped to correct service: '{service}'. ")
     if region is not None and claim.region != region:
-        raise InvalidSignatureException(f"Credential should be scoped to a valid region, not '{claim.region[:64]}'. ")
+        raise InvalidSignatureException(
+            f"Credential should be scoped to a valid region, not '{claim.region[:64]}': here it is '{region}'. "
+        )
 
 
 def _check_age(claim: Claim, at: datetime) -> None:

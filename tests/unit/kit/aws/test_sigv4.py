@@ -185,7 +185,7 @@ def test_a_credential_for_another_service_region_or_day_is_refused() -> None:
 
     with pytest.raises(InvalidSignatureException, match="correct service: 'batch'"):
         verify(request, KEYS.get, AT, service="batch")
-    with pytest.raises(InvalidSignatureException, match="valid region, not 'us-east-1'"):
+    with pytest.raises(InvalidSignatureException, match="valid region, not 'us-east-1': here it is 'eu-west-1'"):
         verify(request, KEYS.get, AT, region="eu-west-1")
     authorization = request.header("authorization") or ""
     other_day = {**dict(request.headers), "authorization": authorization.replace("/20300101/", "/20300102/")}
