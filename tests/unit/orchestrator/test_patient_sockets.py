@@ -16,10 +16,14 @@ class Loop:
     """Keeps what is to be done later."""
 
     def __init__(self) -> None:
+        self.now = 0.0
         self.later: list[tuple[float, Callable[[], None]]] = []
 
     def time(self) -> float:
-        return 0.0
+        return self.now
+
+    def call_at(self, when: float, work: Callable[[], None]) -> "Loop":
+        return self.call_later(when - self.now, work)
 
     def call_later(self, delay: float, work: Callable[[], None]) -> "Loop":
         self.later.append((delay, work))
@@ -114,6 +118,18 @@ def test_the_kernel_tells_what_is_on_the_way(opened: Opened, monkeypatch: pytest
     assert protocol.on_the_way() > 0
     monkeypatch.setattr(transport, "get_extra_info", lambda name: None)
     assert protocol.on_the_way() == 0, "nobody can tell"
+
+
+@pytest.mark.parametrize("opened", ["/acs/ws"], indirect=True)
+def test_who_opened_at_about_the_same_time_is_asked_in_one_turn_and_never_later(opened: Opened) -> None:
+    protocol, loop, _ = opened
+    due = set()
+    for loop.now in (17.01, 17.04, 17.09):
+        protocol.schedule_ping()
+        delay = loop.later.pop()[0]
+        assert 2.9 < delay <= 3
+        due.add(round(loop.now + delay, 6))
+    assert due == {20.0}
 
 
 @pytest.mark.parametrize("opened", ["/exec/ws", "/exec/agent"], indirect=True)
