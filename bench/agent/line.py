@@ -35,6 +35,8 @@ class Line(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.opened.done():
             self.opened.set_exception(ConnectionRefusedError("the handshake was refused"))
+            # Whoever gave up meanwhile does not ask.
+            self.opened.exception()
         if not self.closed.done():
             self.closed.set_result(self._in_order)
 
