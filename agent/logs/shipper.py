@@ -51,6 +51,7 @@ class LogShipper:
         self._hurry = threading.Event()
         self._groups: set[str] = set()
         self._streams: set[tuple[str, str]] = set()
+        self._unmade: set[str] = set()
         self._failures = 0
 
     def ensure(self, task: TaskSpec, container: ContainerSpec) -> None:
@@ -96,6 +97,9 @@ class LogShipper:
             )
             follower.start()
             self._followers[runtime_id] = follower
+            if not follower.cursor.positions:
+                self._unmade.add(runtime_id)
+        self._wakened(False)
 
     def finish(self, task: TaskSpec, container: ContainerSpec, runtime_id: str) -> None:
         """Ship the rest; ``Logged`` is posted when it is out, or when the patience is over."""
@@ -115,6 +119,7 @@ class LogShipper:
             follower = self._followers.pop(runtime_id, None)
             self._ending.pop(runtime_id, None)
             self._told.discard(runtime_id)
+            self._unmade.discard(runtime_id)
         if follower:
             follower.close()
         self._cursors.forget(runtime_id)
@@ -167,12 +172,19 @@ class LogShipper:
         with self._lock:
             dues = [due for follower in self._followers.values() if (due := follower.due(now))]
             ends = list(self._ending.values())
+            if self._unmade:
+                dues.append(now)
         pause = max(min(dues) - now, timedelta(0)) if dues else IDLE
         if dues and self._failures:
             pause = max(pause, backoff(self._failures, first=RETRY_FIRST, most=RETRY_MOST))
         return min(pause, max(min(ends) - now, SHORTEST)) if ends else pause
 
     def _ship(self, follower: Follower) -> None:
+        if follower.runtime_id in self._unmade:
+            # A log has its stream from its begin, also one that stays empty: who looks for it is to find it.
+            if (follower.place.group, follower.place.stream) not in self._streams:
+                self._make(follower.place)
+            self._unmade.discard(follower.runtime_id)
         for batch in batches(follower.peek()):
             body = render_batch(follower.place.group, follower.place.stream, batch)
             if body["logEvents"]:
@@ -220,12 +232,13 @@ class LogShipper:
         with self._lock:
             ending = [(i, due, self._followers.get(i)) for i, due in self._ending.items()]
         for runtime_id, due, follower in ending:
-            if follower is None or follower.drained() or now >= due:
-                if follower and not follower.drained():
+            out = follower is not None and follower.drained() and runtime_id not in self._unmade
+            if follower is None or out or now >= due:
+                if follower and not out:
                     log.warning("log left behind", task=follower.task, container=follower.container)
                 with self._lock:
                     self._ending.pop(runtime_id, None)
-                    if follower and follower.drained():
+                    if follower and out:
                         self._followers.pop(runtime_id, None)
                         self._told.add(runtime_id)
                 if follower:

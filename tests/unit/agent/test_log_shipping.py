@@ -35,7 +35,7 @@ class Shipping:
         self.clock = ManualClock()
         self.calls = FakeCalls()
         program = Program(output=LINES, lasts=timedelta(seconds=1))
-        self.runtime = SimulatedRuntime(clock=self.clock, images={"talker": program})
+        self.runtime = SimulatedRuntime(clock=self.clock, images={"talker": program, "server": Program()})
         self.posted: list[m.Message] = []
         raw = task("t1", container("talker", "talker", hostConfig=awslogs(group="g", stream_prefix="p", **options)))
         self.task = read_task(raw, seq=1, cluster=CLUSTER)
@@ -93,6 +93,37 @@ def test_everything_is_shipped_before_it_is_told(shipping: Shipping) -> None:
     assert shipping.calls.bodies("CreateLogGroup") == []
 
 
+def test_a_log_that_stays_empty_has_its_stream_too(shipping: Shipping) -> None:
+    silent = shipping.runtime.create("silent", {"Image": "server"})
+    shipping.runtime.start(silent)
+    shipping.shipper.follow(shipping.task, shipping.spec, silent)
+    assert shipping.shipper.until_next() == timedelta(0)
+    shipping.calls.away = True
+    shipping.shipper.ship()
+    assert shipping.shipper.until_next() == RETRY_FIRST
+    shipping.calls.away = False
+    for _ in range(2):
+        shipping.shipper.ship()
+    assert shipping.calls.bodies("CreateLogStream") == [{"logGroupName": "g", "logStreamName": "p/talker/t1"}]
+    assert shipping.shipper.until_next() == IDLE
+    shipping.shipper.forget(silent)
+
+
+def test_an_empty_log_without_its_stream_is_not_told_to_be_out(shipping: Shipping) -> None:
+    silent = shipping.runtime.create("silent", {"Image": "server"})
+    shipping.runtime.start(silent)
+    shipping.runtime.exit("silent", 0)
+    shipping.calls.away = True
+    shipping.shipper.finish(shipping.task, shipping.spec, silent)
+    shipping.shipper._followers[silent].ended_reading.wait(10)
+    shipping.shipper.ship()
+    assert not shipping.told()
+    shipping.calls.away = False
+    shipping.shipper.ship()
+    assert shipping.told()
+    assert len(shipping.calls.bodies("CreateLogStream")) == 1
+
+
 def test_the_group_is_made_when_asked(tmp_path: Path) -> None:
     shipping = Shipping(tmp_path, create_group="true")
     shipping.finish()
@@ -146,6 +177,7 @@ def test_a_log_that_is_refused_is_tried_again_soon_though_others_are_taken(shipp
 def test_an_event_that_is_over_waits_for_an_api_that_is_away_like_any_other(tmp_path: Path) -> None:
     shipping = Shipping(tmp_path, multiline_pattern="^line 0")
     follower = shipping.follow(shipping.task, shipping.id)
+    shipping.shipper.ship()
     assert shipping.shipper.until_next() == timedelta(seconds=FLUSH_AFTER_S)
     shipping.clock.tick(seconds=FLUSH_AFTER_S)
     shipping.calls.away = True
