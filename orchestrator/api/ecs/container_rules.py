@@ -6,6 +6,7 @@ the texts are ECS's where it is known for one.
 
 import re
 from collections.abc import Collection, Mapping
+from posixpath import normpath
 from typing import Any
 
 from orchestrator.api.ecs.container_devices import check_linux_parameters
@@ -91,16 +92,18 @@ def _sizes(container: Mapping[str, Any], name: str) -> None:
 
 
 def _mounts(container: Mapping[str, Any], name: str, volumes: Collection[str]) -> None:
-    paths = set()
     for mount in container["mountPoints"]:
         if mount.get("sourceVolume") not in volumes:
             raise ClientException(f"Unknown volume '{mount.get('sourceVolume')}'.")
         path = mount.get("containerPath")
         if not path or not path.startswith("/"):
             raise ClientException(f"Container '{name}': mountPoints need an absolute containerPath, not '{path}'.")
-        if path in paths:
+    seen = set()
+    tmpfs = (container.get("linuxParameters") or {}).get("tmpfs") or ()
+    for path in (mount["containerPath"] for mount in (*container["mountPoints"], *tmpfs)):
+        if normpath(path) in seen:
             raise ClientException(f"Container '{name}': containerPath '{path}' is mounted twice.")
-        paths.add(path)
+        seen.add(normpath(path))
 
 
 def _environment(container: Mapping[str, Any], name: str) -> None:
@@ -165,9 +168,13 @@ def _network_rules(container: Mapping[str, Any], name: str, network_mode: str) -
     for member, (modes, words) in UNFIT.items():
         if network_mode in modes and container.get(member):
             raise ClientException(f"{words} not supported on container when networkMode={network_mode}.")
+    seen = set()
     for control in container["systemControls"]:
         namespace = control.get("namespace")
         if not namespace or control.get("value") is None:
             raise ClientException(f"Container '{name}': systemControls need a namespace and a value.")
+        if namespace in seen:
+            raise ClientException(f"Container '{name}': system control '{namespace}' is given twice.")
+        seen.add(namespace)
         if network_mode == "host" and namespace.startswith("net."):
             raise ClientException(f"System control '{namespace}' is not supported when networkMode=host.")

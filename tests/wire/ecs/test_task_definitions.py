@@ -169,6 +169,14 @@ def test_fargate_refuses_containers(ecs: Any, container: dict[str, Any], text: s
         ({"environment": [{"name": "A=B", "value": "c"}]}, "invalid environment variable name 'A=B'"),
         ({"logConfiguration": {"logDriver": "awslogs"}}, "requires options: awslogs-group, awslogs-region"),
         ({"linuxParameters": {"capabilities": {"add": ["FLY"]}}}, "unknown Linux capability 'FLY'"),
+        (
+            {"linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 1}, {"containerPath": "/t/", "size": 2}]}},
+            "containerPath '/t/' is mounted twice",
+        ),
+        (
+            {"systemControls": [{"namespace": "net.core.somaxconn", "value": value} for value in ("1", "2")]},
+            "system control 'net.core.somaxconn' is given twice",
+        ),
     ],
 )
 def test_a_container_is_refused_when(ecs: Any, container: dict[str, Any], text: str) -> None:
