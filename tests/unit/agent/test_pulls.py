@@ -65,7 +65,7 @@ class Asker:
     def __init__(self, images: Images, spec: ContainerSpec = WEB) -> None:
         self.stop = threading.Event()
         self.outcome: object = None
-        self._thread = threading.Thread(target=self._ask, args=(images, spec))
+        self._thread = threading.Thread(target=self._ask, args=(images, spec), daemon=True)
         self._thread.start()
 
     def _ask(self, images: Images, spec: ContainerSpec) -> None:
@@ -95,11 +95,16 @@ def until(true: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen")
 
 
+def waiting(images: Images) -> list[int]:
+    """How many wait for each of the pulls under way."""
+    return sorted(len(pull.waiting) for pull in tuple(images._pulls._under_way.values()))
+
+
 def test_whoever_wants_the_same_image_shares_one_pull(slow: Slow) -> None:
     images = Images(runtime=slow, clock=ManualClock())
     askers = [Asker(images) for _ in range(5)]
     slow.begun.acquire()
-    until(lambda: len(images._pulls._under_way["web"].waiting) == 5)
+    until(lambda: waiting(images) == [5])
     slow.let_go.set()
     assert [asker.done() for asker in askers] == ["sha256:abc"] * 5
     assert slow.pulls == ["web"]
@@ -110,7 +115,7 @@ def test_the_others_get_their_image_when_the_first_who_asked_is_stopped(slow: Sl
     first = Asker(images)
     slow.begun.acquire()
     second = Asker(images)
-    until(lambda: len(images._pulls._under_way["web"].waiting) == 2)
+    until(lambda: waiting(images) == [2])
     first.stop.set()
     assert "the task was stopped" in str(first.done())
     slow.let_go.set()
@@ -122,7 +127,7 @@ def test_a_pull_that_nobody_waits_for_is_given_up_and_the_next_is_a_new_one(slow
     images = Images(runtime=slow, clock=ManualClock())
     askers = [Asker(images) for _ in range(2)]
     slow.begun.acquire()
-    until(lambda: len(images._pulls._under_way["web"].waiting) == 2)
+    until(lambda: waiting(images) == [2])
     for asker in askers:
         asker.stop.set()
     assert all("the task was stopped" in str(asker.done()) for asker in askers)
@@ -145,7 +150,7 @@ def test_who_may_pull_an_image_does_not_have_it_pulled_for_others(slow: Slow) ->
     askers = [Asker(images, by("A1", "one")), Asker(images, by("A2", "one")), Asker(images, by("B1", "other"))]
     for _ in range(2):
         slow.begun.acquire()
-    until(lambda: sorted(len(pull.waiting) for pull in images._pulls._under_way.values()) == [1, 2])
+    until(lambda: waiting(images) == [1, 2])
     slow.let_go.set()
     assert [asker.done() for asker in askers] == ["sha256:abc"] * 3
     assert len(slow.logins) == 2
