@@ -11,12 +11,11 @@ from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
-from agent.app import cluster_arn
 from agent.control.acs import Acs
 from agent.control.aws import ApiError, Aws, Unreachable
 from agent.control.registration import Offer, discover, register
 from agent.control.reporter import Reporter
-from agent.identity import IdentityFile
+from agent.identity import IdentityFile, cluster_arn
 from agent.images import Images
 from agent.keys import Keys
 from agent.runtime import Cancelled, ContainerState, RegistryLogin, RuntimeTrouble
