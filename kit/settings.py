@@ -194,6 +194,9 @@ def read_settings(environ: Mapping[str, str], **given: Any) -> Settings:
     settings = Settings(**values)
     if not (settings.account.isdigit() and len(settings.account) == 12):
         raise BadSetting(f"BERTH_ACCOUNT must be twelve digits, not {settings.account!r}")
+    for name in ("port", "registry_port"):
+        if not 0 <= getattr(settings, name) <= 65535:
+            raise BadSetting(f"BERTH_{name.upper()} must be a port, 0 to 65535, not {getattr(settings, name)}")
     try:
         read_file_systems(settings.file_systems)
     except BadFileSystems as error:

@@ -2,6 +2,11 @@
 
 import sys
 
-from orchestrator.cli import main
+try:
+    from orchestrator.cli import main
 
-sys.exit(main())
+    code = main()
+except KeyboardInterrupt:
+    # Ctrl-C while it is still being read.
+    code = 130
+sys.exit(code)

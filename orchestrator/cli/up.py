@@ -5,10 +5,10 @@ import json
 import os
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -65,8 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     with append_private(log) as out:
         said_before = out.tell()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
-    _await_health(settings, process, log, said_before)
-    print(f"Berth is up: API {settings.api_endpoint}, registry {settings.registry}, data {settings.data}")
+    card = _await_health(place, settings, process, log, said_before)
+    print(f"Berth is up: API {card['endpoint']}, registry {card['registry']}, data {settings.data}")
     print(f'Next: eval "$(berth env --data {settings.data})"')
     return 0
 
@@ -140,20 +140,26 @@ def _flags(settings: Settings) -> list[str]:
     ]
 
 
-def _await_health(settings: Settings, process: "subprocess.Popen[bytes]", log: Path, said_before: int) -> None:
+def _await_health(
+    place: Place, settings: Settings, process: "subprocess.Popen[bytes]", log: Path, said_before: int
+) -> dict[str, Any]:
+    """The card of the process, once it answers. Another Berth may have its port, and answers there as well: only the
+    process that has listened writes its own id onto the card."""
     clock = SystemClock()
     deadline = clock.now() + STARTS_WITHIN
     never = Event()
-    url, trust = f"{settings.api_endpoint}/healthz", client_context(settings)
+    trust = None
     while clock.now() < deadline:
         if process.poll() is not None:
             raise CommandFailed(f"Berth did not start:\n{_tail(log, said_before)}")
-        try:
-            with urllib.request.urlopen(url, timeout=2, context=trust) as answer:  # noqa: S310
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            pass
+        with suppress(CommandFailed, OSError):
+            card = place.read_card()
+            if card["pid"] == process.pid:
+                trust = trust or client_context(settings)
+                url = f"{card['endpoint']}/healthz"
+                with urllib.request.urlopen(url, timeout=2, context=trust) as answer:  # noqa: S310
+                    if answer.status == 200:
+                        return card
         clock.wait(never, timedelta(milliseconds=50))
     raise CommandFailed(f"Berth does not answer on {settings.api_endpoint}; see {log}")
 

@@ -1,6 +1,8 @@
 """Settings: the addresses they tell, and what an agent that is started here may know of them."""
 
-from kit.settings import SECRETS, agent_environment, read_settings
+import pytest
+
+from kit.settings import SECRETS, BadSetting, agent_environment, read_settings
 
 
 def test_who_listens_on_every_address_is_reached_on_this_machines_own() -> None:
@@ -36,3 +38,9 @@ def test_agents_that_are_started_here_read_files_of_tasks_from_the_store_that_is
     environment = agent_environment({"BERTH_TASK_S3_ENDPOINT": "http://s3:9000"}, {})
     assert environment["AWS_ENDPOINT_URL_S3"] == "http://s3:9000"
     assert "AWS_ENDPOINT_URL_S3" not in agent_environment({"PATH": "/bin"}, {})
+
+
+@pytest.mark.parametrize("name", ["port", "registry_port"])
+def test_a_port_that_is_none_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(BadSetting, match=f"BERTH_{name.upper()} must be a port, 0 to 65535, not 65536"):
+        read_settings({}, **{name: 65536})
