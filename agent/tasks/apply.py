@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from agent.log import facts
-from agent.runtime import ContainerState, Event, Health, Kind, Status
+from agent.runtime import ContainerState, Event, Health, Kind, PortBinding, Status
 from agent.tasks.launch import Later, Launched, NotLaunched
 from agent.tasks.model import Container, Phase, Task
 from agent.tasks.spec import Desired
@@ -121,9 +121,7 @@ def _launched(task: Task, container: Container, outcome: Launched, now: datetime
     log.info("container started", task=task.arn, container=container.name, id=outcome.runtime_id[:12])
 
 
-def _host_bindings(container: Container) -> tuple[Any, ...]:
-    from agent.runtime import PortBinding
-
+def _host_bindings(container: Container) -> tuple[PortBinding, ...]:
     return tuple(
         PortBinding(container_port=port, host_port=port, protocol=mapping.protocol)
         for mapping in container.spec.port_mappings

@@ -132,12 +132,11 @@ class Engine:
 
     def until_due(self) -> timedelta:
         """How long nothing has to be done if nothing arrives."""
-        soonest = min(self._due.values(), default=None)
         if self._unsettled:
             return timedelta(0)
-        if soonest is None:
-            return LONGEST_WAIT
-        return max(timedelta(0), min(LONGEST_WAIT, soonest - self._steady.now()))
+        now = self._steady.now()
+        soonest = min(self._due.values(), default=now + LONGEST_WAIT)
+        return max(timedelta(0), min(LONGEST_WAIT, soonest - now))
 
     def recover(self, found: Iterable[ContainerState]) -> None:
         """Take over from an earlier run: the tasks on disk and the containers on the engine, none restarted."""
@@ -299,7 +298,7 @@ class Engine:
             for decision in decide(task, now):
                 match decision:
                     case Launch() if held := self._stale.hold(task.arn, now):
-                        self._due[task.arn] = min(held, self._due.get(task.arn, held))
+                        self._wait(task, held)
                     case Launch(name):
                         self._begin(task, name, Busy.LAUNCHING, self._actions.launch)
                     case Stop(name):
@@ -316,11 +315,14 @@ class Engine:
                         self._give_up(task, task.containers[name], reason)
                         again = True
                     case Remove() if held := self._removals.hold(task.arn, now):
-                        self._due[task.arn] = min(held, self._due.get(task.arn, held))
+                        self._wait(task, held)
                     case Remove():
                         self._remove(task)
                     case Wait(until):
-                        self._due[task.arn] = min(until, self._due.get(task.arn, until))
+                        self._wait(task, until)
+
+    def _wait(self, task: Task, until: datetime) -> None:
+        self._due[task.arn] = min(until, self._due.get(task.arn, until))
 
     def _count_from_starts(self, task: Task, now: datetime) -> None:
         """Note on the steady clock since when containers run: start timeouts are counted from there."""
