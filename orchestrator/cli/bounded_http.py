@@ -11,6 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from orchestrator.cli.body_reading import READ_BODY, BodyReader
+from orchestrator.cli.doorway import Doorway
 from orchestrator.cli.file_sending import ZERO_COPY, send_or_file
 from orchestrator.cli.whole_answers import SEND_WHOLE, send_whole
 
@@ -22,8 +23,9 @@ HEAD_SECONDS = 20.0
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's HTTP protocol with a bound on what comes without being a body, and on how long a head takes."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, doorway: Doorway | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._doorway = doorway
         self._in_head = True
         self._moved = False
         self._idle_bytes = 0
@@ -36,9 +38,32 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
+        if self._doorway is not None:
+            self._doorway.give_up(self)
         super().connection_lost(exc)
 
+    def handle_websocket_upgrade(self) -> None:
+        if self._doorway is None:
+            super().handle_websocket_upgrade()
+        else:
+            self._doorway.come(self, partial(self._enter, self._doorway))
+
+    def _enter(self, doorway: Doorway) -> None:
+        """Make a WebSocket of the connection, which leaves the doorway itself from then on."""
+        entered = False
+        try:
+            if not self.transport.is_closing():
+                super().handle_websocket_upgrade()
+                entered = True
+        finally:
+            if not entered:
+                doorway.leave()
+
     def data_received(self, data: bytes) -> None:
+        if self._doorway is not None and self._doorway.is_waiting(self):
+            # Nobody speaks before its handshake is answered.
+            self.transport.close()
+            return
         self._moved = False
         super().data_received(data)
         self._idle_bytes = 0 if self._moved else self._idle_bytes + len(data)

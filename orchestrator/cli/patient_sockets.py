@@ -14,6 +14,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from orchestrator.agents.handshake import HUNG_UP
+from orchestrator.cli.doorway import Doorway
 
 # Where people's sessions are, and how long their ends may be silent, in seconds.
 TERMINALS = "/exec/"
@@ -25,9 +26,15 @@ TURN_SECONDS = 0.1
 class PatientWebSockets(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol with a sense of whose fault a silence is."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, doorway: Doorway | None = None, **kwargs: Any) -> None:
+        """It has entered by the ``doorway`` already."""
         super().__init__(*args, **kwargs)
+        self._doorway = doorway
         self._on_the_way = 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave_doorway()
+        super().connection_lost(exc)
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -36,6 +43,7 @@ class PatientWebSockets(WebSocketsSansIOProtocol):
             self.scope["extensions"] = extensions
 
     def start_keepalive(self) -> None:
+        self._leave_doorway()
         if self.scope["path"].startswith(TERMINALS):
             self.ping_timeout = TERMINAL_SECONDS
         super().start_keepalive()
@@ -59,6 +67,12 @@ class PatientWebSockets(WebSocketsSansIOProtocol):
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
             return
         super().keepalive_timeout()
+
+    def _leave_doorway(self) -> None:
+        """The handshake is done, or there is nobody to do it with."""
+        doorway, self._doorway = self._doorway, None
+        if doorway is not None:
+            doorway.leave()
 
     def on_the_way(self) -> int:
         """How many bytes the other end has not acknowledged; 0 where nobody can tell."""

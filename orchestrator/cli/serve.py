@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import uvicorn
 
 from kit.limits import allow_open_files
 from orchestrator.cli.bounded_http import BoundedHttp
+from orchestrator.cli.doorway import Doorway
 from orchestrator.cli.output import CommandFailed
 from orchestrator.cli.patient_sockets import PatientWebSockets
 
@@ -26,6 +29,9 @@ LARGEST_FRAME = 4 * 1024 * 1024
 # Connections that one turn of the event loop takes, and those that may wait in the kernel for theirs. When all agents
 # of a large cluster dial at once, waiting there costs nothing; whoever is taken is seen to before it gives up.
 TAKEN, WAITING = 64, 1024
+# A thread that reads the store lets go of the interpreter at every step, and has it back after as long. When the event
+# loop always has something to do, as when all agents dial, this is what letting one of them in comes to.
+SWITCH_SECONDS = 0.0005
 
 
 class _Server(uvicorn.Server):
@@ -79,6 +85,7 @@ def serve(
     By TLS with a ``certificate``: the files of its chain and of its key.
     """
     allow_open_files()
+    sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.run(_serve(apps, certificate, when_up))
 
 
@@ -88,6 +95,7 @@ async def _serve(
     when_up: Callable[[], None] | None,
 ) -> None:
     chain, key = certificate or (None, None)
+    doorway = Doorway()
     servers = [
         _Server(
             uvicorn.Config(
@@ -95,11 +103,11 @@ async def _serve(
                 log_config=None,
                 access_log=False,
                 backlog=TAKEN,
-                http=BoundedHttp,
+                http=partial(BoundedHttp, doorway=doorway),  # type: ignore[arg-type]
                 # Nobody is believed about where a request came from: behind a proxy, it is the proxy that policies
                 # see as aws:SourceIp.
                 proxy_headers=False,
-                ws=PatientWebSockets,
+                ws=partial(PatientWebSockets, doorway=doorway),  # type: ignore[arg-type]
                 ws_max_size=LARGEST_FRAME,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,
