@@ -168,6 +168,9 @@ def _network_rules(container: Mapping[str, Any], name: str, network_mode: str) -
     for member, (modes, words) in UNFIT.items():
         if network_mode in modes and container.get(member):
             raise ClientException(f"{words} not supported on container when networkMode={network_mode}.")
+    for member in ("portMappings", "links"):
+        if container.get("disableNetworking") and container.get(member):
+            raise ClientException(f"Container '{name}': {member} need the network that disableNetworking takes away.")
     seen = set()
     for control in container["systemControls"]:
         namespace = control.get("namespace")

@@ -177,6 +177,7 @@ def test_fargate_refuses_containers(ecs: Any, container: dict[str, Any], text: s
             {"systemControls": [{"namespace": "net.core.somaxconn", "value": value} for value in ("1", "2")]},
             "system control 'net.core.somaxconn' is given twice",
         ),
+        ({"disableNetworking": True, "portMappings": [{"containerPort": 80}]}, "portMappings need the network"),
     ],
 )
 def test_a_container_is_refused_when(ecs: Any, container: dict[str, Any], text: str) -> None:
