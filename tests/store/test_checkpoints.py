@@ -18,12 +18,18 @@ def fill(session: Session, count: int) -> None:
     session.execute(insert(Event), [event] * count)
 
 
-def test_a_long_log_is_moved_into_the_file_beside_its_users(tmp_path: Path) -> None:
-    file = tmp_path / "berth.db"
+def opened(file: Path) -> tuple[Store, sqlite3.Connection]:
+    """The store, and another that has the file open."""
     store = Store(f"sqlite:///{file}")
     Base.metadata.create_all(store.engine)
     other = sqlite3.connect(file)
     assert other.execute("SELECT count(*) FROM events").fetchone() == (0,)
+    return store, other
+
+
+def test_a_long_log_is_moved_into_the_file_beside_its_users(tmp_path: Path) -> None:
+    file = tmp_path / "berth.db"
+    store, other = opened(file)
     store.transact(lambda session: fill(session, 6000))
     # Whoever holds the file keeps SQLite itself from moving the log when the store closes.
     store.close()
@@ -34,10 +40,7 @@ def test_a_long_log_is_moved_into_the_file_beside_its_users(tmp_path: Path) -> N
 
 def test_a_short_log_needs_no_thread(tmp_path: Path) -> None:
     file = tmp_path / "berth.db"
-    store = Store(f"sqlite:///{file}")
-    Base.metadata.create_all(store.engine)
-    other = sqlite3.connect(file)
-    assert other.execute("SELECT count(*) FROM events").fetchone() == (0,)
+    store, other = opened(file)
     before = file.stat().st_size
     store.transact(lambda session: fill(session, 10))
     store.close()

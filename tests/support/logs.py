@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import pytest
-from botocore.exceptions import ClientError
-
 
 def put(client: Any, stream: dict[str, str], first: int, *messages: str) -> Any:
     """Put messages a millisecond apart."""
@@ -14,8 +11,3 @@ def put(client: Any, stream: dict[str, str], first: int, *messages: str) -> Any:
 
 def messages(answer: Any) -> list[str]:
     return [event["message"] for event in answer["events"]]
-
-
-def refusal(error: pytest.ExceptionInfo[ClientError]) -> tuple[str, str]:
-    told = error.value.response["Error"]
-    return told["Code"], told["Message"]

@@ -24,6 +24,7 @@ from registry.storage.filesystem import FilesystemStorage
 from state.access_keys import AccessKey
 from state.base import Base
 from state.blobs import Blob
+from state.creation_templates import CreationTemplate
 from state.repositories import Repository
 from state.store import Store
 
@@ -74,6 +75,21 @@ class RegistryClient:
     def make_repository(self, name: str, **columns: Any) -> None:
         row = {"name": name, "created_at": self.clock.now(), **columns}
         self.store.transact(lambda session: session.add(Repository(**row)))
+
+    def add_template(self, prefix: str, applied_for: str) -> None:
+        """A template by which repositories are made whose tags cannot be moved."""
+        now = self.clock.now()
+        template = CreationTemplate(
+            prefix=prefix,
+            applied_for=[applied_for],
+            tag_mutability="IMMUTABLE",
+            mutability_filters=[],
+            encryption={"encryptionType": "AES256"},
+            resource_tags=[],
+            created_at=now,
+            updated_at=now,
+        )
+        self.store.transact(lambda session: session.add(template))
 
     def forget_everything(self) -> None:
         """Empty the store and the spools, but for access keys."""

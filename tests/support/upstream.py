@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.support.registry import OCI_INDEX, descriptor, image_of, sha256
+from tests.support.serving import serving
 
 
 class _Server(ThreadingHTTPServer):
@@ -141,12 +142,6 @@ def running_upstream() -> Iterator[Upstream]:
             except (TimeoutError, ConnectionError):
                 self.close_connection = True
 
-    with _Server(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server, serving(server):
         upstream.address = f"127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield upstream
-        finally:
-            server.shutdown()
-            thread.join()
+        yield upstream

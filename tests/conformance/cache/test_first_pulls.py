@@ -10,7 +10,6 @@ import requests
 
 from kit.clock import ManualClock, SystemClock
 from registry.cache.claims import LASTS
-from state.creation_templates import CreationTemplate
 from state.images import get_image, get_tag
 from state.repositories import get_repository
 from state.upstream_claims import UpstreamClaim
@@ -143,18 +142,7 @@ def test_the_claim_of_a_process_that_died_runs_out(upstream: Upstream, tmp_path:
 
 
 def test_the_repository_is_made_by_its_template(registry: RegistryClient, upstream: Upstream) -> None:
-    now = registry.clock.now()
-    template = CreationTemplate(
-        prefix="hub",
-        applied_for=["PULL_THROUGH_CACHE"],
-        tag_mutability="IMMUTABLE",
-        mutability_filters=[],
-        encryption={"encryptionType": "AES256"},
-        resource_tags=[],
-        created_at=now,
-        updated_at=now,
-    )
-    registry.store.transact(lambda session: session.add(template))
+    registry.add_template("hub", "PULL_THROUGH_CACHE")
     upstream.add_image("library/tool", "v1", *LAYERS)
     assert registry.call("GET", f"{NAME}/manifests/v1").status_code == 200
     made = registry.store.read(lambda session: get_repository(session, NAME))

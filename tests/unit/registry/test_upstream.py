@@ -1,7 +1,6 @@
 """The client of other registries: what it does to get in, and what it does not let itself be talked into."""
 
 import json
-import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from registry.upstream import (
 )
 from registry.upstream.address import Address, may_log_in_at, may_send_us_to
 from registry.upstream.authentication import read_challenge
+from tests.support.serving import serving
 
 LOGIN = Login(username="me", password="s3cret")
 BASIC = "Basic " + b64encode(b"me:s3cret").decode()
@@ -79,13 +79,8 @@ def running(answer: Callable[[Upstream, Any], tuple[int, dict[str, str], bytes]]
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         upstream.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with serving(server):
             yield upstream
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def bearer(upstream: Upstream, request: Any) -> tuple[int, dict[str, str], bytes]:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from registry.credentials import keep_login
 from registry.upstream import Login
 from tests.support.loopback import Loopback
+from tests.support.refusals import refused_code
 from tests.support.registry import RegistryClient, sha256
 from tests.support.upstream import Upstream, running_upstream
 
@@ -20,12 +20,6 @@ LOGIN = Login(username="me", password="secret")
 def upstream() -> Iterator[Upstream]:
     with running_upstream() as running:
         yield running
-
-
-def refused(call: Any, **request: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**request)
-    return str(caught.value.response["Error"]["Code"])
 
 
 def create(ecr: Any, prefix: str = "hub", url: str = "public.ecr.aws", **members: Any) -> Any:
@@ -58,17 +52,17 @@ def test_a_rule_is_told_as_it_was_made(ecr: Any, url: str, name: str | None) -> 
     (told,) = ecr.describe_pull_through_cache_rules()["pullThroughCacheRules"]
     assert told["upstreamRegistryUrl"] == url
     assert told["createdAt"] == made["createdAt"] == told["updatedAt"]
-    assert refused(create, ecr=ecr) == "PullThroughCacheRuleAlreadyExistsException"
+    assert refused_code(create, ecr=ecr) == "PullThroughCacheRuleAlreadyExistsException"
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "https://host/path", "user:x@host", "host:port", "a b", "http://"])
 def test_what_is_no_registry_is_refused(ecr: Any, url: str) -> None:
-    assert refused(create, ecr=ecr, url=url) == "UnsupportedUpstreamRegistryException"
+    assert refused_code(create, ecr=ecr, url=url) == "UnsupportedUpstreamRegistryException"
 
 
 def test_a_registry_is_not_its_own_upstream(ecr: Any, registry: RegistryClient) -> None:
     url = f"http://{registry.address}"
-    assert refused(create, ecr=ecr, url=url) == "UnsupportedUpstreamRegistryException"
+    assert refused_code(create, ecr=ecr, url=url) == "UnsupportedUpstreamRegistryException"
 
 
 def test_rules_are_found_by_prefix_and_in_pages(ecr: Any) -> None:
@@ -80,7 +74,7 @@ def test_rules_are_found_by_prefix_and_in_pages(ecr: Any) -> None:
     some = ecr.describe_pull_through_cache_rules(ecrRepositoryPrefixes=["cc", "aa"])["pullThroughCacheRules"]
     assert [each["ecrRepositoryPrefix"] for each in some] == ["cc", "aa"]
     missing = {"ecrRepositoryPrefixes": ["nobody"]}
-    assert refused(ecr.describe_pull_through_cache_rules, **missing) == "PullThroughCacheRuleNotFoundException"
+    assert refused_code(ecr.describe_pull_through_cache_rules, **missing) == "PullThroughCacheRuleNotFoundException"
 
 
 def test_a_deleted_rule_is_gone(ecr: Any) -> None:
@@ -88,16 +82,16 @@ def test_a_deleted_rule_is_gone(ecr: Any) -> None:
     gone = ecr.delete_pull_through_cache_rule(ecrRepositoryPrefix="hub")
     assert gone["upstreamRegistryUrl"] == "public.ecr.aws"
     for call in (ecr.delete_pull_through_cache_rule, ecr.validate_pull_through_cache_rule):
-        assert refused(call, ecrRepositoryPrefix="hub") == "PullThroughCacheRuleNotFoundException"
+        assert refused_code(call, ecrRepositoryPrefix="hub") == "PullThroughCacheRuleNotFoundException"
     update = {"ecrRepositoryPrefix": "hub", "credentialArn": ARN}
-    assert refused(ecr.update_pull_through_cache_rule, **update) == "PullThroughCacheRuleNotFoundException"
+    assert refused_code(ecr.update_pull_through_cache_rule, **update) == "PullThroughCacheRuleNotFoundException"
 
 
 def test_credentials_must_be_there(ecr: Any, ecr_plane: Loopback) -> None:
-    assert refused(create, ecr=ecr, credentialArn=ARN) == "SecretNotFoundException"
+    assert refused_code(create, ecr=ecr, credentialArn=ARN) == "SecretNotFoundException"
     create(ecr)
     update = {"ecrRepositoryPrefix": "hub", "credentialArn": ARN}
-    assert refused(ecr.update_pull_through_cache_rule, **update) == "SecretNotFoundException"
+    assert refused_code(ecr.update_pull_through_cache_rule, **update) == "SecretNotFoundException"
     keep(ecr_plane)
     assert ecr.update_pull_through_cache_rule(**update)["credentialArn"] == ARN
 

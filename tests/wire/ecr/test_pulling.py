@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import requests
-from botocore.exceptions import ClientError
 
 from orchestrator.api.ecr import ecr as service
 from orchestrator.api.ecr import pulling
@@ -19,6 +18,7 @@ from state.pull_through_rules import PullThroughRule
 from state.store import Session, Store
 from tests.support.berth import until
 from tests.support.loopback import KEY, Loopback
+from tests.support.refusals import refused_code
 from tests.support.registry import RegistryClient, image_of, sha256
 from tests.support.upstream import Upstream, running_upstream
 
@@ -52,9 +52,7 @@ def codes(answer: dict[str, Any]) -> list[str]:
 
 
 def refused(call: Any, **request: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(repositoryName=NAME, **request)
-    return str(caught.value.response["Error"]["Code"])
+    return refused_code(call, repositoryName=NAME, **request)
 
 
 def wait_until_kept(store: Store, digest: str) -> None:

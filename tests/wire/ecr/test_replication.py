@@ -12,7 +12,6 @@ from orchestrator.api.ecr import ecr as service
 from registry.loops.replications import MOST_ATTEMPTS, ReplicationsLoop
 from registry.replication.sending import CannotSend, Peer
 from registry.upstream import Login, RegistryConnection, read_address
-from state.creation_templates import CreationTemplate
 from state.loop import Leases
 from state.replications import Replication, ReplicationPeer
 from tests.support.loopback import Loopback
@@ -160,18 +159,7 @@ def test_a_sender_that_may_not_replicate_fails_at_once(pair: Pair) -> None:
 
 
 def test_the_other_side_makes_the_repository_by_its_template_and_sends_nothing_on(pair: Pair) -> None:
-    now = pair.plane.clock.now()
-    template = CreationTemplate(
-        prefix="team",
-        applied_for=["REPLICATION"],
-        tag_mutability="IMMUTABLE",
-        mutability_filters=[],
-        encryption={"encryptionType": "AES256"},
-        resource_tags=[],
-        created_at=now,
-        updated_at=now,
-    )
-    pair.there.store.transact(lambda session: session.add(template))
+    pair.there.add_template("team", "REPLICATION")
     pair.configure()
     pair.here.push_image("team/web", "v1")
     pair.loop.step()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from sqlalchemy import select, update
 
 from registry.loops.scans import MOST_ATTEMPTS, ScansLoop
@@ -17,6 +16,7 @@ from state.images import Image
 from state.registry_events import list_registry_events
 from state.scans import ImageScan
 from tests.support.loopback import Loopback
+from tests.support.refusals import refused_code
 from tests.support.registry import OCI_INDEX, RegistryClient, descriptor, image_of, sha256
 from tests.support.scanning import MEDIUM, advisory, import_advisories, scan_all, scans_loop
 from tests.unit.registry.scanning.archives import DEBIAN, apk, dpkg, layer
@@ -82,12 +82,6 @@ class Scanned:
 @pytest.fixture
 def scanned(ecr: Any, ecr_plane: Loopback, registry: RegistryClient, tmp_path: Path) -> Iterator[Scanned]:
     yield Scanned(ecr, ecr_plane, registry, tmp_path)
-
-
-def refused(call: Any, **request: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**request)
-    return str(caught.value.response["Error"]["Code"])
 
 
 def test_a_pushed_image_is_scanned_and_its_findings_are_told(scanned: Scanned) -> None:
@@ -175,7 +169,7 @@ def test_findings_come_in_pages_that_end(scanned: Scanned) -> None:
     token = scanned.findings(maxResults=3)["nextToken"]
     scanned.push("bash=5.2.15-2", tag="v2", more={"other": b""})
     scanned.scan()
-    assert refused(scanned.findings, tag="v2", nextToken=token) == "InvalidParameterException"
+    assert refused_code(scanned.findings, tag="v2", nextToken=token) == "InvalidParameterException"
 
 
 def test_what_is_no_image_with_a_file_system_is_not_scanned(scanned: Scanned) -> None:
@@ -190,8 +184,8 @@ def test_what_is_no_image_with_a_file_system_is_not_scanned(scanned: Scanned) ->
     assert len(scanned.plane.store.read(lambda session: session.scalars(select(ImageScan.digest)).all())) == 1
     for tag in ("signature", "list"):
         assert "imageScanStatus" not in scanned.detail(tag)
-        assert refused(scanned.findings, tag=tag) == "ScanNotFoundException"
-        assert refused(scanned.start, tag=tag) == "UnsupportedImageTypeException"
+        assert refused_code(scanned.findings, tag=tag) == "ScanNotFoundException"
+        assert refused_code(scanned.start, tag=tag) == "UnsupportedImageTypeException"
 
 
 def test_images_that_cannot_be_read_say_why(scanned: Scanned) -> None:
@@ -221,13 +215,13 @@ def test_a_scan_is_asked_for_once_a_day_unless_it_would_tell_more(scanned: Scann
     scanned.learn(advisory(BASH, "bash", fixed="6"))
     digest = scanned.push("bash=5.2.15-2", "curl=8")
     scanned.scan()
-    assert refused(scanned.start) == "LimitExceededException"
+    assert refused_code(scanned.start) == "LimitExceededException"
     scanned.learn(advisory(BASH, "bash", fixed="6"), advisory("CVE-2026-9", "curl", fixed="9"))
     assert scanned.names() == [BASH]
     answer = scanned.start()
     assert answer["imageId"] == {"imageDigest": digest, "imageTag": "v1"}
     assert answer["imageScanStatus"] == {"status": "IN_PROGRESS"}
-    assert refused(scanned.start) == "LimitExceededException"
+    assert refused_code(scanned.start) == "LimitExceededException"
     scanned.scan()
     assert sorted(scanned.names()) == [BASH, "CVE-2026-9"]
     scanned.a_day_later()
@@ -242,13 +236,13 @@ def test_a_repository_that_is_not_scanned_on_push_is_when_asked(scanned: Scanned
     (repository,) = scanned.ecr.describe_repositories(repositoryNames=["web"])["repositories"]
     assert repository["imageScanningConfiguration"] == {"scanOnPush": False}
     scanned.push("bash=5.2.15-2")
-    assert refused(scanned.findings) == "ScanNotFoundException"
+    assert refused_code(scanned.findings) == "ScanNotFoundException"
     scanned.start()
     scanned.scan()
     assert scanned.status()[0] == "FINDINGS_UNAVAILABLE"
-    assert refused(scanned.start, tag="none") == "ImageNotFoundException"
+    assert refused_code(scanned.start, tag="none") == "ImageNotFoundException"
     assert (
-        refused(scanned.ecr.start_image_scan, repositoryName="none", imageId={"imageTag": "v1"})
+        refused_code(scanned.ecr.start_image_scan, repositoryName="none", imageId={"imageTag": "v1"})
         == "RepositoryNotFoundException"
     )
 
@@ -271,7 +265,7 @@ def test_the_registry_says_which_repositories_are_scanned_when(scanned: Scanned)
     scanned.scan()
     assert scanned.status(repository="prod/api")[0] == "FINDINGS_UNAVAILABLE"
     wrong = [{"scanFrequency": "CONTINUOUS_SCAN", "repositoryFilters": filters}]
-    refusal = refused(ecr.put_registry_scanning_configuration, scanType="BASIC", rules=wrong)
+    refusal = refused_code(ecr.put_registry_scanning_configuration, scanType="BASIC", rules=wrong)
     assert refusal == "InvalidParameterException"
 
 
@@ -285,7 +279,7 @@ def test_enhanced_scanning_goes_on_with_every_import(scanned: Scanned) -> None:
     assert scanned.status()[0] == "PENDING"
     scanned.scan()
     assert scanned.status()[0] == "ACTIVE"
-    assert refused(scanned.start) == "ValidationException"
+    assert refused_code(scanned.start) == "ValidationException"
     (before,) = scanned.findings()["imageScanFindings"]["enhancedFindings"]
     assert before["type"] == "PACKAGE_VULNERABILITY" and before["fixAvailable"] == "YES" and before["score"] == 9.8
     details = before["packageVulnerabilityDetails"]
@@ -325,7 +319,7 @@ def test_an_archived_image_is_not_scanned(scanned: Scanned) -> None:
     )
     scanned.scan()
     assert scanned.status()[0] == "IMAGE_ARCHIVED"
-    assert refused(scanned.start) == "ImageArchivedException"
+    assert refused_code(scanned.start) == "ImageArchivedException"
     scanned.ecr.update_image_storage_class(
         repositoryName="web", imageId={"imageDigest": digest}, targetStorageClass="STANDARD"
     )

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
+from tests.support.refusals import refused_code
 from tests.support.registry import RegistryClient, image_of, sha256
 
 LIFECYCLE = json.dumps(
@@ -39,12 +39,6 @@ FULL: dict[str, Any] = {
 }
 
 
-def refused(call: Any, **request: Any) -> str:
-    with pytest.raises(ClientError) as caught:
-        call(**request)
-    return str(caught.value.response["Error"]["Code"])
-
-
 def on_push(ecr: Any, prefix: str = "team", **members: Any) -> None:
     ecr.create_repository_creation_template(prefix=prefix, appliedFor=["CREATE_ON_PUSH"], **members)
 
@@ -59,9 +53,9 @@ def test_a_template_is_told_as_it_was_given(ecr: Any) -> None:
     }
     assert json.loads(found["lifecyclePolicy"]) == json.loads(LIFECYCLE)
     assert json.loads(found["repositoryPolicy"]) == json.loads(POLICY)
-    assert refused(ecr.create_repository_creation_template, **FULL) == "TemplateAlreadyExistsException"
+    assert refused_code(ecr.create_repository_creation_template, **FULL) == "TemplateAlreadyExistsException"
     slashed = {**FULL, "prefix": "team/"}
-    assert refused(ecr.create_repository_creation_template, **slashed) == "TemplateAlreadyExistsException"
+    assert refused_code(ecr.create_repository_creation_template, **slashed) == "TemplateAlreadyExistsException"
 
 
 def test_an_update_changes_what_is_given_alone(ecr: Any) -> None:
@@ -73,14 +67,14 @@ def test_an_update_changes_what_is_given_alone(ecr: Any) -> None:
     same = before.keys() - {"appliedFor", "description", "updatedAt"}
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
     missing = {"prefix": "nobody", "description": "x"}
-    assert refused(ecr.update_repository_creation_template, **missing) == "TemplateNotFoundException"
+    assert refused_code(ecr.update_repository_creation_template, **missing) == "TemplateNotFoundException"
 
 
 def test_a_deleted_template_is_gone(ecr: Any) -> None:
     on_push(ecr)
     gone = ecr.delete_repository_creation_template(prefix="team")
     assert gone["repositoryCreationTemplate"]["prefix"] == "team"
-    assert refused(ecr.delete_repository_creation_template, prefix="team") == "TemplateNotFoundException"
+    assert refused_code(ecr.delete_repository_creation_template, prefix="team") == "TemplateNotFoundException"
     assert ecr.describe_repository_creation_templates()["repositoryCreationTemplates"] == []
 
 
@@ -110,7 +104,7 @@ def test_templates_are_told_by_prefix_and_in_pages(ecr: Any) -> None:
 )
 def test_what_a_repository_could_not_be_made_from_is_refused(ecr: Any, members: dict[str, Any], code: str) -> None:
     given = {"prefix": "team", "appliedFor": ["CREATE_ON_PUSH"], **members}
-    assert refused(ecr.create_repository_creation_template, **given) == code
+    assert refused_code(ecr.create_repository_creation_template, **given) == code
     assert ecr.describe_repository_creation_templates()["repositoryCreationTemplates"] == []
 
 
@@ -150,8 +144,8 @@ def test_the_api_makes_repositories_on_push_too(ecr: Any, registry: RegistryClie
     manifest = json.dumps(image_of(config=layer))
     assert ecr.put_image(repositoryName="team/app", imageManifest=manifest, imageTag="v1")["image"]["imageId"]
     # Refused for what it lacks, in a repository that is there from now on only if the whole push succeeds.
-    assert refused(ecr.put_image, repositoryName="team/b", imageManifest=manifest) == "LayersNotFoundException"
-    assert refused(ecr.put_image, repositoryName="other", imageManifest=manifest) == "RepositoryNotFoundException"
+    assert refused_code(ecr.put_image, repositoryName="team/b", imageManifest=manifest) == "LayersNotFoundException"
+    assert refused_code(ecr.put_image, repositoryName="other", imageManifest=manifest) == "RepositoryNotFoundException"
     assert [each["repositoryName"] for each in ecr.describe_repositories()["repositories"]] == ["team/app"]
 
 

@@ -4,17 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from orchestrator.agents.conversation import Conversation
 from state.store import Session
 from state.tasks import Task
+from tests.support.refusals import refusal
 from tests.support.tasks import FARGATE, NETWORK, SMALL, TasksPlane
-
-
-def refusal(error: pytest.ExceptionInfo[ClientError]) -> tuple[str, str]:
-    told = error.value.response["Error"]
-    return told["Code"], told["Message"]
 
 
 def test_run_task_places_reserves_and_answers_pending(plane: TasksPlane) -> None:

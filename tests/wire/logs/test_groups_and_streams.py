@@ -6,8 +6,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from state.log_events import expire_log_events
-from tests.support.logs import messages, put, refusal
+from tests.support.logs import messages, put
 from tests.support.loopback import Loopback
+from tests.support.refusals import refusal
 
 
 def test_a_group_is_created_described_and_deleted(client: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.loopback import Loopback
-from tests.wire.secretsmanager.test_secrets import refused
+from tests.support.refusals import refused
 
 
 @pytest.fixture

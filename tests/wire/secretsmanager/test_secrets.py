@@ -12,13 +12,10 @@ from state.loop import Leases
 from state.secrets import Secret
 from state.store import Session
 from tests.support.loopback import Loopback
+from tests.support.refusals import refused
 
 TOKEN = "0" * 31 + "1"
 OTHER = "0" * 31 + "2"
-
-
-def refused(client: Any, code: str) -> Any:
-    return pytest.raises(client.exceptions.from_code(code))
 
 
 def test_a_secret_is_found_by_its_name_its_arn_and_its_arn_without_the_end(client: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from state.secrets import MOST_DEPRECATED
-from tests.wire.secretsmanager.test_secrets import refused
+from tests.support.refusals import refused
 
 
 def token(number: int) -> str:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.wire.ssm.test_parameters import put, refused
+from tests.support.refusals import refused
+from tests.wire.ssm.parameters import put
 
 NAMES = ("/a", "/a/b", "/a/b/c", "/a/bb", "/d/e", "root")
 

@@ -7,16 +7,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.loopback import ROOT, Loopback
+from tests.support.refusals import refused
+from tests.wire.ssm.parameters import put
 
 ARN = "arn:aws:ssm:us-east-1:123456789012:parameter"
-
-
-def refused(client: Any, code: str) -> Any:
-    return pytest.raises(client.exceptions.from_code(code))
-
-
-def put(client: Any, name: str, value: str = "v", kind: str = "String", **more: Any) -> Any:
-    return client.put_parameter(Name=name, Value=value, Type=kind, **more)
 
 
 def test_a_parameter_is_read_by_name_and_by_arn(berth: Loopback, client: Any) -> None:
