@@ -74,16 +74,19 @@ def telemetry(plane: TasksPlane) -> TelemetrySockets:
     return TelemetrySockets(plane.store, handshake, UsageBook(plane.store, plane.clock))
 
 
+def health_status(plane: TasksPlane, host: str) -> Any:
+    include = ["CONTAINER_INSTANCE_HEALTH"]
+    [found] = plane.ecs.describe_container_instances(containerInstances=[host], include=include)["containerInstances"]
+    return found["healthStatus"]
+
+
 def test_a_host_that_was_taken_out_is_heard_no_more(plane: TasksPlane) -> None:
     host = plane.add_host()
     doors = telemetry(plane)
     plane.ecs.deregister_container_instance(containerInstance=host, force=True)
 
     doors.instance_status(host.rsplit("/", 1)[-1], {"statuses": [{"status": "IMPAIRED"}]})
-    [found] = plane.ecs.describe_container_instances(containerInstances=[host], include=["CONTAINER_INSTANCE_HEALTH"])[
-        "containerInstances"
-    ]
-    assert found["healthStatus"]["overallStatus"] == "OK"
+    assert health_status(plane, host)["overallStatus"] == "OK"
 
 
 @pytest.mark.parametrize("out", [True, False])
@@ -180,6 +183,8 @@ def test_telemetry_of_the_wrong_shape_is_passed_over(plane: TasksPlane, found: A
 
     doors.health(host, {"tasks": found})
     doors.instance_status(host, {"statuses": found})
+
+    assert health_status(plane, host)["overallStatus"] == "OK"
 
 
 def test_a_frame_nested_without_end_is_told_to_be_none(plane: TasksPlane) -> None:
