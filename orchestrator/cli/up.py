@@ -66,8 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         said_before = out.tell()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
     card = _await_health(place, settings, process, log, said_before)
-    print(f"Berth is up: API {card['endpoint']}, registry {card['registry']}, data {settings.data}")
-    print(f'Next: eval "$(berth env --data {settings.data})"')
+    _tell_up(card, settings)
     return 0
 
 
@@ -102,6 +101,8 @@ def serve_here(place: Place, settings: Settings) -> int:
     keepers: list[Runner] = []
 
     def keep_agent(environment: Mapping[str, str]) -> None:
+        if sys.stdout.isatty():
+            _tell_up(card, settings)
         write_private(place.agent_key, json.dumps(dict(environment)) + "\n")
         keepers.append(Runner(LocalAgent(place, settings, environment, clock), clock))
         keepers[0].start()
@@ -123,6 +124,11 @@ def serve_here(place: Place, settings: Settings) -> int:
             evict_all(place, settings)
         lock.release()
     return 0
+
+
+def _tell_up(card: Mapping[str, Any], settings: Settings) -> None:
+    print(f"Berth is up: API {card['endpoint']}, registry {card['registry']}, data {settings.data}")
+    print(f'Next: eval "$(berth env --data {settings.data})"', flush=True)
 
 
 def _already_up(place: Place) -> int:

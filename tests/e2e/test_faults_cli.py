@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -134,6 +135,33 @@ def test_a_store_that_is_no_database(place: Place) -> None:
     said = refused(place.up())
 
     assert "berth.db" in said and "damaged" in said
+
+
+def test_in_the_foreground_a_person_is_told_when_it_is_up_and_ends_it_all_with_ctrl_c(place: Place) -> None:
+    ours, theirs = os.openpty()
+    ports = ("--port", str(place.ports[0]), "--registry-port", str(place.ports[1]))
+    started = subprocess.Popen(
+        [*BERTH, "up", *ports, "--data", str(place.data)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=place.environment,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while b"berth env --data" not in said:
+            said += os.read(ours, 4096)
+        assert f"Berth is up: API http://127.0.0.1:{place.ports[0]}".encode() in said
+        started.send_signal(signal.SIGINT)
+        assert started.wait(60) == 0
+    finally:
+        started.kill()
+        started.wait()
+        os.close(ours)
+    assert b"Traceback" not in said
+    assert find_processes(["--serve-data", str(place.data)]) == []
 
 
 def test_another_master_key(place: Place) -> None:
