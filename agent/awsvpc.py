@@ -30,9 +30,11 @@ def ensure_network(runtime: Runtime, name: str, asked: str) -> str:
                 log.warning("awsvpc network has other addresses than asked for", network=name, cidr=found, asked=cidr)
             return found
         except RuntimeTrouble as error:
-            log.warning("awsvpc network not made", network=name, cidr=cidr, because=str(error))
+            trouble = error
             if "overlaps" not in str(error):
                 break
+            log.info("addresses taken by another network", cidr=cidr)
+    log.warning("awsvpc network not made", network=name, cidr=cidr, because=str(trouble))
     return asked
 
 

@@ -106,7 +106,7 @@ def build_parser(parser: argparse.ArgumentParser | None = None) -> argparse.Argu
 def read_settings(options: argparse.Namespace, environment: Mapping[str, str]) -> AgentSettings:
     """Check everything that was said. Raises BadSettings."""
     if not _is_endpoint(options.endpoint or ""):
-        raise BadSettings("--endpoint: expected the URL of the Berth API, such as http://127.0.0.1:7070")
+        raise BadSettings("AWS_ENDPOINT_URL: expected the URL of the Berth API, such as http://127.0.0.1:7070")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", options.cluster):
         raise BadSettings(f"--cluster: {options.cluster!r} is not the name of a cluster")
     if options.cpu < 0 or options.memory < 0:

@@ -47,10 +47,21 @@ def test_a_large_network_has_none_and_a_small_one_not_too_many() -> None:
     assert 0 < len(list(siblings("10.233.0.0/28"))) < 64
 
 
-def test_without_a_choice_the_first_free_addresses_are_taken(engine: Engine) -> None:
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_without_a_choice_the_first_free_addresses_are_taken(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     engine.taken = {DEFAULT_CIDR, "10.233.16.0/20"}
     assert ensure_network(engine, "vpc", DEFAULT_CIDR) == "10.233.32.0/20"
     assert ensure_network(engine, "vpc", DEFAULT_CIDR) == "10.233.32.0/20"
+    assert warnings(caplog) == []
+
+
+def test_where_no_addresses_are_free_that_is_said_once(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    engine.taken = {DEFAULT_CIDR, *siblings(DEFAULT_CIDR)}
+    assert ensure_network(engine, "vpc", DEFAULT_CIDR) == DEFAULT_CIDR
+    assert warnings(caplog) == ["awsvpc network not made"]
 
 
 def test_chosen_addresses_that_are_taken_are_never_exchanged_for_a_neighbours(engine: Engine) -> None:
