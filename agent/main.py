@@ -18,6 +18,7 @@ from agent.identity import AlreadyRunning, DataLock, IdentityFile, OtherCluster
 from agent.runtime.docker import DockerRuntime
 from agent.settings import AgentSettings, BadSettings, build_parser, read_settings
 from kit.clock import SystemClock
+from kit.priority import go_first
 
 USAGE = 2
 ALREADY_RUNNING = 3
@@ -49,6 +50,7 @@ def run(settings: AgentSettings) -> int:
     except OSError as error:
         print(f"agent: {settings.data}: {error}", file=sys.stderr)
         return USAGE
+    go_first()
     try:
         logging.configure(sys.stderr, verbose=settings.verbose)
         file = IdentityFile(settings.data)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kit.garbage import calm_collector
 from kit.interpreter import share_interpreter
+from kit.priority import go_first
 from kit.secrets import Undecipherable
 from kit.settings import BadSetting, Settings
 from orchestrator.app import (
@@ -65,6 +66,7 @@ def serve_embedded(
 
 def open_parts(settings: Settings) -> Parts:
     """The parts of a process; raises CommandFailed where the store cannot be used."""
+    go_first()
     calm_collector()
     share_interpreter()
     try:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,9 +28,6 @@ LARGEST_FRAME = 4 * 1024 * 1024
 # Connections that one turn of the event loop takes, and those that may wait in the kernel for theirs. When all agents
 # of a large cluster dial at once, waiting there costs nothing; whoever is taken is seen to before it gives up.
 TAKEN, WAITING = 64, 1024
-# A thread that reads the store lets go of the interpreter at every step, and has it back after as long. When the event
-# loop always has something to do, as when all agents dial, this is what letting one of them in comes to.
-SWITCH_SECONDS = 0.0005
 
 
 class _Server(uvicorn.Server):
@@ -85,7 +81,6 @@ def serve(
     By TLS with a ``certificate``: the files of its chain and of its key.
     """
     allow_open_files()
-    sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.run(_serve(apps, certificate, when_up))
 
 
