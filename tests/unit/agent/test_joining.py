@@ -49,9 +49,9 @@ def test_credentials_may_come_from_a_private_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--endpoint", "ftp://x"], "--endpoint"),
-        (["--endpoint", "http://x:99999"], "--endpoint"),
-        (["--endpoint", "https://["], "--endpoint"),
+        (["--endpoint", "ftp://x"], "AWS_ENDPOINT_URL"),
+        (["--endpoint", "http://x:99999"], "AWS_ENDPOINT_URL"),
+        (["--endpoint", "https://["], "AWS_ENDPOINT_URL"),
         (["--cluster", "a b"], "--cluster"),
         (["--cpu", "-1"], "--cpu and --memory"),
         (["--attribute", "=x"], "--attribute"),
