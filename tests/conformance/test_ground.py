@@ -11,6 +11,7 @@ import docker.errors
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
+from tests.support.berth import until
 from tests.support.engine import Engine, OwnEngine, connect, start_second_engine
 from tests.support.images import make_busybox_image
 from tests.support.postgres import Postgres
@@ -88,12 +89,13 @@ def test_a_second_engine_serves_its_ports_and_reaches_this_machine(second_engine
     other.client.containers.run(
         image, ["httpd", "-f", "-h", "/www"], ports={"80/tcp": 8080}, labels=other.labels, detach=True
     )
-    page = subprocess.run(
-        second_engine.enter("/bin/busybox", "wget", "-q", "-O", "-", f"http://{second_engine.address}:8080/"),
-        capture_output=True,
-        check=True,
-    )
-    assert page.stdout == b"hello from berth\n"
+    fetch = second_engine.enter("/bin/busybox", "wget", "-q", "-O", "-", f"http://{second_engine.address}:8080/")
+
+    def page() -> bytes:
+        return subprocess.run(fetch, capture_output=True, check=False).stdout
+
+    # A container that runs does not listen yet.
+    assert until("the page is served", page) == b"hello from berth\n"
     with urllib.request.urlopen(f"http://{second_engine.address}:8080/", timeout=5) as answer:
         assert answer.read() == b"hello from berth\n"
     with socket.create_server((second_engine.gateway, 0)) as here:

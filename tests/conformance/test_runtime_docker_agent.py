@@ -3,6 +3,7 @@
 import urllib.request
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,11 +11,23 @@ import pytest
 
 from tests.support.agent_bench import Bench, bench_on
 from tests.support.agent_process import awslogs, running_agent, stopped
+from tests.support.berth import until
 from tests.support.engine import Engine, OwnEngine, connect
 from tests.support.fake_control_plane import task_arn
 from tests.support.images import make_busybox_image
 
 TOLD_TO_END = "while [ ! -e /tmp/end ]; do sleep 0.1; done"
+
+
+def served(url: str) -> bytes:
+    """The page, once it is served: a container that runs need not listen yet."""
+
+    def look() -> bytes:
+        with suppress(OSError), urllib.request.urlopen(url) as page:
+            return bytes(page.read())
+        return b""
+
+    return until("the page is served", look)
 
 
 def test_a_bridge_task_serves_on_the_port_it_reports(bench: Bench) -> None:
@@ -24,8 +37,7 @@ def test_a_bridge_task_serves_on_the_port_it_reports(bench: Bench) -> None:
     report = bench.plane.wait_for_report(task_id, "RUNNING")
     [binding] = report["containers"][0]["networkBindings"]
     assert binding["containerPort"] == 80
-    with urllib.request.urlopen(f"http://127.0.0.1:{binding['hostPort']}/") as page:
-        assert page.read() == b"hello from berth\n"
+    assert served(f"http://127.0.0.1:{binding['hostPort']}/") == b"hello from berth\n"
     [made] = bench.containers()
     assert made.labels["com.amazonaws.ecs.task-arn"] == task_arn(task_id)
     assert made.labels["com.amazonaws.ecs.task-definition-version"] == "7"
@@ -72,14 +84,15 @@ def test_an_awsvpc_task_shares_one_address_of_its_own(bench: Bench) -> None:
     }
     task_id, payload = bench.run(
         bench.container("web", "httpd", "-f", "-h", "/www", portMappings=[{"containerPort": 80}]),
-        bench.container("probe", "sh", "-c", "wget -q -O - http://127.0.0.1/ && sleep 600", essential=False),
+        bench.container(
+            "probe", "sh", "-c", "until wget -q -O - http://127.0.0.1/; do sleep 0.1; done; sleep 600", essential=False
+        ),
         networkMode="awsvpc",
         elasticNetworkInterfaces=[eni],
     )
     report = bench.plane.wait_for_report(task_id, "RUNNING")
     assert {c["containerName"] for c in report["containers"]} == {"web", "probe"}
-    with urllib.request.urlopen(f"http://{address}/") as page:
-        assert page.read() == b"hello from berth\n"
+    assert served(f"http://{address}/") == b"hello from berth\n"
     bench.plane.send_payload(stopped(payload), seq=3)
     bench.plane.wait_for_report(task_id, "STOPPED")
     bench.plane.wait_for(lambda: not bench.containers())
