@@ -1,9 +1,7 @@
 """The agent on a real Docker Engine: what a task asks for is what its processes get, through restarts and outages."""
 
-import urllib.request
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,23 +9,12 @@ import pytest
 
 from tests.support.agent_bench import Bench, bench_on
 from tests.support.agent_process import awslogs, running_agent, stopped
-from tests.support.berth import until
 from tests.support.engine import Engine, OwnEngine, connect
 from tests.support.fake_control_plane import task_arn
 from tests.support.images import make_busybox_image
+from tests.support.pages import served
 
 TOLD_TO_END = "while [ ! -e /tmp/end ]; do sleep 0.1; done"
-
-
-def served(url: str) -> bytes:
-    """The page, once it is served: a container that runs need not listen yet."""
-
-    def look() -> bytes:
-        with suppress(OSError), urllib.request.urlopen(url) as page:
-            return bytes(page.read())
-        return b""
-
-    return until("the page is served", look)
 
 
 def test_a_bridge_task_serves_on_the_port_it_reports(bench: Bench) -> None:

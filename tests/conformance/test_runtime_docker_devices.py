@@ -1,10 +1,9 @@
 """Port ranges and GPUs on a real Docker Engine: published in a row, and refused with a reason where there is none."""
 
-import urllib.request
-
 import pytest
 
 from tests.support.agent_bench import Bench
+from tests.support.pages import served
 
 SERVE = "for port in 8000 8001 8002; do httpd -p $port -h /www; done; exec sleep 600"
 
@@ -25,8 +24,7 @@ def test_a_range_is_served_on_ports_in_a_row(bench: Bench) -> None:
         assert (udp["containerPortRange"], udp["protocol"]) == ("9000-9009", "udp")
         first, last = (int(port) for port in web["hostPortRange"].split("-"))
         for port in range(first, last + 1):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
-                assert page.read() == b"hello from berth\n"
+            assert served(f"http://127.0.0.1:{port}/") == b"hello from berth\n"
             seen.add(port)
     assert len(seen) == 6
 

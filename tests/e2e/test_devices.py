@@ -4,7 +4,6 @@ No machine of the tests has a GPU: the ids are made up, and the host that accept
 """
 
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from kit.clock import SystemClock
 from tests.support.berth import RunningBerth, running_berth, until
 from tests.support.engine import Engine
 from tests.support.faults import ENDS_WHEN_TOLD
+from tests.support.pages import served
 
 SERVE = "for port in 8000 8001 8002; do httpd -p $port -h /www; done; exec sleep 600"
 LICENCE = [{"deviceName": "device_1", "deviceType": "licence"}]
@@ -96,8 +96,7 @@ def test_a_range_of_ports_is_served_where_describe_tasks_says(equipped: RunningB
     first, last = (int(port) for port in binding["hostPortRange"].split("-"))
     assert last - first == 2
     for port in range(first, last + 1):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
-            assert page.read() == b"hello from berth\n"
+        assert served(f"http://127.0.0.1:{port}/") == b"hello from berth\n"
     ecs.stop_task(task=arn)
     seen(equipped, arn, "STOPPED")
 
